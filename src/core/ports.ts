@@ -1,0 +1,297 @@
+/**
+ * What one room may be handed of another: the model, the tools, the world outside and the clock, as interfaces.
+ *
+ * Owns shapes only. A port never carries authority that its caller does not have: whatever is allowed was decided before.
+ */
+import type { ErrorCode } from '../protocol/errors.ts'
+import type { Message, Part, Purse, Repeat, Route, StopReason, TokenUsage, Wait } from './types.ts'
+
+export interface Clock {
+  /** Epoch milliseconds. */
+  now(): number
+}
+
+// ---------------------------------------------------------------------------------------------------------- models
+
+/** A tool as a model sees it. `schema` is a JSON Schema (draft 2020-12) object. */
+export interface ToolSpec {
+  name: string
+  description: string
+  schema: Record<string, unknown>
+}
+
+export interface ModelRequest {
+  /** `provider/model`. */
+  model: string
+  /** Whose keys: the agent's own, else main's. */
+  agent: string
+  system: string
+  messages: readonly ModelMessage[]
+  tools: readonly ToolSpec[]
+  maxTokens: number
+  thinking?: string
+  /** One per conversation: providers with prompt caches keep them apart by it. */
+  cacheKey: string
+  signal: AbortSignal
+}
+
+export type ModelMessage =
+  | { role: 'user'; parts: readonly Part[] }
+  | { role: 'assistant'; parts: readonly Part[] }
+  | { role: 'tool'; callId: string; name: string; parts: readonly Part[]; isError: boolean }
+
+/**
+ * A model call as it comes in. Exactly one `end` or `fail` closes it; nothing follows. `replace` takes back every delta so
+ * far (a repeated attempt, another model). A `call` is whole: `args` is the text the model wrote, parsed by nobody yet.
+ */
+export type ModelEvent =
+  | { type: 'start'; provider: string; model: string; api: string }
+  | { type: 'text'; delta: string }
+  | { type: 'thinking'; delta: string }
+  | { type: 'replace' }
+  | { type: 'call'; id: string; name: string; args: string; meta?: unknown }
+  | { type: 'end'; stop: StopReason; usage: TokenUsage; costNano: number; parts: readonly Part[] }
+  | { type: 'fail'; failure: ModelFailure }
+
+export type FailureClass =
+  | 'auth'
+  | 'quota'
+  | 'rate_limit'
+  | 'context_length'
+  | 'refusal'
+  | 'network'
+  | 'overloaded'
+  | 'bad_answer'
+  | 'bad_request'
+  | 'aborted'
+
+export interface ModelFailure {
+  class: FailureClass
+  code: ErrorCode
+  /** What happened, with no secret in it. */
+  message: string
+  /** What to do about it, as a sentence or a command. */
+  fix: string
+  /** Set when waiting may help: the runner turns it into a timer wait in a row (decisions.md 36). */
+  retryAtMs?: number
+  provider: string
+  model: string
+  /** Charged although it failed; absent when unknown. */
+  usage?: TokenUsage
+  costNano?: number
+}
+
+/** A model reference that exists and has a key, with what budgets need. Prices are nano-USD per token. */
+export interface ResolvedModel {
+  ref: string
+  provider: string
+  model: string
+  contextWindow: number
+  maxTokens: number
+  price: { input: number; output: number; cacheRead: number; cacheWrite: number }
+  /** False for the rehearsal model and for local models without a price. */
+  priced: boolean
+}
+
+export interface Models {
+  stream(request: ModelRequest): AsyncIterable<ModelEvent>
+  /** Resolves an alias or reference for an agent; a reason when it can't be used. Synchronous: no network. */
+  resolve(ref: string, agent: string): { ok: true; model: ResolvedModel } | { ok: false; reason: string; fix: string }
+}
+
+// ----------------------------------------------------------------------------------------------------------- tools
+
+/** What a tool call asks of the gateway: decided and committed by the runner, never carried out by the tool. */
+export type Intent =
+  | { do: 'spawn'; request: SpawnRequest }
+  /** Ends the turn and waits (sessions_yield). */
+  | { do: 'yield'; wait: 'all' | 'any' | 'message'; message: string | null }
+  /** Waits inside the step (subagents wait). `targets` empty = every live child. */
+  | { do: 'wait'; targets: readonly string[]; mode: 'all' | 'any'; timeoutMs: number }
+  /** Cancels children of the caller. */
+  | { do: 'cancel'; targets: readonly string[] }
+
+export interface SpawnRequest {
+  task: string
+  taskName: string | null
+  label: string | null
+  agent: string | null
+  model: string | null
+  thinking: string | null
+  runTimeoutSeconds: number | null
+  cleanup: 'keep' | 'delete'
+  expectsCompletionMessage: boolean
+  /** Narrowing only; null = whatever policy and parent leave. */
+  tools: readonly string[] | null
+  budget: Purse | null
+}
+
+export interface ToolReply {
+  parts: readonly Part[]
+  isError: boolean
+  /** For people and events; never shown to the model. */
+  details?: Record<string, unknown>
+}
+
+export type ToolAnswer = { reply: ToolReply } | { intent: Intent }
+
+export interface ChildFacts {
+  index: number
+  run: string
+  sessionKey: string
+  agent: string
+  label: string | null
+  taskName: string | null
+  task: string
+  state: string
+  outcome: string | null
+  model: string
+  runtimeMs: number
+  totalTokens: number
+  startedAt: number | null
+  endedAt: number | null
+}
+
+/** What a tool may know of the house, handed to it by the agent room. Reads only committed facts. */
+export interface ToolFacts {
+  children(recentMinutes: number): Promise<readonly ChildFacts[]>
+  agents(): { requester: string; allowAny: boolean; agents: readonly { id: string; name?: string; model?: string }[] }
+}
+
+export interface ToolContext {
+  run: string
+  session: string
+  agent: string
+  /** Unique to this call for ever: `(run, n)`. A `keyed` tool passes it on. */
+  key: string
+  workspace: string
+  signal: AbortSignal
+  facts: ToolFacts
+  /** Partial output, for people who watch; may be lost. */
+  progress(text: string): void
+  /** Records a process group in the step before its command is released (decisions.md 37). Resolves when it is a row. */
+  started(process: { pgid: number; startedAt: string }): Promise<void>
+}
+
+/** The spawn tool's schema depends on who may be spawned now; every other tool ignores this. */
+export interface ToolView {
+  agents: readonly string[]
+  canSpawn: boolean
+}
+
+export interface Tool {
+  name: string
+  /** Short, for lists. */
+  label: string
+  group: string
+  repeat: Repeat
+  spec(view: ToolView): ToolSpec
+  /** Checks the arguments; a sentence that says what was wrong and what is allowed when they don't fit. */
+  parse(args: unknown, view: ToolView): { ok: true; args: unknown } | { ok: false; problem: string }
+  run(args: unknown, context: ToolContext): Promise<ToolAnswer>
+}
+
+// -------------------------------------------------------------------------------------------------------- outbound
+
+export interface OutboundMessage {
+  id: string
+  route: Route
+  text: string
+  /** The service's idempotency key where it has one. */
+  key: string
+  /** True when an earlier attempt may have been seen: the text says so where the service can't tell. */
+  maybeRepeat: boolean
+}
+
+export type SendOutcome =
+  | { sent: true; remoteId: string | null }
+  /** `certain: false` = it may have been seen. */
+  | { sent: false; certain: boolean; retryable: boolean; code: string; message: string; retryAtMs?: number }
+
+/** A channel's way out. `lookup` and `keyed` decide what happens to an uncertain send (decisions.md 22). */
+export interface Outbound {
+  channel: string
+  keyed: boolean
+  send(message: OutboundMessage, signal: AbortSignal): Promise<SendOutcome>
+  lookup?(message: OutboundMessage, signal: AbortSignal): Promise<'sent' | 'absent' | 'unknown'>
+}
+
+// ---------------------------------------------------------------------------------------------------------- events
+
+/**
+ * What the house tells whoever watches. `delta` events may be shown before anything is a row and carry no promise
+ * (decisions.md 23); every other event is told after its transaction, in commit order.
+ */
+export type HouseEvent =
+  | {
+      on: 'run.delta'
+      run: string
+      session: string
+      sessionKey: string
+      agent: string
+      wireId: string
+      text: string
+      delta: string
+      replace: boolean
+    }
+  | {
+      on: 'run.thinking'
+      run: string
+      session: string
+      sessionKey: string
+      agent: string
+      wireId: string
+      text: string
+      delta: string
+    }
+  | {
+      on: 'run.tool'
+      run: string
+      session: string
+      sessionKey: string
+      agent: string
+      wireId: string
+      phase: 'start' | 'update' | 'result'
+      callId: string
+      name: string
+      args?: unknown
+      partial?: string
+      isError?: boolean
+      parts?: readonly Part[]
+    }
+  | {
+      on: 'run.state'
+      run: string
+      session: string
+      sessionKey: string
+      agent: string
+      wireId: string
+      change: 'queued' | 'started' | 'waiting' | 'woken' | 'done'
+      parent: string | null
+      wait?: Wait
+      outcome?: string
+      error?: string
+      at: number
+    }
+  /** One stretch of a run is over for those who wait on `aliases` (decisions.md 4): the words, and whether the run goes on. */
+  | {
+      on: 'run.turn'
+      run: string
+      session: string
+      sessionKey: string
+      agent: string
+      wireId: string
+      aliases: readonly string[]
+      text: string
+      yielded: boolean
+      stop: StopReason
+      outcome: string | null
+      errorCode?: string
+      error?: string
+      usage?: TokenUsage
+      at: number
+    }
+  | { on: 'session.message'; session: string; sessionKey: string; agent: string; message: Message }
+  | { on: 'session.changed'; session: string; sessionKey: string; agent: string; reason: string; at: number }
+
+export type Tell = (event: HouseEvent) => void

@@ -1,0 +1,326 @@
+/**
+ * The tables as Kysely sees them: one interface a table, names as in the database.
+ *
+ * Owns the row shapes. Rules for columns (decisions.md 26): integers ≤ 2^53, epoch ms, 0/1 for truth, JSON as text, no
+ * undefined, no Date. A row never holds a secret and never a prompt.
+ */
+import type { Generated } from 'kysely'
+
+export interface SessionsTable {
+  id: string
+  key: string
+  agent: string
+  tree: string
+  parent_session: string | null
+  spawned_by: string | null
+  depth: number
+  label: string | null
+  /** JSON Route */
+  route: string | null
+  seq: number
+  created_at: number
+  updated_at: number
+  closed_at: number | null
+}
+
+export interface MessagesTable {
+  session: string
+  seq: number
+  ord: number | null
+  id: string
+  role: string
+  /** JSON Part[], or JSON {"body": hash} when longer than 64 kB (decisions.md 29). */
+  parts: string
+  run: string | null
+  step: number | null
+  at: number
+  /** JSON MessageMeta */
+  meta: string
+}
+
+export interface InboxTable {
+  id: Generated<number>
+  session: string
+  kind: string
+  mode: string
+  state: string
+  seq: number | null
+  /** Unique with session. */
+  key: string
+  from_run: string | null
+  at: number
+  /** Which step's result marked it read. */
+  read_run: string | null
+  read_step: number | null
+}
+
+export interface RunsTable {
+  id: string
+  session: string
+  tree: string
+  agent: string
+  parent: string | null
+  depth: number
+  lane: string
+  state: string
+  outcome: string | null
+  error_code: string | null
+  error: string | null
+  epoch: number
+  attempts: number
+  turn: number
+  paused: number
+  detached: number
+  /** JSON Wait */
+  wait: string | null
+  /** When a timed wait runs out; null without one. Indexed: one timer is armed for the nearest. */
+  wait_until: number | null
+  woken: number
+  /** JSON Grant */
+  grant_json: string
+  payer: string | null
+  spent_nano: number
+  spent_tokens: number
+  spent_calls: number
+  lent_nano: number
+  lent_tokens: number
+  lent_calls: number
+  deadline_at: number | null
+  return_to: string | null
+  route: string | null
+  task: string
+  label: string | null
+  model: string
+  /** JSON Receipt */
+  receipt: string | null
+  result: string | null
+  result_seq: number | null
+  created_at: number
+  queued_at: number
+  started_at: number | null
+  ended_at: number | null
+}
+
+export interface StepsTable {
+  run: string
+  n: number
+  kind: string
+  state: string
+  name: string
+  /** JSON ModelIntent | ToolIntent */
+  intent: string
+  /** JSON StepResult */
+  result: string | null
+  started_at: number | null
+  ended_at: number | null
+}
+
+/** The ledger (decisions.md 12): money is rows, a run's `spent` their sum. */
+export interface UsageTable {
+  run: string
+  step: number
+  attempt: number
+  session: string
+  agent: string
+  model: string
+  state: string
+  reserved_nano: number
+  reserved_tokens: number
+  charged_nano: number
+  charged_tokens: number
+  charged_calls: number
+  input: number
+  output: number
+  cache_read: number
+  cache_write: number
+  at: number
+}
+
+/** `(principal, method, session, key)` is unique: a repeat gets the first answer (decisions.md 3 and 38). */
+export interface RpcKeysTable {
+  principal: string
+  method: string
+  session: string
+  key: string
+  /** sha256 of the request, to refuse the same key with another payload. */
+  payload: string
+  run: string | null
+  /** Inbox row that carries it; its being read decides which turn answers it. */
+  inbox: number | null
+  /** Set when the turn that answers it has ended. */
+  answered_turn: number | null
+  /** JSON answer, once there is one. */
+  answer: string | null
+  at: number
+}
+
+export interface ApprovalsTable {
+  id: string
+  run: string
+  step: number
+  session: string
+  kind: string
+  /** JSON */
+  request: string
+  state: string
+  route: string | null
+  deadline_at: number
+  decided_by: string | null
+  decided_at: number | null
+  created_at: number
+}
+
+export interface OutboxTable {
+  id: Generated<number>
+  session: string
+  run: string | null
+  /** Unique: one delivery of one thing. `(run, n)` interim, `(run, final)` final. */
+  key: string
+  channel: string
+  account: string
+  chat: string
+  /** JSON Route */
+  route: string
+  /** JSON {text} */
+  payload: string
+  state: string
+  attempt: number
+  remote_id: string | null
+  error: string | null
+  not_before: number
+  created_at: number
+  updated_at: number
+}
+
+export interface DevicesTable {
+  id: string
+  public_key: string
+  display_name: string | null
+  operator_label: string | null
+  platform: string | null
+  device_family: string | null
+  client_id: string | null
+  client_mode: string | null
+  /** JSON string[] */
+  roles: string
+  /** JSON Scope[]: what is approved now. */
+  scopes: string
+  generation: number
+  state: string
+  approved_via: string | null
+  remote_ip: string | null
+  created_at: number
+  approved_at: number
+  last_seen_at: number | null
+}
+
+export interface PairingRequestsTable {
+  id: string
+  device: string
+  public_key: string
+  /** JSON: displayName, platform, deviceFamily, clientId, clientMode, browserOrigin, remoteIp */
+  about: string
+  role: string
+  /** JSON Scope[] */
+  scopes: string
+  state: string
+  superseded_by: string | null
+  decided_by: string | null
+  created_at: number
+  refreshed_at: number
+  expires_at: number
+  decided_at: number | null
+}
+
+export interface DeviceTokensTable {
+  device: string
+  role: string
+  generation: number
+  rotation: number
+  /** JSON Scope[] */
+  scopes: string
+  /** Only for imported tokens, until they rotate (decisions.md 18). */
+  imported_hash: string | null
+  created_at: number
+  rotated_at: number | null
+  revoked_at: number | null
+  last_used_at: number | null
+}
+
+export interface ChannelPairingsTable {
+  id: string
+  channel: string
+  account: string
+  sender: string
+  label: string | null
+  code: string
+  state: string
+  created_at: number
+  last_seen_at: number
+  expires_at: number
+}
+
+export interface SchedulesTable {
+  id: string
+  agent: string
+  /** JSON */
+  spec: string
+  enabled: number
+  next_at: number | null
+  created_at: number
+  updated_at: number
+}
+
+export interface ScheduleSlotsTable {
+  schedule: string
+  slot_at: number
+  state: string
+  run: string | null
+  reason: string | null
+  at: number
+}
+
+export interface KvTable {
+  key: string
+  value: string
+}
+
+export interface DropsTable {
+  channel: string
+  account: string
+  chat: string
+  message: string
+  edit: string
+  reason: string
+  at: number
+}
+
+export interface AuditTable {
+  id: Generated<number>
+  at: number
+  who: string
+  what: string
+  /** JSON */
+  details: string
+}
+
+export interface Tables {
+  sessions: SessionsTable
+  messages: MessagesTable
+  inbox: InboxTable
+  runs: RunsTable
+  steps: StepsTable
+  usage: UsageTable
+  rpc_keys: RpcKeysTable
+  approvals: ApprovalsTable
+  outbox: OutboxTable
+  devices: DevicesTable
+  pairing_requests: PairingRequestsTable
+  device_tokens: DeviceTokensTable
+  channel_pairings: ChannelPairingsTable
+  schedules: SchedulesTable
+  schedule_slots: ScheduleSlotsTable
+  kv: KvTable
+  drops: DropsTable
+  audit: AuditTable
+}
