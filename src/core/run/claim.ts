@@ -1,0 +1,139 @@
+/**
+ * A worker takes a run, and says what it is about to ask the model.
+ *
+ * Owns: claim (the only raise of an epoch), the intent of a model step with its reservation (decisions.md 2, 12), and the
+ * mark that a tool which must not be repeated has begun. Never asks a model; never ends a run.
+ */
+import type { ModelIntent, Run, Spend, Step, ToolIntent } from '../types.ts'
+import { type Decision, type Effect, fenced, type Mailbox, negative, nothing, refuse } from './facts.ts'
+
+export interface ClaimView {
+  run: Run
+  /** True when an ancestor that this run is attached to has ended: it must not start (decisions.md 7). */
+  orphaned: boolean
+}
+
+export function claim(view: ClaimView, event: { now: number }): Decision {
+  const { run } = view
+  if (run.state !== 'queued')
+    return refuse(run.state === 'done' ? 'RUN_DONE' : 'RUN_STALE', `run ${run.id} is ${run.state}`)
+  if (run.paused) return refuse('RUN_STALE', `run ${run.id} is paused`)
+  if (view.orphaned) return refuse('RUN_CANCELLED', `run ${run.id} belongs to a run that has ended`)
+  if (run.deadlineAt !== null && run.deadlineAt <= event.now)
+    return refuse('RUN_TIMED_OUT', `run ${run.id} is past its deadline`)
+  return {
+    ok: true,
+    effects: [
+      {
+        do: 'run.set',
+        run: run.id,
+        to: { state: 'running', epoch: run.epoch + 1, woken: false, wait: null, startedAt: run.startedAt ?? event.now },
+      },
+    ],
+  }
+}
+
+export interface IntentView {
+  run: Run
+  box: Mailbox
+  /** The model step that a crash left open, to be asked again; null for a new one. */
+  open: Step | null
+  /** What the open step's last attempt has reserved. */
+  openReserved: Spend
+  /** Highest step number so far; 0 without one. */
+  last: number
+  /** True at the beginning of a turn: then followups are shown too. */
+  turnStart: boolean
+}
+
+export interface IntentEvent {
+  now: number
+  epoch: number
+  view: string | null
+  upto: number
+  /** Prompt and `max_tokens` at list price. */
+  reserve: Spend
+}
+
+/** Rows that the next model call shows for the first time. */
+export function shown(view: Pick<IntentView, 'box' | 'turnStart'>): number[] {
+  return view.box.unread.filter(row => row.mode === 'steer' || view.turnStart).map(row => row.id)
+}
+
+export function intent(view: IntentView, event: IntentEvent): Decision {
+  const stale = fenced(view.run, event.epoch)
+  if (stale) return stale
+  const { run, open } = view
+  const attempt = open ? (open.intent as ModelIntent).attempt + 1 : 1
+  const n = open ? open.n : view.last + 1
+  const written: ModelIntent = { kind: 'model', view: event.view, upto: event.upto, inbox: shown(view), attempt }
+  const effects: Effect[] = []
+  if (open) {
+    // The attempt that a crash cut off may have been charged: it counts in full until a settlement says otherwise.
+    effects.push({ do: 'usage.unknown', run: run.id })
+    effects.push({ do: 'run.money', run: run.id, spent: view.openReserved, lent: negative(view.openReserved) })
+    effects.push({ do: 'step.set', run: run.id, n, to: { intent: written, startedAt: event.now } })
+  } else {
+    effects.push({
+      do: 'step.put',
+      step: {
+        run: run.id,
+        n,
+        kind: 'model',
+        state: 'open',
+        name: run.model,
+        intent: written,
+        result: null,
+        startedAt: event.now,
+        endedAt: null,
+      },
+    })
+  }
+  effects.push({
+    do: 'usage.reserve',
+    row: {
+      run: run.id,
+      step: n,
+      attempt,
+      session: run.session,
+      agent: run.agent,
+      model: run.model,
+      reserved: event.reserve,
+      at: event.now,
+    },
+  })
+  effects.push({ do: 'run.money', run: run.id, spent: nothing, lent: event.reserve })
+  return { ok: true, effects }
+}
+
+/** What a budget has left: limit − spent − lent, component by component; null is unlimited. */
+export function free(run: Pick<Run, 'grant' | 'spent' | 'lent'>): {
+  nano: number | null
+  tokens: number | null
+  calls: number | null
+} {
+  const left = (limit: number | null, spent: number, lent: number) => (limit === null ? null : limit - spent - lent)
+  const { budget } = run.grant
+  return {
+    nano: left(budget.nano, run.spent.nano, run.lent.nano),
+    tokens: left(budget.tokens, run.spent.tokens, run.lent.tokens),
+    calls: left(budget.calls, run.spent.calls, run.lent.calls),
+  }
+}
+
+/** A tool that must not be repeated is about to begin, or has a process group now. Written before anything happens. */
+export function started(
+  view: { run: Run; step: Step },
+  event: { now: number; epoch: number; process?: { pgid: number; startedAt: string } },
+): Decision {
+  const stale = fenced(view.run, event.epoch)
+  if (stale) return stale
+  if (view.step.state !== 'open')
+    return refuse('RUN_STALE', `step ${view.step.n} of run ${view.run.id} is ${view.step.state}`)
+  const written = view.step.intent as ToolIntent
+  const to = {
+    startedAt: view.step.startedAt ?? event.now,
+    ...(event.process ? { intent: { ...written, process: event.process } } : {}),
+  }
+  return { ok: true, effects: [{ do: 'step.set', run: view.run.id, n: view.step.n, to }] }
+}

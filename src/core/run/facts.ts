@@ -1,0 +1,156 @@
+/**
+ * What a decision about a run is made from: the slice of the rows that its transaction has read and locked.
+ *
+ * Owns the views, the effects and `satisfied`, the one rule of waking (decisions.md 1). Decides nothing else.
+ */
+import type { ErrorCode } from '../../protocol/errors.ts'
+import type {
+  InboxRow,
+  InboxState,
+  Message,
+  Outcome,
+  Route,
+  Run,
+  Session,
+  Spend,
+  Step,
+  StepResult,
+  TokenUsage,
+  ModelIntent,
+  ToolIntent,
+  StepState,
+  Wait,
+} from '../types.ts'
+
+/** One session's mailbox and who is at work on it. */
+export interface Mailbox {
+  session: Session
+  /** Its live run (at most one, decisions.md 3). */
+  live: Run | null
+  /** Unread rows in row order. */
+  unread: readonly InboxRow[]
+  /** Live attached children of `live`. */
+  openChildren: number
+  /** Of the runs that an `ask` wait names: how many are live still. */
+  askedOpen: number
+}
+
+/** A new root run's fixed parts, made by the shell from today's configuration. */
+export interface Fresh {
+  id: string
+  grant: Run['grant']
+  model: string
+  deadlineAt: number | null
+}
+
+export type NewInbox = Omit<InboxRow, 'id'>
+
+export interface UsageRow {
+  run: string
+  step: number
+  attempt: number
+  session: string
+  agent: string
+  model: string
+  reserved: Spend
+  at: number
+}
+
+/** What is to become true, in this order, in the transaction that read the view; store/apply.ts makes it rows. */
+export type Effect =
+  | { do: 'session.put'; session: Session }
+  | { do: 'session.close'; session: string; at: number }
+  /** Also raises the session's counter to `message.seq`. */
+  | { do: 'message.put'; message: Message }
+  | { do: 'inbox.put'; row: NewInbox }
+  /** `ord` places the rows' messages in the model's view: right before the reply that saw them. */
+  | {
+      do: 'inbox.mark'
+      session: string
+      ids: readonly number[]
+      state: InboxState
+      run: string | null
+      step: number | null
+      ord: number | null
+    }
+  | { do: 'run.put'; run: Run }
+  | { do: 'run.set'; run: string; to: Partial<Omit<Run, 'id' | 'session' | 'tree'>> }
+  /** Adds to what a run has spent and lent; amounts may be negative. */
+  | { do: 'run.money'; run: string; spent: Spend; lent: Spend }
+  | { do: 'step.put'; step: Step }
+  | {
+      do: 'step.set'
+      run: string
+      n: number
+      to: {
+        state?: StepState
+        result?: StepResult
+        intent?: ModelIntent | ToolIntent
+        startedAt?: number
+        endedAt?: number
+      }
+    }
+  | { do: 'usage.reserve'; row: UsageRow }
+  | { do: 'usage.settle'; run: string; step: number; attempt: number; charged: Spend; usage: TokenUsage }
+  /** Reservations in flight of this run are charged in full (decisions.md 12). */
+  | { do: 'usage.unknown'; run: string }
+  /** Ends every live attached descendant, set-based, ancestors first; their results are `kept` (decisions.md 6, 7). */
+  | { do: 'tree.end'; root: string; outcome: Outcome; code: ErrorCode; error: string; at: number }
+  | { do: 'outbox.put'; session: string; run: string; key: string; route: Route; text: string; at: number }
+  /** Wire ids that were answered by this turn's end: those whose rows this run has read. */
+  | { do: 'turn.answer'; run: string; turn: number }
+
+export type Decision = { ok: true; effects: Effect[] } | { ok: false; code: ErrorCode; message: string }
+
+export const nothing: Spend = { nano: 0, tokens: 0, calls: 0 }
+
+export function negative(spend: Spend): Spend {
+  return { nano: 0 - spend.nano, tokens: 0 - spend.tokens, calls: 0 - spend.calls }
+}
+
+/**
+ * Whether a wait is over. The only rule by which anything wakes: an outside row ends every wait but an approval's;
+ * children, a timer or an answer end the wait that is for them.
+ */
+export function satisfied(
+  wait: Wait,
+  unread: readonly Pick<InboxRow, 'kind'>[],
+  openChildren: number,
+  askedOpen: number,
+): boolean {
+  const has = (kind: InboxRow['kind']) => unread.some(row => row.kind === kind)
+  const outside = has('message') || has('exit')
+  switch (wait.for) {
+    case 'children':
+      return outside || has('timer') || openChildren === 0 || (wait.mode === 'any' && has('result'))
+    case 'message':
+      return unread.length > 0
+    case 'timer':
+      return outside || has('timer')
+    case 'ask': {
+      if (has('timer') || has('answer')) return true
+      if (!wait.outside) return false
+      return outside || askedOpen === 0 || (wait.mode === 'any' && askedOpen < wait.runs.length)
+    }
+  }
+}
+
+/** Hands out transcript positions of one session inside one decision. */
+export function positions(session: Session): () => number {
+  let seq = session.seq
+  return () => {
+    seq += 1
+    return seq
+  }
+}
+
+/** A run may be worked on by who claimed it last, and by nobody else (R3). */
+export function fenced(run: Run, epoch: number): Decision | null {
+  if (run.state === 'done') return refuse('RUN_DONE', `run ${run.id} has ended (${run.outcome})`)
+  if (run.epoch !== epoch || run.state !== 'running') return refuse('RUN_STALE', `run ${run.id} was claimed again`)
+  return null
+}
+
+export function refuse(code: ErrorCode, message: string): Decision {
+  return { ok: false, code, message }
+}

@@ -1,0 +1,236 @@
+/**
+ * What a run at work does between model calls: tool results, waits inside and between steps, cooldowns, and being taken up
+ * again after a crash.
+ *
+ * Owns: result, yield, ask, cooldown, recover, fire. Never repeats a completed step; a call in flight at a crash is repeated
+ * only when its tool allows it (R7, decisions.md 21).
+ */
+import { timerKey } from '../ids.ts'
+import type { ModelIntent, Part, Run, Spend, Step, TokenUsage, ToolIntent, Wait } from '../types.ts'
+import { wake } from './accept.ts'
+import { type Decision, type Effect, fenced, type Mailbox, negative, positions, refuse, satisfied } from './facts.ts'
+import { type After, park, toolMessage } from './reply.ts'
+
+export interface ToolView {
+  run: Run
+  box: Mailbox
+  step: Step
+}
+
+export interface ToolEvent {
+  now: number
+  epoch: number
+  messageId: string
+  parts: readonly Part[]
+  isError: boolean
+}
+
+/** Rows that ended a wait inside this step are spent with it: a timer or an answer never ends the next wait too. */
+function spent(view: ToolView): Effect[] {
+  if (view.step.state !== 'asking') return []
+  const ids = view.box.unread.filter(row => row.kind === 'timer' || row.kind === 'answer').map(row => row.id)
+  if (ids.length === 0) return []
+  return [
+    {
+      do: 'inbox.mark',
+      session: view.box.session.id,
+      ids,
+      state: 'read',
+      run: view.run.id,
+      step: view.step.n,
+      ord: null,
+    },
+  ]
+}
+
+/** A tool call has its result: step and transcript row together. */
+export function result(view: ToolView, event: ToolEvent): Decision {
+  const stale = fenced(view.run, event.epoch) ?? openStep(view)
+  if (stale) return stale
+  return { ok: true, effects: [...stepDone(view, event, 'done'), ...spent(view)] }
+}
+
+/** sessions_yield: the turn ends here. `parts` answers the call; the wait is compare-and-set. */
+export function yielded(
+  view: ToolView,
+  event: ToolEvent & { wait: Wait; already: readonly Part[]; reserve?: never },
+): Decision & { after?: After } {
+  const stale = fenced(view.run, event.epoch) ?? openStep(view)
+  if (stale) return stale
+  const { run, box } = view
+  const there = satisfied(event.wait, box.unread, box.openChildren, 0)
+  const effects = stepDone(view, there ? { ...event, parts: event.already } : event, 'done')
+  // What was there already belongs to this turn: it ends only when the run truly waits.
+  if (there) return { ok: true, effects, after: 'again' }
+  effects.push({ do: 'turn.answer', run: run.id, turn: run.turn })
+  return { ok: true, ...park(run, event.wait, box.unread, box.openChildren, 0, effects) }
+}
+
+/** A wait inside a step: the step stays open as `asking`, the lane is free (decisions.md 8). */
+export function ask(
+  view: ToolView,
+  event: { now: number; epoch: number; wait: Wait & { for: 'ask' } },
+): Decision & { after?: After } {
+  const stale = fenced(view.run, event.epoch) ?? openStep(view)
+  if (stale) return stale
+  const { run, box, step } = view
+  if (satisfied(event.wait, box.unread, box.openChildren, box.askedOpen))
+    return { ok: true, effects: [], after: 'again' }
+  return {
+    ok: true,
+    effects: [
+      { do: 'step.set', run: run.id, n: step.n, to: { state: 'asking', startedAt: event.now } },
+      { do: 'run.set', run: run.id, to: { state: 'waiting', wait: event.wait } },
+    ],
+    after: 'waiting',
+  }
+}
+
+/**
+ * A provider asks for a pause: a timer wait in a row, no lane held (decisions.md 36). The refused call is settled with what it
+ * is known to have cost; its step stays open and is asked again.
+ */
+export function cooldown(
+  view: { run: Run; box: Mailbox; step: Step; stepReserved: Spend },
+  event: { now: number; epoch: number; until: number; charged: Spend; usage: TokenUsage },
+): Decision & { after?: After } {
+  const stale = fenced(view.run, event.epoch)
+  if (stale) return stale
+  const intent = view.step.intent as ModelIntent
+  const effects: Effect[] = [
+    {
+      do: 'usage.settle',
+      run: view.run.id,
+      step: view.step.n,
+      attempt: intent.attempt,
+      charged: event.charged,
+      usage: event.usage,
+    },
+    { do: 'run.money', run: view.run.id, spent: event.charged, lent: negative(view.stepReserved) },
+  ]
+  const wait: Wait = { for: 'timer', until: event.until }
+  // Rows the open step already shows must not end the pause that the very same call asked for.
+  const fresh = view.box.unread.filter(row => !intent.inbox.includes(row.id))
+  if (satisfied(wait, fresh, view.box.openChildren, 0)) return { ok: true, effects, after: 'again' }
+  return {
+    ok: true,
+    effects: [...effects, { do: 'run.set', run: view.run.id, to: { state: 'waiting', wait } }],
+    after: 'waiting',
+  }
+}
+
+/** A timed wait has run out: a row says so, and the row wakes. */
+export function fire(view: { run: Run; box: Mailbox; last: number }, event: { now: number }): Decision {
+  const { run, box } = view
+  const until = run.wait === null || !('until' in run.wait) ? null : run.wait.until
+  if (run.state !== 'waiting' || until === null || until > event.now)
+    return refuse('RUN_STALE', `run ${run.id} has no timer that is due`)
+  return {
+    ok: true,
+    effects: [
+      {
+        do: 'inbox.put',
+        row: {
+          session: box.session.id,
+          kind: 'timer',
+          mode: 'steer',
+          state: 'unread',
+          seq: null,
+          key: `${timerKey(run.id, view.last)}:${until}`,
+          from: null,
+          at: event.now,
+        },
+      },
+      wake(run, event.now),
+    ],
+  }
+}
+
+export interface RecoverView {
+  run: Run
+  box: Mailbox
+  /** Steps that have no result yet. */
+  open: readonly Step[]
+}
+
+/**
+ * The gateway was gone while this run was running: it goes on from its rows. A `never` tool that had begun ends `unknown`,
+ * and the model is told. Ends nothing itself: too many crashes in one step is refused with RUN_CRASHED, for the caller to end.
+ */
+export function recover(
+  view: RecoverView,
+  event: { now: number; maxAttempts: number; ids: readonly string[]; unknown: (step: Step) => string },
+): Decision {
+  const { run, box } = view
+  if (run.state !== 'running') return refuse('RUN_STALE', `run ${run.id} is ${run.state}`)
+  if (run.attempts + 1 > event.maxAttempts)
+    return refuse('RUN_CRASHED', `the gateway stopped ${run.attempts + 1} times in the same step of run ${run.id}`)
+  const next = positions(box.session)
+  const effects: Effect[] = [
+    {
+      do: 'run.set',
+      run: run.id,
+      to: { state: 'queued', woken: true, attempts: run.attempts + 1, queuedAt: event.now },
+    },
+  ]
+  view.open.forEach((step, i) => {
+    const intent = step.intent as ToolIntent
+    if (step.kind !== 'tool' || intent.repeat !== 'never' || step.startedAt === null || step.state !== 'open') return
+    const seq = next()
+    effects.push({
+      do: 'message.put',
+      message: toolMessage(
+        run,
+        step.n,
+        seq,
+        event.ids[i] ?? `${run.id}/${step.n}`,
+        { callId: intent.callId, name: step.name },
+        [{ type: 'text', text: event.unknown(step) }],
+        true,
+        event.now,
+      ),
+    })
+    effects.push({
+      do: 'step.set',
+      run: run.id,
+      n: step.n,
+      to: { state: 'unknown', result: { seq, isError: true }, endedAt: event.now },
+    })
+  })
+  return { ok: true, effects }
+}
+
+function openStep(view: ToolView): Decision | null {
+  const { step } = view
+  return step.state === 'open' || step.state === 'asking'
+    ? null
+    : refuse('RUN_STALE', `step ${step.n} of run ${step.run} is ${step.state}`)
+}
+
+function stepDone(view: ToolView, event: ToolEvent, state: 'done'): Effect[] {
+  const { run, box, step } = view
+  const seq = box.session.seq + 1
+  const intent = step.intent as ToolIntent
+  return [
+    {
+      do: 'message.put',
+      message: toolMessage(
+        run,
+        step.n,
+        seq,
+        event.messageId,
+        { callId: intent.callId, name: step.name },
+        event.parts,
+        event.isError,
+        event.now,
+      ),
+    },
+    {
+      do: 'step.set',
+      run: run.id,
+      n: step.n,
+      to: { state, result: { seq, isError: event.isError }, endedAt: event.now },
+    },
+    { do: 'run.set', run: run.id, to: { attempts: 0 } },
+  ]
+}
