@@ -1,0 +1,194 @@
+/**
+ * Budgets: what a purse leaves, what a model call sets aside, what a child is lent and gives back (decisions.md 12).
+ *
+ * Owns the arithmetic over limits, spends and charges; never holds a balance: accounts are the run rows, charges the usage
+ * rows, and every function returns new values. Amounts are whole numbers (nano-USD, tokens, calls); a `null` limit is none.
+ *
+ * Invariants, in each limited field:
+ * B1 limit = left + spent + lent for every run, where `spent` counts the charges of its own calls, in flight included, and
+ *    what ended attached children spent, and `lent` the limits of live attached children. Hence for a root:
+ *    limit = free + spent + Σ live limits.
+ * B2 charged ≥ really spent: a reservation counts as spent until it is settled, and for good when nobody can say.
+ * B3 what a run and all its descendants really spend is at most its limit, as long as providers keep to `max_tokens`.
+ */
+import type { ResolvedModel } from './ports.ts'
+import type { Purse, Spend } from './types.ts'
+
+/** The part of a run that is money: its limit (`grant.budget`), what it spent, what its live children hold. */
+export interface Account {
+  limit: Purse
+  spent: Spend
+  lent: Spend
+}
+
+/** A usage row. `charged` is what counts: the reservation until it is settled. */
+export interface Charge {
+  state: 'reserved' | 'settled' | 'unknown'
+  reserved: Spend
+  charged: Spend
+}
+
+export type Reservation =
+  | { ok: true; account: Account; charge: Charge; maxTokens: number }
+  | { ok: false; code: 'RUN_BUDGET'; field: keyof Purse; message: string }
+
+const fields = ['nano', 'tokens', 'calls'] as const
+const units = { nano: 'nano-USD', tokens: 'tokens', calls: 'model calls' }
+
+export const unlimited: Purse = Object.freeze({ nano: null, tokens: null, calls: null })
+export const nothing: Spend = Object.freeze({ nano: 0, tokens: 0, calls: 0 })
+
+export function openAccount(limit: Purse): Account {
+  return { limit, spent: nothing, lent: nothing }
+}
+
+/** What may still be reserved or lent; 0 also when a provider charged more than was reserved. */
+export function left(account: Account): Purse {
+  return eachLimit(account.limit, (limit, field) => Math.max(0, limit - account.spent[field] - account.lent[field]))
+}
+
+/** The smaller limit in each field. */
+export function lesser(one: Purse, other: Purse): Purse {
+  return each(field => {
+    const [a, b] = [one[field], other[field]]
+    if (a === null || b === null) return a ?? b
+    return Math.min(a, b)
+  })
+}
+
+/**
+ * Sets aside the dearest that a model call can cost: the whole prompt at the dearest input price and `max_tokens` of
+ * output. `max_tokens` is what the model gives and the budget leaves; when not even one token is left the call is refused,
+ * and the run ends `budget_exhausted`.
+ */
+export function reserve(
+  account: Account,
+  call: { promptTokens: number; maxTokens: number; price: ResolvedModel['price'] },
+): Reservation {
+  const free = left(account)
+  if (free.calls !== null && free.calls < 1) return exhausted('calls', account)
+  const input = Math.max(call.price.input, call.price.cacheRead, call.price.cacheWrite)
+  const costOf = (output: number) => Math.ceil(call.promptTokens * input + output * call.price.output)
+
+  let maxTokens = call.maxTokens
+  if (free.tokens !== null) maxTokens = Math.min(maxTokens, free.tokens - call.promptTokens)
+  if (maxTokens < 1) return exhausted('tokens', account)
+  if (free.nano !== null && costOf(maxTokens) > free.nano) {
+    if (call.price.output > 0) {
+      maxTokens = Math.floor((free.nano - call.promptTokens * input) / call.price.output)
+    }
+    if (maxTokens < 1 || costOf(maxTokens) > free.nano) return exhausted('nano', account)
+  }
+  const reserved = { nano: costOf(maxTokens), tokens: call.promptTokens + maxTokens, calls: 1 }
+  return {
+    ok: true,
+    account: { ...account, spent: plus(account.spent, reserved) },
+    charge: { state: 'reserved', reserved, charged: reserved },
+    maxTokens,
+  }
+}
+
+/**
+ * Puts what a call really cost in place of its reservation. A charge that was given up as unknown is mended in the ledger
+ * only, since its run may have ended and given back the rest; a settled one stays as it is, so that a repeat is harmless.
+ */
+export function settle(account: Account, charge: Charge, actual: Spend): { account: Account; charge: Charge } {
+  if (charge.state === 'settled') return { account, charge }
+  const settled: Charge = { ...charge, state: 'settled', charged: actual }
+  if (charge.state === 'unknown') return { account, charge: settled }
+  return { account: { ...account, spent: plus(minus(account.spent, charge.charged), actual) }, charge: settled }
+}
+
+/** A call that was in flight at a crash, a cancel or a deadline: charged in full. The account counts it already. */
+export function giveUp(charge: Charge): Charge {
+  return charge.state === 'reserved' ? { ...charge, state: 'unknown' } : charge
+}
+
+/**
+ * The limit of a child: what was asked, at most what the target agent's policy and the caller's purse leave. A field that
+ * is neither asked nor capped takes an equal share of what is left: one for each child that may still be spawned
+ * (`openSlots`), one for the caller itself, so that the first child does not starve the others.
+ */
+export function carve(
+  free: Purse,
+  cap: Purse,
+  asked: Purse | null,
+  openSlots: number,
+): { ok: true; purse: Purse } | { ok: false; left: number | null; message: string } {
+  for (const field of fields) {
+    const want = asked?.[field] ?? null
+    if (want !== null && (!Number.isSafeInteger(want) || want < 1)) {
+      return { ok: false, left: free[field], message: `budget.${field} must be a whole number of at least 1` }
+    }
+    const rest = free[field]
+    if (rest === null) continue
+    if (rest < 1) return { ok: false, left: 0, message: `the caller has no ${units[field]} left to hand on` }
+    if (want !== null && want > rest) {
+      return { ok: false, left: rest, message: `${want} ${units[field]} were asked for, but only ${rest} are left` }
+    }
+  }
+  const purse = each(field => {
+    const limit = lesser(cap, asked ?? unlimited)[field]
+    const rest = free[field]
+    if (rest === null) return limit
+    return Math.min(rest, limit ?? Math.max(1, Math.floor(rest / (openSlots + 1))))
+  })
+  return { ok: true, purse }
+}
+
+/** The payer's account once an attached child with this limit is live. */
+export function lend(payer: Account, limit: Purse): Account {
+  return { ...payer, lent: plus(payer.lent, amount(limit)) }
+}
+
+/** The payer's account once that child has ended: the limit comes back, what the child spent stays spent. */
+export function giveBack(payer: Account, child: Account): Account {
+  return {
+    limit: payer.limit,
+    lent: minus(payer.lent, amount(child.limit)),
+    spent: plus(payer.spent, child.spent),
+  }
+}
+
+/**
+ * A detached child takes its limit out of its whole ancestry, for the session's account. `ancestry` is the spawning run,
+ * its payer, its payer's payer and so on; returned in the same order. Nothing of it ever comes back to them.
+ */
+export function leave(ancestry: readonly Account[], limit: Purse): Account[] {
+  return ancestry.map((account, i) => ({
+    limit: eachLimit(account.limit, (own, field) => own - (limit[field] ?? 0)),
+    spent: account.spent,
+    // The one below held its limit as a loan from this one, and that limit has just shrunk.
+    lent:
+      i === 0 ? account.lent : minus(account.lent, amount(eachLimit(ancestry[i - 1]!.limit, (_, f) => limit[f] ?? 0))),
+  }))
+}
+
+function exhausted(field: keyof Purse, account: Account): Reservation {
+  const message = `the budget of ${account.limit[field]} ${units[field]} is used up: ${left(account)[field]} left, too little for the next model call`
+  return { ok: false, code: 'RUN_BUDGET', field, message }
+}
+
+/** A limit as an amount; "no limit" holds nothing of anybody's. */
+function amount(limit: Purse): Spend {
+  return each(field => limit[field] ?? 0)
+}
+
+function plus(one: Spend, other: Spend): Spend {
+  return each(field => one[field] + other[field])
+}
+
+function minus(one: Spend, other: Spend): Spend {
+  return each(field => one[field] - other[field])
+}
+
+function each<T>(of: (field: keyof Purse) => T): Record<keyof Purse, T> {
+  return { nano: of('nano'), tokens: of('tokens'), calls: of('calls') }
+}
+
+function eachLimit(limit: Purse, of: (own: number, field: keyof Purse) => number): Purse {
+  return each(field => {
+    const own = limit[field]
+    return own === null ? null : of(own, field)
+  })
+}
