@@ -1,0 +1,132 @@
+/**
+ * The database file: made whole or not at all, looked at before it is written to, opened with the settings that can't be
+ * changed later (decisions.md 28 and 29).
+ *
+ * Owns pragmas and the reasons not to open. Never mends, empties or replaces a file: what it refuses stays byte-identical.
+ */
+import { closeSync, existsSync, fsyncSync, mkdirSync, openSync, renameSync, rmSync, statSync } from 'node:fs'
+import { join } from 'node:path'
+import { DatabaseSync } from 'node:sqlite'
+import { DeputyError } from '../protocol/errors.ts'
+import { makeConnection, makeHandles } from './dialect.ts'
+import { migrate, newestVersion } from './migrations.ts'
+import { sqliteSpelling } from './schema.ts'
+import { damaged, failureOf } from './trouble.ts'
+
+/** 'Dpty' in the file's header. */
+export const applicationId = 0x44707479
+/** The log may keep this much after a checkpoint. */
+export const walLimit = 64 * 1024 * 1024
+/** How long the writer blocks for a lock: only a checkpoint's last moment and a stranger's shell hold one. */
+const busyMs = 100
+
+export const databasePath = (dir: string) => join(dir, 'deputy.sqlite')
+
+export interface Files {
+  writer: DatabaseSync
+  reader: DatabaseSync
+  /** The last stop was no clean one: what the log held was kept, and the file deserves a look. */
+  unclean: boolean
+}
+
+/** Opens the database of a home, making it first if there is none. Throws STORE_* and HOME_UNWRITABLE. */
+export async function openFiles(dir: string): Promise<Files> {
+  const path = databasePath(dir)
+  makeHome(dir)
+  if (!existsSync(path)) await create(path)
+  const unclean = sizeOf(`${path}-wal`) > 0
+  const reader = new DatabaseSync(path, { readOnly: true, timeout: busyMs })
+  try {
+    const version = inspect(reader, path)
+    const writer = openWriter(path)
+    if (version < newestVersion) await upgrade(writer, version)
+    return { writer, reader, unclean }
+  } catch (error) {
+    if (reader.isOpen) reader.close()
+    throw error
+  }
+}
+
+function makeHome(dir: string): void {
+  try {
+    mkdirSync(dir, { recursive: true, mode: 0o700 })
+  } catch (cause) {
+    throw new DeputyError('HOME_UNWRITABLE', `${dir} cannot be made: ${(cause as Error).message}`, { cause })
+  }
+}
+
+/** Under another name until it is whole, so that an empty file under the right name is always damage. */
+async function create(path: string): Promise<void> {
+  const fresh = `${path}.new`
+  for (const end of ['', '-wal', '-shm', '-journal']) rmSync(fresh + end, { force: true })
+  try {
+    closeSync(openSync(fresh, 'wx', 0o600))
+  } catch (cause) {
+    throw new DeputyError('HOME_UNWRITABLE', `${fresh} cannot be written: ${(cause as Error).message}`, { cause })
+  }
+  const db = new DatabaseSync(fresh)
+  try {
+    db.exec(`pragma page_size = 8192; pragma auto_vacuum = incremental; pragma application_id = ${applicationId}`)
+    await upgrade(db, 0)
+    db.exec('pragma journal_mode = wal')
+  } finally {
+    db.close()
+  }
+  renameSync(fresh, path)
+  syncFolder(join(path, '..'))
+}
+
+function openWriter(path: string): DatabaseSync {
+  const db = new DatabaseSync(path, { timeout: busyMs, enableForeignKeyConstraints: false })
+  db.exec(`pragma synchronous = full; pragma wal_autocheckpoint = 0; pragma journal_size_limit = ${walLimit}`)
+  return db
+}
+
+async function upgrade(db: DatabaseSync, version: number): Promise<void> {
+  const handle = makeHandles(makeConnection(db))()
+  db.exec('begin immediate')
+  try {
+    await migrate(handle.db, sqliteSpelling, version)
+    db.exec(`pragma user_version = ${newestVersion}; commit`)
+  } catch (error) {
+    if (db.isTransaction) db.exec('rollback')
+    throw error
+  } finally {
+    handle.end(() => new DeputyError('STORE_CLOSED', 'The migration has ended.'))
+  }
+}
+
+/** Whose file it is, its version, whether its schema and one page can be read. Returns the version. */
+function inspect(db: DatabaseSync, path: string): number {
+  try {
+    if (statSync(path).size === 0) throw damaged('the file is empty')
+    const { application_id: id } = db.prepare('pragma application_id').get() as { application_id: number }
+    if (id !== applicationId) throw new DeputyError('STORE_FOREIGN', `${path} was not written by Deputy.`)
+    const { user_version: version } = db.prepare('pragma user_version').get() as { user_version: number }
+    if (version > newestVersion)
+      throw new DeputyError(
+        'STORE_TOO_NEW',
+        `${path} has version ${version}; this Deputy knows versions up to ${newestVersion}.`,
+        { details: { version, known: newestVersion } },
+      )
+    if (version < 1) throw damaged('it has no version')
+    db.prepare('select value from kv limit 1').get()
+    return version
+  } catch (error) {
+    if (error instanceof DeputyError) throw error
+    throw failureOf(error)?.error ?? damaged((error as Error).message, error)
+  }
+}
+
+function sizeOf(path: string): number {
+  return statSync(path, { throwIfNoEntry: false })?.size ?? 0
+}
+
+function syncFolder(dir: string): void {
+  const folder = openSync(dir, 'r')
+  try {
+    fsyncSync(folder)
+  } finally {
+    closeSync(folder)
+  }
+}

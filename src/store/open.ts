@@ -1,0 +1,100 @@
+/**
+ * The store: what is true, in one SQLite file of the home. One connection writes, one reads what is committed.
+ *
+ * Owns the two connections and the health of the file. Never opens a home that another process holds: whoever calls this
+ * has taken the home lock (lock.ts).
+ *
+ * Invariants:
+ * 1. `read` sees committed rows only and never waits for a body.
+ * 2. What `write` resolves with has been committed and is on the disk.
+ */
+import type { Kysely } from 'kysely'
+import type { Clock } from '../core/ports.ts'
+import type { DeputyError, ErrorShape } from '../protocol/errors.ts'
+import { type CrashPoints, noCrash, type WriteName } from './crash.ts'
+import { makeConnection, makeHandles } from './dialect.ts'
+import { openFiles } from './files.ts'
+import type { Tables } from './tables.ts'
+import { makeWriter } from './writer.ts'
+
+/** Bound to the writing connection for as long as the body of one write lasts. Never call `transaction()` on it. */
+export type Tx = Kysely<Tables>
+
+export interface StoreHealth {
+  /** False while nothing can be recorded or the file is damaged: claim no run. */
+  claiming: boolean
+  /** What is wrong, since when (epoch ms); null when all is well. */
+  trouble: (ErrorShape & { since: number }) | null
+  /** True when the process before this one stopped without closing the store. */
+  unclean: boolean
+  /** Writes that have not ended, and those of them that wait for the disk. */
+  queued: number
+  waiting: number
+}
+
+export interface StoreOptions {
+  /** The home; the file in it is deputy.sqlite. */
+  dir: string
+  clock?: Clock
+  crash?: CrashPoints
+  /** One line for the operator. */
+  log: (line: string) => void
+}
+
+export interface Store {
+  /** Committed rows only. */
+  read: Kysely<Tables>
+  /**
+   * Queues `body` and resolves with its value after the commit. The body awaits nothing but statements of its `tx`, has no
+   * other effect and takes ids and times from outside: it may run more than once. Rejects with what the body threw, or
+   * STORE_BODY_AWAITED, STORE_LOST_GROUP, STORE_DAMAGED, STORE_CLOSED, DISK_FULL.
+   */
+  write<T>(name: WriteName, body: (tx: Tx) => Promise<T>): Promise<T>
+  health(): StoreHealth
+  /** Called when trouble begins, changes or is over (null). */
+  onTrouble(listener: (trouble: StoreHealth['trouble']) => void): void
+  /** Resolves when no write is queued or under way. */
+  idle(): Promise<void>
+  /** Ends what is queued, then closes the file cleanly. */
+  close(): Promise<void>
+}
+
+/** Throws STORE_FOREIGN, STORE_TOO_NEW, STORE_DAMAGED, HOME_UNWRITABLE; the file is as it was then. */
+export async function openStore({ dir, clock, crash = noCrash, log }: StoreOptions): Promise<Store> {
+  const files = await openFiles(dir)
+  const listeners: ((trouble: StoreHealth['trouble']) => void)[] = []
+  let trouble: StoreHealth['trouble'] = null
+  let closing: Promise<void> | null = null
+
+  function setTrouble(error: DeputyError | null): void {
+    // Damage stays until the file was replaced.
+    if (trouble?.code === (error?.code ?? undefined) || trouble?.code === 'STORE_DAMAGED') return
+    trouble = error && { ...error.shape(), since: (clock ?? Date).now() }
+    log(error ? `store: ${error.message} ${error.fix}` : 'store: writes are recorded again')
+    for (const listener of listeners) listener(trouble)
+  }
+
+  const writer = makeWriter({
+    db: files.writer,
+    crash,
+    committed: () => undefined,
+    trouble: failure => setTrouble(failure?.error ?? null),
+  })
+  const reading = makeHandles(makeConnection(files.reader))()
+
+  return {
+    read: reading.db,
+    write: writer.write,
+    health: () => ({ claiming: trouble === null, trouble, unclean: files.unclean, ...writer.counts() }),
+    onTrouble: listener => void listeners.push(listener),
+    idle: writer.idle,
+    close() {
+      closing ??= writer.close().then(() => {
+        // The writer goes last: closing the last connection empties the log and marks the stop as clean.
+        files.reader.close()
+        files.writer.close()
+      })
+      return closing
+    },
+  }
+}

@@ -1,0 +1,66 @@
+/**
+ * What an error of SQLite means for the house: which of the few kinds of trouble it is, and what may go on.
+ *
+ * Owns the reading of SQLite's result codes. Never acts on them.
+ */
+import { DeputyError } from '../protocol/errors.ts'
+
+export interface Failure {
+  /** For the caller whose write was given up. */
+  error: DeputyError
+  /** The transaction can't be trusted any more, whatever the connection says of it. */
+  group: boolean
+  /** May mend by itself: it is tried again. */
+  passing: boolean
+  damaged: boolean
+  /** Another connection holds the file; nothing was begun. */
+  busy: boolean
+}
+
+/** Result codes, sqlite.org/rescode.html; the lower byte is the primary code. */
+const BUSY = 5
+const NOMEM = 7
+const IOERR = 10
+const CORRUPT = 11
+const FULL = 13
+const NOTADB = 26
+
+const none = { group: false, passing: false, damaged: false, busy: false }
+
+/** Null for an error that concerns one statement only (a broken constraint, a mistake in SQL) or none of SQLite's. */
+export function failureOf(error: unknown): Failure | null {
+  const code = sqliteCode(error)
+  if (code === null) return null
+  const cause = error as Error
+  switch (code & 0xff) {
+    case BUSY:
+      return { ...none, busy: true, error: lost(cause) }
+    case FULL:
+      return {
+        ...none,
+        group: true,
+        passing: true,
+        error: new DeputyError('DISK_FULL', 'The disk is full.', { cause }),
+      }
+    case IOERR:
+    case NOMEM:
+      return { ...none, group: true, passing: true, error: lost(cause) }
+    case CORRUPT:
+    case NOTADB:
+      return { ...none, group: true, damaged: true, error: damaged(cause.message, cause) }
+    default:
+      return null
+  }
+}
+
+export function damaged(what: string, cause?: unknown): DeputyError {
+  return new DeputyError('STORE_DAMAGED', `The database is damaged: ${what}.`, { cause })
+}
+
+function lost(cause: Error): DeputyError {
+  return new DeputyError('STORE_LOST_GROUP', `The database could not write: ${cause.message}.`, { cause })
+}
+
+function sqliteCode(error: unknown): number | null {
+  return error instanceof Error && 'errcode' in error && typeof error.errcode === 'number' ? error.errcode : null
+}

@@ -1,0 +1,305 @@
+/**
+ * The one writer: bodies queue up, run one after the other in savepoints and share a commit (decisions.md 10 and 11).
+ *
+ * Owns begin, commit and rollback. Never tells anybody anything before the commit that it depends on, not even a failure:
+ * what a body saw may be undone together with the group.
+ *
+ * Invariants:
+ * 1. At most one body is under way, and only its handle runs statements.
+ * 2. A body that throws, or awaits anything but its handle, undoes its own statements only.
+ * 3. When the database gives up a group, nobody of it was told; every body runs again, alone. So bodies must be repeatable.
+ * 4. Callers are told in the order in which they asked, except those that wait for the disk to have room.
+ */
+import type { DatabaseSync } from 'node:sqlite'
+import { DeputyError } from '../protocol/errors.ts'
+import { type CrashPoints, type WriteName, writes } from './crash.ts'
+import { type Handle, makeConnection, makeHandles } from './dialect.ts'
+import type { Tx } from './open.ts'
+import { type Failure, failureOf } from './trouble.ts'
+
+/** A group ends at this many bodies or at this age, and the loop gets a turn after as much work. */
+const groupBodies = 128
+const groupMs = 4
+/** How soon a full disk and a database that another program has locked are tried again. */
+const retryMs = 1000
+const busyMs = 20
+
+interface Job {
+  name: WriteName
+  body: (tx: Tx) => Promise<unknown>
+  resolve: (value: unknown) => void
+  reject: (error: unknown) => void
+  /** Set after its group was lost: runs in a transaction of its own. */
+  alone: boolean
+}
+
+type Ending = { job: Job; ok: true; value: unknown } | { job: Job; ok: false; error: unknown }
+
+export interface WriterOptions {
+  db: DatabaseSync
+  crash: CrashPoints
+  /** After every commit, before the callers are told. */
+  committed(): void
+  /** The database failed; null when it takes writes again. */
+  trouble(failure: Failure | null): void
+}
+
+export interface Writer {
+  write<T>(name: WriteName, body: (tx: Tx) => Promise<T>): Promise<T>
+  /** Bodies that have not ended, and those of them that wait for the disk. */
+  counts(): { queued: number; waiting: number }
+  /** Resolves when nothing is queued or under way; what waits for the disk does not count. */
+  idle(): Promise<void>
+  /** No group begins while `body` runs; waits for the one under way. */
+  pause(body: () => Promise<void>): Promise<void>
+  /** Ends what is queued, refuses what comes after and what waits for the disk. The connection stays open. */
+  close(): Promise<void>
+}
+
+export function makeWriter({ db, crash, committed, trouble }: WriterOptions): Writer {
+  const begin = db.prepare('begin immediate')
+  const commit = db.prepare('commit')
+  const savepoint = db.prepare('savepoint body')
+  const release = db.prepare('release body')
+  const back = db.prepare('rollback to body')
+
+  const queue: Job[] = []
+  const waiting: Job[] = []
+  const idlers: (() => void)[] = []
+  let running = false
+  let paused = false
+  let closed = false
+  /** Work done since the loop last had a turn. */
+  let spentMs = 0
+  let turn: NodeJS.Immediate | null = null
+  let retry: NodeJS.Timeout | null = null
+  /** The database error that ended the group under way. */
+  let lost: unknown = null
+  let current: Handle | null = null
+  /** Gives up the body under way; set while one runs. */
+  let abandon: (() => void) | null = null
+
+  const newHandle = makeHandles(
+    makeConnection(db, error => {
+      const failure = failureOf(error)
+      if (failure?.damaged) trouble(failure)
+      if (failure?.group || !db.isTransaction) lose(error)
+    }),
+  )
+
+  function lose(error: unknown): void {
+    lost ??= error
+    // Outside a transaction each further statement would commit by itself.
+    current?.end(() => lostGroup(error))
+  }
+
+  function write<T>(name: WriteName, body: (tx: Tx) => Promise<T>): Promise<T> {
+    if (closed) return Promise.reject(new DeputyError('STORE_CLOSED', `The store is closed; ${name} was not written.`))
+    return new Promise<T>((resolve, reject) => {
+      queue.push({ name, body, resolve: resolve as (value: unknown) => void, reject, alone: false })
+      // With others before it there is a group under way or a turn coming, which takes it along.
+      if (queue.length === 1 && spentMs < groupMs) start()
+    })
+  }
+
+  function start(): void {
+    if (!running && !paused && queue.length > 0) void group()
+  }
+
+  /** One transaction and the telling of it. Never rejects. */
+  async function group(): Promise<void> {
+    running = true
+    lost = null
+    const began = performance.now()
+    if (!tryBegin()) return done(began)
+    const watch = watchBodies()
+    const endings: Ending[] = []
+    do endings.push(await runBody(queue.shift()!))
+    while (lost === null && goesOn(endings, began))
+    watch.stop()
+    if (lost === null) tryCommit(endings)
+    // What the callers write next may begin at once, so the group is over before they are told.
+    done(began)
+    if (lost === null) tell(endings)
+    else again(endings.map(ending => ending.job))
+  }
+
+  function done(began: number): void {
+    running = false
+    spentMs += performance.now() - began
+    turn ??= setImmediate(() => {
+      turn = null
+      spentMs = 0
+      if (queue.length > 0) return start()
+      for (const tell of idlers.splice(0)) tell()
+    })
+  }
+
+  function goesOn(endings: readonly Ending[], began: number): boolean {
+    const next = queue[0]
+    if (!next || next.alone || endings[0]!.job.alone) return false
+    return endings.length < groupBodies && performance.now() - began < groupMs
+  }
+
+  /** All of a group runs in microtasks: when the loop comes round, the body under way waits for something else. */
+  function watchBodies(): { stop(): void } {
+    const look = () => {
+      abandon?.()
+      timer = setImmediate(look)
+    }
+    let timer = setImmediate(look)
+    return { stop: () => clearImmediate(timer) }
+  }
+
+  function tryBegin(): boolean {
+    try {
+      begin.run()
+      return true
+    } catch (error) {
+      if (failureOf(error)?.busy) setTimeout(start, busyMs)
+      else giveUp(queue.shift()!, error)
+      return false
+    }
+  }
+
+  async function runBody(job: Job): Promise<Ending> {
+    try {
+      savepoint.run()
+    } catch (error) {
+      lose(error)
+      return { job, ok: false, error }
+    }
+    const handle = newHandle()
+    current = handle
+    const ending = await new Promise<Ending>(end => {
+      abandon = () => end({ job, ok: false, error: awaited(job.name) })
+      const fail = (error: unknown) => end({ job, ok: false, error })
+      try {
+        job.body(handle.db).then(value => end({ job, ok: true, value }), fail)
+      } catch (error) {
+        fail(error)
+      }
+    })
+    abandon = null
+    current = null
+    handle.end(() => awaited(job.name))
+    if (lost !== null) return ending
+    try {
+      if (!ending.ok) back.run()
+      release.run()
+    } catch (error) {
+      lose(error)
+    }
+    return ending
+  }
+
+  function tryCommit(endings: readonly Ending[]): void {
+    for (const ending of endings) if (ending.ok) crash.hit(ending.job.name, 'before')
+    try {
+      commit.run()
+    } catch (error) {
+      lose(error)
+    }
+  }
+
+  function tell(endings: readonly Ending[]): void {
+    for (const ending of endings) if (ending.ok) crash.hit(ending.job.name, 'after')
+    committed()
+    for (const ending of endings) {
+      if (!ending.ok) {
+        ending.job.reject(ending.error)
+        continue
+      }
+      crash.hit(ending.job.name, 'resolve')
+      ending.job.resolve(ending.value)
+    }
+  }
+
+  function again(jobs: readonly Job[]): void {
+    if (db.isTransaction) db.exec('rollback')
+    if (jobs.length === 1 && jobs[0]!.alone) return giveUp(jobs[0]!, lost)
+    queue.unshift(...jobs.map(job => ({ ...job, alone: true })))
+  }
+
+  /** A body that the database gave up although it ran alone. */
+  function giveUp(job: Job, error: unknown): void {
+    const failure = failureOf(error)
+    if (failure) trouble(failure)
+    if (!failure?.passing) return job.reject(failure?.error ?? lostGroup(error))
+    retry ??= setTimeout(retryAll, retryMs)
+    if (writes[job.name] === 'waits' && !closed) waiting.push(job)
+    else job.reject(failure.error)
+  }
+
+  function retryAll(): void {
+    retry = null
+    if (running || paused || !takesWrites()) {
+      retry = setTimeout(retryAll, retryMs)
+      return
+    }
+    trouble(null)
+    queue.unshift(...waiting.splice(0))
+    start()
+  }
+
+  /** Writes eight pages and takes them back. */
+  function takesWrites(): boolean {
+    const failed = [
+      "insert into kv (key, value) values ('store.probe', hex(zeroblob(32768)))",
+      "delete from kv where key = 'store.probe'",
+    ].find(sql => {
+      try {
+        db.exec(sql)
+        return false
+      } catch {
+        return true
+      }
+    })
+    return failed === undefined
+  }
+
+  function whenIdle(): Promise<void> {
+    if (!running && queue.length === 0) return Promise.resolve()
+    return new Promise(resolve => idlers.push(resolve))
+  }
+
+  return {
+    write,
+    counts: () => ({ queued: queue.length, waiting: waiting.length }),
+    idle: whenIdle,
+    async pause(body) {
+      while (running) await new Promise<void>(resolve => setImmediate(resolve))
+      paused = true
+      try {
+        await body()
+      } finally {
+        paused = false
+        start()
+      }
+    },
+    async close() {
+      closed = true
+      await whenIdle()
+      if (retry) clearTimeout(retry)
+      for (const job of waiting.splice(0))
+        job.reject(
+          new DeputyError(
+            'STORE_CLOSED',
+            `The store was closed before the disk had room; ${job.name} was not written.`,
+          ),
+        )
+    },
+  }
+}
+
+function awaited(name: WriteName): DeputyError {
+  return new DeputyError(
+    'STORE_BODY_AWAITED',
+    `The body of ${name} waited for something other than its own statements, or used them after it had ended.`,
+    { details: { write: name } },
+  )
+}
+
+function lostGroup(cause: unknown): DeputyError {
+  return new DeputyError('STORE_LOST_GROUP', 'The database gave up a group of transactions.', { cause })
+}
