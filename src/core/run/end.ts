@@ -87,8 +87,8 @@ export function end(view: EndView, event: EndEvent): Decision {
       endedAt: event.now,
     },
   })
-  effects.push({ do: 'turn.answer', run: run.id, turn: run.turn })
-  effects.push(...settleUp(view))
+  effects.push({ do: 'steps.cancel', run: run.id, at: event.now })
+  if (run.payer !== null) effects.push({ do: 'run.settle', run: run.id })
   effects.push(...leftovers(view, event))
   effects.push(...sendHome(view, event))
   if (run.route !== null && run.returnTo === null) {
@@ -126,26 +126,6 @@ function note(view: EndView, event: EndEvent, seq: number): Message {
   }
 }
 
-/** What a child did not use goes back to its payer, with what its own subtree has spent. `tree.end` has settled those below. */
-function settleUp(view: EndView): Effect[] {
-  const { run } = view
-  if (run.payer === null) return []
-  const limit = run.grant.budget
-  const spent = {
-    nano: run.spent.nano + view.reserved.nano,
-    tokens: run.spent.tokens + view.reserved.tokens,
-    calls: run.spent.calls + view.reserved.calls,
-  }
-  return [
-    {
-      do: 'run.money',
-      run: run.payer,
-      spent,
-      lent: negative({ nano: limit.nano ?? 0, tokens: limit.tokens ?? 0, calls: limit.calls ?? 0 }),
-    },
-  ]
-}
-
 /** Rows that nobody has read: people's go to a successor (or are dropped), the run's own children's and timers are kept. */
 function leftovers(view: EndView, event: EndEvent): Effect[] {
   const { box, run } = view
@@ -171,8 +151,14 @@ function leftovers(view: EndView, event: EndEvent): Effect[] {
     'kept',
   )
   const forSuccessor = left.filter(outside)
-  if (event.followups === 'drop' || box.session.closedAt !== null) mark(forSuccessor, 'dropped')
-  else if (forSuccessor.length > 0) effects.push({ do: 'run.put', run: successor(view, event) })
+  const heir = event.followups === 'keep' && box.session.closedAt === null && forSuccessor.length > 0
+  if (!heir) mark(forSuccessor, 'dropped')
+  effects.push({ do: 'turn.answer', run: run.id, turn: run.turn })
+  if (heir)
+    effects.push(
+      { do: 'run.put', run: successor(view, event) },
+      { do: 'turn.hand', from: run.id, to: event.successor.id },
+    )
   return effects
 }
 

@@ -27,9 +27,9 @@ export interface Mailbox {
   session: Session
   /** Its live run (at most one, decisions.md 3). */
   live: Run | null
-  /** Unread rows in row order. */
+  /** Unread rows in row order. Of a mailbox that is only posted to, one row a kind is enough. */
   unread: readonly InboxRow[]
-  /** Live attached children of `live`. */
+  /** Live attached children of `live`: 0, 1, or 2 for "several"; nobody needs more. */
   openChildren: number
   /** Of the runs that an `ask` wait names: how many are live still. */
   askedOpen: number
@@ -75,6 +75,10 @@ export type Effect =
     }
   | { do: 'run.put'; run: Run }
   | { do: 'run.set'; run: string; to: Partial<Omit<Run, 'id' | 'session' | 'tree'>> }
+  /** An ended child's purse: its payer's `spent` grows by the child's, as the row has it now, and its limit is lent no more. */
+  | { do: 'run.settle'; run: string }
+  /** Steps without a result are `cancelled`. */
+  | { do: 'steps.cancel'; run: string; at: number }
   /** Adds to what a run has spent and lent; amounts may be negative. */
   | { do: 'run.money'; run: string; spent: Spend; lent: Spend }
   | { do: 'step.put'; step: Step }
@@ -97,8 +101,10 @@ export type Effect =
   /** Ends every live attached descendant, set-based, ancestors first; their results are `kept` (decisions.md 6, 7). */
   | { do: 'tree.end'; root: string; outcome: Outcome; code: ErrorCode; error: string; at: number }
   | { do: 'outbox.put'; session: string; run: string; key: string; route: Route; text: string; at: number }
-  /** Wire ids that were answered by this turn's end: those whose rows this run has read. */
+  /** Wire ids that were answered by this turn's end: those whose rows are unread no more. */
   | { do: 'turn.answer'; run: string; turn: number }
+  /** Wire ids that nobody has answered yet belong to a successor now. */
+  | { do: 'turn.hand'; from: string; to: string }
 
 export type Decision = { ok: true; effects: Effect[] } | { ok: false; code: ErrorCode; message: string }
 

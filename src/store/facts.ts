@@ -1,0 +1,273 @@
+/**
+ * Rows to facts and facts to rows: reads the slices that decisions are made from.
+ *
+ * Owns the mapping of sessions, messages, inbox, runs and steps to core/types.ts. Reads only; apply.ts writes. A function here
+ * takes the transaction (or the read connection) it works in and waits for nothing else (decisions.md 10).
+ */
+import type { Selectable } from 'kysely'
+import { nothing, type Mailbox } from '../core/run/facts.ts'
+import type { InboxRow, Lane, Message, Outcome, Run, RunState, Session, Spend, Step, StepState } from '../core/types.ts'
+import type { Tx } from './open.ts'
+import type { InboxTable, MessagesTable, RunsTable, SessionsTable, StepsTable } from './tables.ts'
+
+export function sessionOf(row: Selectable<SessionsTable>): Session {
+  return {
+    id: row.id,
+    key: row.key,
+    agent: row.agent,
+    tree: row.tree,
+    parentSession: row.parent_session,
+    spawnedBy: row.spawned_by,
+    depth: row.depth,
+    label: row.label,
+    route: row.route === null ? null : JSON.parse(row.route),
+    seq: row.seq,
+    createdAt: row.created_at,
+    updatedAt: row.updated_at,
+    closedAt: row.closed_at,
+  }
+}
+
+export function runOf(row: Selectable<RunsTable>): Run {
+  return {
+    id: row.id,
+    session: row.session,
+    tree: row.tree,
+    agent: row.agent,
+    parent: row.parent,
+    depth: row.depth,
+    lane: row.lane as Lane,
+    state: row.state as RunState,
+    outcome: row.outcome as Outcome | null,
+    errorCode: row.error_code,
+    error: row.error,
+    epoch: row.epoch,
+    attempts: row.attempts,
+    turn: row.turn,
+    paused: row.paused === 1,
+    detached: row.detached === 1,
+    wait: row.wait === null ? null : JSON.parse(row.wait),
+    woken: row.woken === 1,
+    grant: JSON.parse(row.grant_json),
+    payer: row.payer,
+    spent: { nano: row.spent_nano, tokens: row.spent_tokens, calls: row.spent_calls },
+    lent: { nano: row.lent_nano, tokens: row.lent_tokens, calls: row.lent_calls },
+    deadlineAt: row.deadline_at,
+    returnTo: row.return_to,
+    route: row.route === null ? null : JSON.parse(row.route),
+    task: row.task,
+    label: row.label,
+    model: row.model,
+    receipt: row.receipt === null ? null : JSON.parse(row.receipt),
+    result: row.result,
+    resultSeq: row.result_seq,
+    createdAt: row.created_at,
+    queuedAt: row.queued_at,
+    startedAt: row.started_at,
+    endedAt: row.ended_at,
+  }
+}
+
+export function stepOf(row: Selectable<StepsTable>): Step {
+  return {
+    run: row.run,
+    n: row.n,
+    kind: row.kind as Step['kind'],
+    state: row.state as StepState,
+    name: row.name,
+    intent: JSON.parse(row.intent),
+    result: row.result === null ? null : JSON.parse(row.result),
+    startedAt: row.started_at,
+    endedAt: row.ended_at,
+  }
+}
+
+/** `parts` must hold the words already: bodies.ts has put those of long messages back. */
+export function messageOf(row: Selectable<MessagesTable>): Message {
+  return {
+    session: row.session,
+    seq: row.seq,
+    ord: row.ord,
+    id: row.id,
+    role: row.role as Message['role'],
+    parts: JSON.parse(row.parts),
+    run: row.run,
+    step: row.step,
+    at: row.at,
+    meta: JSON.parse(row.meta),
+  }
+}
+
+export function inboxOf(row: Selectable<InboxTable>): InboxRow {
+  return {
+    id: row.id,
+    session: row.session,
+    kind: row.kind as InboxRow['kind'],
+    mode: row.mode as InboxRow['mode'],
+    state: row.state as InboxRow['state'],
+    seq: row.seq,
+    key: row.key,
+    from: row.from_run,
+    at: row.at,
+  }
+}
+
+export async function loadRun(tx: Tx, id: string): Promise<Run | null> {
+  const row = await tx.selectFrom('runs').selectAll().where('id', '=', id).executeTakeFirst()
+  return row ? runOf(row) : null
+}
+
+export async function loadSession(tx: Tx, id: string): Promise<Session | null> {
+  const row = await tx.selectFrom('sessions').selectAll().where('id', '=', id).executeTakeFirst()
+  return row ? sessionOf(row) : null
+}
+
+export async function openSessionByKey(tx: Tx, key: string): Promise<Session | null> {
+  const row = await tx
+    .selectFrom('sessions')
+    .selectAll()
+    .where('key', '=', key)
+    .where('closed_at', 'is', null)
+    .executeTakeFirst()
+  return row ? sessionOf(row) : null
+}
+
+export async function liveRunOf(tx: Tx, session: string): Promise<Run | null> {
+  const row = await tx
+    .selectFrom('runs')
+    .selectAll()
+    .where('session', '=', session)
+    .where('state', '<>', 'done')
+    .executeTakeFirst()
+  return row ? runOf(row) : null
+}
+
+/** Every unread row of a session, in row order. */
+export async function unreadOf(tx: Tx, session: string): Promise<InboxRow[]> {
+  const rows = await tx
+    .selectFrom('inbox')
+    .selectAll()
+    .where('session', '=', session)
+    .where('state', '=', 'unread')
+    .orderBy('id')
+    .execute()
+  return rows.map(inboxOf)
+}
+
+/** At most one unread row a kind: enough to decide whether a wait is over, however many children have reported. */
+async function unreadKinds(tx: Tx, session: string): Promise<InboxRow[]> {
+  const one = (kind: string) =>
+    tx
+      .selectFrom('inbox')
+      .selectAll()
+      .where('session', '=', session)
+      .where('state', '=', 'unread')
+      .where('kind', '=', kind)
+      .limit(1)
+      .executeTakeFirst()
+  const found: InboxRow[] = []
+  for (const kind of ['message', 'result', 'timer', 'answer', 'exit']) {
+    const row = await one(kind)
+    if (row) found.push(inboxOf(row))
+  }
+  return found
+}
+
+/** 0, 1 or 2 for "several". */
+async function openChildrenOf(tx: Tx, run: string): Promise<number> {
+  const rows = await tx
+    .selectFrom('runs')
+    .select('id')
+    .where('parent', '=', run)
+    .where('detached', '=', 0)
+    .where('state', '<>', 'done')
+    .limit(2)
+    .execute()
+  return rows.length
+}
+
+/** How many live runs a session's run has as direct children, detached ones too: what maxChildrenPerAgent counts. */
+export async function countChildren(tx: Tx, run: string): Promise<number> {
+  const row = await tx
+    .selectFrom('runs')
+    .select(eb => eb.fn.countAll<number>().as('n'))
+    .where('parent', '=', run)
+    .where('state', '<>', 'done')
+    .executeTakeFirstOrThrow()
+  return Number(row.n)
+}
+
+async function askedOpenOf(tx: Tx, live: Run | null): Promise<number> {
+  if (live?.wait?.for !== 'ask' || live.wait.runs.length === 0) return 0
+  const rows = await tx
+    .selectFrom('runs')
+    .select('id')
+    .where('id', 'in', [...live.wait.runs])
+    .where('state', '<>', 'done')
+    .execute()
+  return rows.length
+}
+
+/** The mailbox of a session whose run is at work, with every unread row; or, `posting`, one row a kind. */
+export async function loadMailbox(tx: Tx, session: Session, posting = false): Promise<Mailbox> {
+  const live = await liveRunOf(tx, session.id)
+  const unread = posting ? await unreadKinds(tx, session.id) : await unreadOf(tx, session.id)
+  return {
+    session,
+    live,
+    unread,
+    openChildren: live ? await openChildrenOf(tx, live.id) : 0,
+    askedOpen: await askedOpenOf(tx, live),
+  }
+}
+
+export async function loadStep(tx: Tx, run: string, n: number): Promise<Step | null> {
+  const row = await tx.selectFrom('steps').selectAll().where('run', '=', run).where('n', '=', n).executeTakeFirst()
+  return row ? stepOf(row) : null
+}
+
+/** Steps of the latest model call and of the calls it made, in order; empty for a run that has none. */
+export async function lastReply(tx: Tx, run: string): Promise<Step[]> {
+  const model = await tx
+    .selectFrom('steps')
+    .select('n')
+    .where('run', '=', run)
+    .where('kind', '=', 'model')
+    .orderBy('n', 'desc')
+    .limit(1)
+    .executeTakeFirst()
+  if (!model) return []
+  const rows = await tx
+    .selectFrom('steps')
+    .selectAll()
+    .where('run', '=', run)
+    .where('n', '>=', model.n)
+    .orderBy('n')
+    .execute()
+  return rows.map(stepOf)
+}
+
+/** What the calls in flight of a run have reserved, or one step's. */
+export async function reservedOf(tx: Tx, run: string): Promise<Spend> {
+  const rows = await tx
+    .selectFrom('usage')
+    .select(['reserved_nano', 'reserved_tokens'])
+    .where('run', '=', run)
+    .where('state', '=', 'reserved')
+    .execute()
+  return rows.reduce(
+    (sum, row) => ({
+      nano: sum.nano + row.reserved_nano,
+      tokens: sum.tokens + row.reserved_tokens,
+      calls: sum.calls + 1,
+    }),
+    nothing,
+  )
+}
+
+/** True when a run's attached ancestor has ended. By R4 its parent alone decides. */
+export async function orphaned(tx: Tx, run: Run): Promise<boolean> {
+  if (run.parent === null || run.detached) return false
+  const row = await tx.selectFrom('runs').select('state').where('id', '=', run.parent).executeTakeFirst()
+  return row === undefined || row.state === 'done'
+}
