@@ -169,16 +169,16 @@ interface Node {
 type Attenuate = typeof attenuate
 
 const someOf = <T>(values: readonly T[]) => fc.subarray([...values], { minLength: 0 })
-const amount = fc.option(fc.integer({ min: 0, max: 1000 }), { nil: null })
+const amount = fc.option(fc.integer({ min: 1, max: 1000 }), { nil: null })
 const purse: fc.Arbitrary<Purse> = fc.record({ nano: amount, tokens: amount, calls: amount })
 const agentOf = (id: string): fc.Arbitrary<AgentPolicy> =>
   fc.record({
     id: fc.constant(id),
     scopes: someOf(scopes),
-    tools: someOf(tools),
-    allowAgents: fc.option(fc.oneof(fc.constant(['*']), someOf(ids)), { nil: null }),
+    tools: fc.subarray(tools, { minLength: 4 }),
+    allowAgents: fc.oneof(fc.constant(null), fc.constant(['*']), fc.subarray(ids, { minLength: 2 })),
     requireAgentId: fc.constant(false),
-    maxSpawnDepth: fc.integer({ min: 1, max: 5 }),
+    maxSpawnDepth: fc.integer({ min: 2, max: 5 }),
     maxChildrenPerAgent: fc.integer({ min: 1, max: 4 }),
     budget: fc.oneof(fc.constant(unlimited), purse),
   })
@@ -186,13 +186,21 @@ const house = fc.tuple(...ids.map(agentOf))
 const move = fc.record({
   at: fc.nat(),
   // Policies change while runs live: a spawn is decided by today's.
-  house: fc.option(house, { nil: null, freq: 8 }),
-  agent: fc.option(fc.constantFrom(...ids, 'nobody'), { nil: null }),
-  tools: fc.option(fc.subarray(tools, { maxLength: 2 }), { nil: null, freq: 2 }),
-  budget: fc.option(purse, { nil: null, freq: 2 }),
+  house: fc.oneof({ weight: 8, arbitrary: fc.constant(null) }, { weight: 1, arbitrary: house }),
+  agent: fc.option(fc.constantFrom(...ids, 'nobody'), { nil: null, freq: 2 }),
+  tools: fc.oneof(
+    { weight: 3, arbitrary: fc.constant(null) },
+    { weight: 1, arbitrary: fc.subarray(tools, { maxLength: 2 }) },
+  ),
+  budget: fc.oneof({ weight: 3, arbitrary: fc.constant(null) }, { weight: 1, arbitrary: purse }),
   subagentTools: fc.record({ allow: someOf(['exec', '*']), deny: someOf(['read']) }),
 })
-const walks = fc.tuple(house, someOf(scopes), purse, fc.array(move, { maxLength: 30 }))
+const walks = fc.tuple(
+  house,
+  someOf(scopes),
+  fc.oneof(fc.constant(unlimited), purse),
+  fc.array(move, { minLength: 1, maxLength: 40, size: 'max' }),
+)
 
 const holds = (agents: Grant['agents'], id: string) => agents === '*' || agents.includes(id)
 const atMost = (a: number | null, b: number | null) => b === null || (a !== null && a <= b)
