@@ -1,0 +1,314 @@
+/**
+ * The table's part about agents, sessions and who is routed to whom (openclaw-facts.md §E3, §E4, §D5). Data only.
+ */
+import { amount, choice, either, flag, list, listOrNone, map, object, optional, text, whole } from './kit.ts'
+import { agentTools } from './schema-tools.ts'
+
+export const agentIdPattern = /^[a-z0-9][a-z0-9_-]{0,63}$/i
+const agentIdMeans = 'letters, digits, "-" and "_", at most 64, the first a letter or digit'
+
+const model = (doc: string) =>
+  either(
+    doc,
+    text('provider/model, or an alias of agents.defaults.models'),
+    object('A model and what to fall back on', {
+      primary: text('provider/model, or an alias'),
+      fallbacks: listOrNone('Tried in order when the first cannot be used', text('provider/model, or an alias')),
+    }),
+  )
+
+const thinking = (doc: string) =>
+  choice(doc, ['off', 'minimal', 'low', 'medium', 'high', 'xhigh', 'adaptive', 'max', 'ultra'])
+
+const budget = (doc: string) =>
+  optional(doc, {
+    usd: amount('US dollars'),
+    tokens: whole('Input and output tokens'),
+    calls: whole('Model calls'),
+  })
+
+/** Keys that an agent may set for its sub-agents, and the defaults for all. */
+const subagentKeys = {
+  allowAgents: list('Agents that may be spawned; ["*"] is any. Unset: the own agent only', text('An agent id, or "*"')),
+  requireAgentId: flag('Refuse a spawn that names no agent'),
+  model: model("Model of sub-agents. Unset: the target agent's own, else the caller's"),
+  thinking: thinking('Thinking level of sub-agents'),
+  runTimeoutSeconds: whole('Time limit of a sub-agent in seconds; 0 is none'),
+  maxSpawnDepth: whole('How deep sub-agents may nest', { min: 1, max: 1000, usual: [1, 5] }),
+  maxChildrenPerAgent: whole('Sub-agents at work at once under one session', { min: 1, max: 100_000, usual: [1, 20] }),
+  archiveAfterMinutes: whole("A sub-agent's session is put away this long after its end; 0 is never"),
+  budget: budget('Limit of each sub-agent, taken out of the budget of the one who spawned it'),
+}
+
+const identity = optional('How the agent presents itself', {
+  name: text('Name'),
+  theme: text('Manner, in a few words'),
+  emoji: text('One emoji'),
+  avatar: text('Path or URL of a picture'),
+})
+
+const knownAgentKeys = [
+  'cwd',
+  'utilityModel',
+  'decisionModel',
+  'models',
+  'modelPolicy',
+  'verboseDefault',
+  'reasoningDefault',
+  'fastModeDefault',
+  'toolProgressDetail',
+  'contextInjection',
+  'skills',
+  'skillsLimits',
+  'embeddedAgent',
+  'runtime',
+  'memory',
+  'memorySearch',
+  'humanDelay',
+  'typingMode',
+  'tts',
+  'contextLimits',
+  'heartbeat',
+  'groupChat',
+  'sandbox',
+]
+
+const agentKeys = {
+  default: flag('Takes what no rule sends elsewhere'),
+  name: text('Shown to people'),
+  description: text('What it is for; shown to agents that may spawn it'),
+  workspace: text('Directory it works in; ~ is your home directory'),
+  agentDir: text('Directory of its auth-profiles.json. Default: agents/<id> in the state directory'),
+  model: model('Its model. Default: agents.defaults.model'),
+  thinkingDefault: thinking('Thinking level'),
+  systemPromptOverride: text('Replaces the built-in instructions'),
+  bootstrapMaxChars: whole('Longest part of one workspace file that goes into the prompt'),
+  bootstrapTotalMaxChars: whole('Longest part of all workspace files that goes into the prompt'),
+  identity,
+  subagents: object('What it may delegate', subagentKeys, ['delegationMode']),
+  tools: agentTools,
+  timeoutSeconds: whole('Time limit of one run in seconds; 0 is none'),
+  maxConcurrent: whole('Runs of this agent at work at once', { min: 1, max: 100_000 }),
+  maxSteps: whole('Steps of one run before it is ended', { min: 1 }),
+  budget: budget('Limit of one run'),
+  params: map('Parameters passed to the provider', either('A parameter', text(''), amount(''), flag(''))),
+}
+
+const defaults = object(
+  'What holds for every agent that does not say otherwise',
+  {
+    workspace: text('Directory of the default agent'),
+    skipBootstrap: flag('Write no starting files into a new workspace', false),
+    bootstrapMaxChars: whole('Longest part of one workspace file that goes into the prompt', { default: 20_000 }),
+    bootstrapTotalMaxChars: whole('Longest part of all workspace files in the prompt', { default: 60_000 }),
+    userTimezone: text('Time zone shown to agents. Default: that of the machine'),
+    model: model('provider/model. Unset: the first provider that has a key'),
+    models: map(
+      'Aliases and parameters of models, by provider/model',
+      object(
+        'One model',
+        {
+          alias: text('Short name'),
+          params: map('Parameters passed to the provider', either('A parameter', text(''), amount(''), flag(''))),
+        },
+        ['agentRuntime', 'pickerRuntimes', 'streaming', 'codeMode'],
+      ),
+    ),
+    modelPolicy: object('Which models may be chosen', {
+      allow: list('provider/model or provider/*. Unset: any', text('provider/model or provider/*')),
+    }),
+    thinkingDefault: thinking('Thinking level'),
+    systemPromptOverride: text('Replaces the built-in instructions'),
+    identity,
+    timeoutSeconds: whole('Time limit of one run in seconds; 0 is none', { default: 172_800 }),
+    maxConcurrent: whole('Runs at work at once in the lane of people', { default: 4, min: 1, max: 100_000 }),
+    maxSteps: whole('Steps of one run before it is ended', { default: 500, min: 1 }),
+    budget: budget('Limit of one run'),
+    subagents: object(
+      'Delegation',
+      {
+        ...subagentKeys,
+        requireAgentId: flag('Refuse a spawn that names no agent', false),
+        runTimeoutSeconds: whole('Time limit of a sub-agent in seconds; 0 is none', { default: 0 }),
+        maxSpawnDepth: whole('How deep sub-agents may nest', { default: 5, min: 1, max: 1000, usual: [1, 5] }),
+        maxChildrenPerAgent: whole('Sub-agents at work at once under one session', {
+          default: 5,
+          min: 1,
+          max: 100_000,
+          usual: [1, 20],
+        }),
+        maxConcurrent: whole('Sub-agents at work at once in the whole gateway', { default: 8, min: 1, max: 100_000 }),
+        archiveAfterMinutes: whole("A sub-agent's session is put away this long after its end; 0 is never", {
+          default: 60,
+        }),
+      },
+      ['announceTimeoutMs', 'delegationMode'],
+    ),
+    params: map('Parameters passed to the provider', either('A parameter', text(''), amount(''), flag(''))),
+  },
+  [
+    ...knownAgentKeys,
+    'repoRoot',
+    'skipOptionalBootstrapFiles',
+    'imageModel',
+    'pdfModel',
+    'voiceModel',
+    'mediaModels',
+    'modelSelectionScope',
+    'elevatedDefault',
+    'mediaMaxMb',
+    'pdfMaxMb',
+    'pdfMaxPages',
+    'imageMaxDimensionPx',
+    'imageQuality',
+    'blockStreamingDefault',
+    'blockStreamingBreak',
+    'blockStreamingChunk',
+    'blockStreamingCoalesce',
+    'typingIntervalSeconds',
+    'contextPruning',
+    'compaction',
+    'silentReply',
+    'startupContext',
+    'experimental',
+    'systemAgent',
+    'authInheritance',
+    'sessionStore',
+    'contextTokens',
+    'imageGenerationModel',
+    'musicGenerationModel',
+    'videoGenerationModel',
+    'pdfMaxBytesMb',
+    'embeddedPi',
+    'embeddedHarness',
+    'cliBackends',
+    'llm',
+    'timeFormat',
+    'envelopeTimezone',
+    'envelopeTimestamp',
+    'envelopeElapsed',
+  ],
+)
+
+export const agents = object(
+  'Who works here',
+  {
+    defaults,
+    entries: map('Agents by id', object('One agent', agentKeys, knownAgentKeys), {
+      pattern: agentIdPattern,
+      means: agentIdMeans,
+    }),
+    list: listOrNone(
+      'Agents as a list; the older form of entries',
+      object(
+        'One agent',
+        { id: text('Its id', { pattern: agentIdPattern, means: agentIdMeans }), ...agentKeys },
+        knownAgentKeys,
+      ),
+    ),
+  },
+  ['ownership'],
+)
+
+export const bindings = listOrNone(
+  'Which agent answers where; the most exact match wins, then the order of the list',
+  object(
+    'One rule',
+    {
+      type: choice('Kind of rule', ['route', 'acp'], 'route'),
+      agentId: text('Agent that answers'),
+      comment: text('For people'),
+      match: object('What it applies to', {
+        channel: text('Channel id'),
+        accountId: text('Account; "*" is any'),
+        peer: optional('One chat', {
+          kind: choice(
+            'Kind of chat; "dm" is the older word for "direct"',
+            ['direct', 'group', 'channel', 'dm'],
+            'direct',
+          ),
+          id: text('Chat id; "*" is any'),
+        }),
+        guildId: text('Discord server'),
+        teamId: text('Slack workspace'),
+        roles: list('Discord roles', text('Role id')),
+      }),
+    },
+    ['session', 'acp'],
+  ),
+)
+
+const resetRule = {
+  mode: choice('When a conversation starts afresh by itself', ['none', 'daily', 'idle'], 'none'),
+  atHour: whole('Hour of the daily reset', { default: 4, max: 23 }),
+  idleMinutes: whole('Minutes of silence', { min: 1 }),
+}
+
+export const session = object(
+  'Conversations',
+  {
+    scope: choice('One conversation per sender, or one for all', ['per-sender', 'global'], 'per-sender'),
+    dmScope: choice(
+      'What direct chats share a conversation',
+      ['main', 'per-peer', 'per-channel-peer', 'per-account-channel-peer'],
+      'main',
+    ),
+    groupScope: choice('What groups share a conversation', ['per-group', 'main'], 'per-group'),
+    identityLinks: map('Peers that are the same person', list('Peers', text('channel:id'))),
+    reset: object('Fresh starts', resetRule),
+    resetByType: map('Fresh starts by kind of chat: direct, group, thread', optional('Fresh starts', resetRule)),
+    resetTriggers: list('Messages that start afresh', text('A message')),
+  },
+  [
+    'mainKey',
+    'store',
+    'resetByChannel',
+    'sendPolicy',
+    'threadBindings',
+    'sharing',
+    'notifyOnCreate',
+    'maintenance',
+    'idleMinutes',
+    'agentToAgent',
+    'parentForkMaxTokens',
+    'typingMode',
+    'typingIntervalSeconds',
+  ],
+)
+
+const queueMode = choice(
+  'What a message does while the agent works',
+  ['steer', 'followup', 'collect', 'interrupt'],
+  'steer',
+)
+
+export const messages = object(
+  'Messages in and out',
+  {
+    queue: object(
+      'Messages that come while the agent works',
+      {
+        mode: queueMode,
+        byChannel: map('By channel', queueMode),
+        cap: whole('Messages kept waiting', { default: 20, min: 1 }),
+        drop: choice('What goes when more come', ['old', 'new', 'summarize'], 'summarize'),
+      },
+      ['debounceMs', 'debounceMsByChannel'],
+    ),
+  },
+  [
+    'responsePrefix',
+    'ackReaction',
+    'ackReactionScope',
+    'groupChat',
+    'visibleReplies',
+    'inbound',
+    'statusReactions',
+    'usageTemplate',
+    'responseUsage',
+    'messagePrefix',
+    'tts',
+    'removeAckAfterReply',
+    'suppressToolErrors',
+  ],
+)

@@ -1,0 +1,214 @@
+/**
+ * The table's part about tools, models and secrets (openclaw-facts.md §E5, §E6). Data only.
+ */
+import { amount, choice, flag, list, listOrNone, map, object, optional, secret, text, whole } from './kit.ts'
+
+const patterns = (doc: string) => list(doc, text('A tool name, a pattern with *, or group:<name>'))
+
+const policyKeys = {
+  allow: patterns('Only these tools'),
+  alsoAllow: patterns('These tools besides those of the profile'),
+  deny: patterns('Never these tools; wins over everything'),
+}
+
+const profile = choice('A ready-made set of tools', ['minimal', 'coding', 'messaging', 'full'])
+
+const exec = {
+  sandbox: choice('Commands run in bubblewrap; "off" makes every agent the operator', ['bubblewrap', 'off']),
+  network: flag('Commands in the sandbox may use the network'),
+  timeoutSeconds: whole('Time limit of a command', { min: 1, was: 'timeoutSec' }),
+  maxOutputBytes: whole('Longest output kept of a command', { min: 1024, max: 64 * 1024 * 1024 }),
+  env: map('Variables that commands see', text('A value')),
+}
+
+const knownExec = [
+  'host',
+  'mode',
+  'security',
+  'ask',
+  'node',
+  'pathPrepend',
+  'safeBins',
+  'safeBinTrustedDirs',
+  'safeBinProfiles',
+  'strictInlineEval',
+  'backgroundMs',
+  'cleanupMs',
+  'notifyOnExit',
+  'notifyOnExitEmptySuccess',
+  'approvalRunningNoticeMs',
+  'applyPatch',
+  'reviewer',
+  'grantExpiryDays',
+  'commandHighlighting',
+]
+
+const knownTools = [
+  'byProvider',
+  'toolsBySender',
+  'elevated',
+  'loopDetection',
+  'sandbox',
+  'fs',
+  'message',
+  'codeMode',
+  'swarm',
+]
+
+/** `agents.entries.<id>.tools` */
+export const agentTools = object(
+  'What it may use',
+  { profile, ...policyKeys, exec: object('Commands', exec, knownExec) },
+  knownTools,
+)
+
+export const tools = object(
+  'What agents may use',
+  {
+    profile,
+    ...policyKeys,
+    exec: object(
+      'Commands',
+      {
+        ...exec,
+        sandbox: choice(
+          'Commands run in bubblewrap; "off" makes every agent the operator',
+          ['bubblewrap', 'off'],
+          'bubblewrap',
+        ),
+        network: flag('Commands in the sandbox may use the network', false),
+        timeoutSeconds: whole('Time limit of a command', { default: 1800, min: 1, was: 'timeoutSec' }),
+        maxOutputBytes: whole('Longest output kept of a command', {
+          default: 200_000,
+          min: 1024,
+          max: 64 * 1024 * 1024,
+        }),
+      },
+      knownExec,
+    ),
+    subagents: object('Sub-agents', { tools: object('What any sub-agent may use at most', policyKeys) }),
+  },
+  [
+    ...knownTools,
+    'web',
+    'media',
+    'links',
+    'sessions',
+    'agentToAgent',
+    'sessions_spawn',
+    'toolSearch',
+    'updatePlan',
+    'github',
+  ],
+)
+
+const modelEntry = object(
+  'One model',
+  {
+    id: text("The provider's name of it"),
+    name: text('Shown to people'),
+    api: text('As the provider, where this model differs'),
+    reasoning: flag('It thinks before it answers'),
+    input: list('What it reads', text('text or image')),
+    cost: optional('US dollars per million tokens', {
+      input: amount('Input'),
+      output: amount('Output'),
+      cacheRead: amount('Input read from the cache'),
+      cacheWrite: amount('Input written to the cache'),
+    }),
+    contextWindow: whole('Tokens it can read', { min: 1 }),
+    contextTokens: whole('Tokens of it to use', { min: 1 }),
+    maxTokens: whole('Tokens it can write', { min: 1 }),
+    headers: map('Headers', text('A value')),
+  },
+  ['params', 'compat'],
+)
+
+export const models = object(
+  'Where models are',
+  {
+    mode: choice('Add to the built-in providers, or replace them', ['merge', 'replace'], 'merge'),
+    providers: map(
+      'Providers by id',
+      object(
+        'One provider',
+        {
+          baseUrl: text('Where it answers', { pattern: /^https?:\/\/\S+$/i, means: 'an http or https address' }),
+          apiKey: secret('Its key'),
+          auth: choice('How to show the key', ['api-key', 'aws-sdk', 'oauth', 'token']),
+          api: choice('The language it speaks', [
+            'openai-completions',
+            'openai-responses',
+            'openai-chatgpt-responses',
+            'openai-codex-responses',
+            'anthropic-messages',
+            'google-generative-ai',
+            'google-vertex',
+            'github-copilot',
+            'bedrock-converse-stream',
+            'ollama',
+            'pi-messages',
+            'azure-openai-responses',
+          ]),
+          headers: map('Headers', secret('A value')),
+          authHeader: flag('Send the key as Authorization: Bearer'),
+          timeoutSeconds: whole('Longest silence before a call is given up', { min: 1 }),
+          models: listOrNone('Its models', modelEntry),
+        },
+        ['injectNumCtxForOpenAICompat', 'request'],
+      ),
+    ),
+  },
+  ['pricing', 'bedrockDiscovery'],
+)
+
+export const auth = object(
+  'Which keys to use; the keys themselves are in auth-profiles.json',
+  {
+    profiles: map(
+      'Profiles by provider:name',
+      object('One profile', {
+        provider: text('Provider id'),
+        mode: choice('Kind of key', ['api_key', 'oauth', 'token'], 'api_key'),
+        email: text('Whose'),
+        displayName: text('Shown to people'),
+      }),
+    ),
+    order: map('Profiles of a provider in the order to try', list('Profiles', text('provider:name'))),
+  },
+  ['cooldowns'],
+)
+
+const alias = {
+  pattern: /^[a-z][a-z0-9_-]{0,63}$/,
+  means: 'small letters, digits, "-" and "_", at most 64, the first a letter',
+}
+
+export const secrets = object(
+  'Where secrets are kept',
+  {
+    providers: map(
+      'Sources by name',
+      object(
+        'One source',
+        {
+          source: choice('Kind of source', ['env', 'file', 'exec', 'store'], 'env'),
+          allowlist: list('Variables it may give', text('A variable')),
+          path: text('File to read'),
+          mode: choice('A JSON file of many, or one value', ['json', 'singleValue'], 'json'),
+          timeoutMs: whole('Time limit', { min: 1, max: 600_000 }),
+          maxBytes: whole('Longest file', { min: 1 }),
+          command: text('Program to run, by its full path', { pattern: /^\//, means: 'a full path' }),
+          args: listOrNone('Its arguments', text('An argument')),
+          maxOutputBytes: whole('Longest answer', { min: 1 }),
+          jsonOnly: flag('The answer must be JSON', true),
+          env: map('Variables it sees', text('A value')),
+          passEnv: listOrNone('Variables of the gateway it sees besides', text('A variable')),
+        },
+        ['noOutputTimeoutMs', 'trustedDirs', 'pluginIntegration'],
+      ),
+      alias,
+    ),
+  },
+  ['defaults', 'egressProxy'],
+)
