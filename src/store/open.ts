@@ -15,7 +15,7 @@ import { type CrashPoints, noCrash, type WriteName } from './crash.ts'
 import { makeConnection, makeHandles } from './dialect.ts'
 import { openFiles } from './files.ts'
 import type { Tables } from './tables.ts'
-import { makeWriter } from './writer.ts'
+import { type Body, makeWriter } from './writer.ts'
 
 /** Bound to the writing connection for as long as the body of one write lasts. Never call `transaction()` on it. */
 export type Tx = Kysely<Tables>
@@ -49,7 +49,7 @@ export interface Store {
    * other effect and takes ids and times from outside: it may run more than once. Rejects with what the body threw, or
    * STORE_BODY_AWAITED, STORE_LOST_GROUP, STORE_DAMAGED, STORE_CLOSED, DISK_FULL.
    */
-  write<T>(name: WriteName, body: (tx: Tx) => Promise<T>): Promise<T>
+  write<T>(name: WriteName, body: Body<T>): Promise<T>
   health(): StoreHealth
   /** Called when trouble begins, changes or is over (null). */
   onTrouble(listener: (trouble: StoreHealth['trouble']) => void): void

@@ -12,7 +12,7 @@
  */
 import type { DatabaseSync } from 'node:sqlite'
 import { DeputyError } from '../protocol/errors.ts'
-import { type CrashPoints, type WriteName, writes } from './crash.ts'
+import { type CrashPoints, type WriteName, type WritePoint, writes } from './crash.ts'
 import { type Handle, makeConnection, makeHandles } from './dialect.ts'
 import type { Tx } from './open.ts'
 import { type Failure, failureOf } from './trouble.ts'
@@ -24,9 +24,14 @@ const groupMs = 4
 const retryMs = 1000
 const busyMs = 20
 
+/** `is` adds a name: what the transaction turned out to be besides. */
+export type Body<T> = (tx: Tx, is: (name: WriteName) => void) => Promise<T>
+
 interface Job {
   name: WriteName
-  body: (tx: Tx) => Promise<unknown>
+  body: Body<unknown>
+  /** What this transaction is, `name` first: a reply may be the end of its run too. Each has its crash points. */
+  is: WriteName[]
   resolve: (value: unknown) => void
   reject: (error: unknown) => void
   /** Set after its group was lost: runs in a transaction of its own. */
@@ -45,7 +50,7 @@ export interface WriterOptions {
 }
 
 export interface Writer {
-  write<T>(name: WriteName, body: (tx: Tx) => Promise<T>): Promise<T>
+  write<T>(name: WriteName, body: Body<T>): Promise<T>
   /** Bodies that have not ended, and those of them that wait for the disk. */
   counts(): { queued: number; waiting: number }
   /** Resolves when nothing is queued or under way; what waits for the disk does not count. */
@@ -93,10 +98,10 @@ export function makeWriter({ db, crash, committed, trouble }: WriterOptions): Wr
     current?.end(() => lostGroup(error))
   }
 
-  function write<T>(name: WriteName, body: (tx: Tx) => Promise<T>): Promise<T> {
+  function write<T>(name: WriteName, body: Body<T>): Promise<T> {
     if (closed) return Promise.reject(new DeputyError('STORE_CLOSED', `The store is closed; ${name} was not written.`))
     return new Promise<T>((resolve, reject) => {
-      queue.push({ name, body, resolve: resolve as (value: unknown) => void, reject, alone: false })
+      queue.push({ name, body, is: [name], resolve: resolve as (value: unknown) => void, reject, alone: false })
       // With others before it there is a group under way or a turn coming, which takes it along.
       if (queue.length === 1 && spentMs < groupMs) start()
     })
@@ -175,7 +180,8 @@ export function makeWriter({ db, crash, committed, trouble }: WriterOptions): Wr
       abandon = () => end({ job, ok: false, error: awaited(job.name) })
       const fail = (error: unknown) => end({ job, ok: false, error })
       try {
-        job.body(handle.db).then(value => end({ job, ok: true, value }), fail)
+        job.is = [job.name]
+        job.body(handle.db, name => void job.is.push(name)).then(value => end({ job, ok: true, value }), fail)
       } catch (error) {
         fail(error)
       }
@@ -193,8 +199,12 @@ export function makeWriter({ db, crash, committed, trouble }: WriterOptions): Wr
     return ending
   }
 
+  function hit(ending: Ending, point: WritePoint): void {
+    if (ending.ok) for (const name of ending.job.is) crash.hit(name, point)
+  }
+
   function tryCommit(endings: readonly Ending[]): void {
-    for (const ending of endings) if (ending.ok) crash.hit(ending.job.name, 'before')
+    for (const ending of endings) hit(ending, 'before')
     try {
       commit.run()
     } catch (error) {
@@ -203,22 +213,22 @@ export function makeWriter({ db, crash, committed, trouble }: WriterOptions): Wr
   }
 
   function tell(endings: readonly Ending[]): void {
-    for (const ending of endings) if (ending.ok) crash.hit(ending.job.name, 'after')
+    for (const ending of endings) hit(ending, 'after')
     committed()
     for (const ending of endings) {
       if (!ending.ok) {
         ending.job.reject(ending.error)
         continue
       }
-      crash.hit(ending.job.name, 'resolve')
+      hit(ending, 'resolve')
       ending.job.resolve(ending.value)
     }
   }
 
   function again(jobs: readonly Job[]): void {
     if (db.isTransaction) db.exec('rollback')
-    if (jobs.length === 1 && jobs[0]!.alone) return giveUp(jobs[0]!, lost)
-    queue.unshift(...jobs.map(job => ({ ...job, alone: true })))
+    if (jobs[0]!.alone) giveUp(jobs[0]!, lost)
+    else queue.unshift(...jobs.map(job => ({ ...job, alone: true })))
   }
 
   /** A body that the database gave up although it ran alone. */

@@ -1,0 +1,176 @@
+/**
+ * The turn loop: ask the model, use the tools, until there is nothing to do now.
+ *
+ * Owns the order of things inside one run and nothing that lasts: every step goes through the desk, which makes it a row
+ * before it is told and says what comes next. Never reads or writes storage, never decides who may what.
+ *
+ * Invariants: one model call at a time; the tools of one reply run side by side and are answered each on its own; a call
+ * that ends the turn (a wait) is answered after all others; an abort ends the call in flight, and the desk says what follows.
+ */
+import type { ModelEvent, ModelFailure, ModelRequest, Models, ToolAnswer, ToolContext } from '../core/ports.ts'
+import type { Part, Step, StopReason, TokenUsage } from '../core/types.ts'
+
+export type Next =
+  | { do: 'model'; step: Step; request: ModelRequest }
+  /** Calls of the last reply that have no result yet. */
+  | { do: 'tools'; steps: readonly Step[] }
+  /** Waiting, ended, or another worker's now. */
+  | { do: 'rest' }
+
+export interface RawCall {
+  id: string
+  name: string
+  /** As the model wrote it. */
+  args: string
+  meta?: unknown
+}
+
+export interface Answer {
+  parts: Part[]
+  calls: RawCall[]
+  stop: StopReason
+  usage: TokenUsage
+  costNano: number
+  provider: string
+  model: string
+  api: string
+}
+
+/** Where steps become rows. Every method commits, tells, and says what is next. */
+export interface Desk {
+  replied(step: Step, answer: Answer): Promise<Next>
+  /** The model could not answer: the run pauses, or ends. */
+  failed(step: Step, failure: ModelFailure): Promise<Next>
+  /** The call was broken off to read a newer message, or because the run ended. */
+  brokenOff(step: Step): Promise<Next>
+  used(step: Step, answer: ToolAnswer): Promise<Next>
+  /** A tool that must not be repeated is about to begin. */
+  begin(step: Step): Promise<boolean>
+  context(step: Step, signal: AbortSignal): ToolContext
+  /** Looks again at what is to be done. */
+  look(): Promise<Next>
+}
+
+export interface Hands {
+  models: Models
+  /** Carries a call out. Answers an unknown or malformed call itself; throws for its own faults only. */
+  call(step: Step, context: ToolContext): Promise<ToolAnswer>
+  delta(step: Step, kind: 'text' | 'thinking', text: string, delta: string, replace: boolean): void
+  crash: { hit(name: 'model' | 'tool', point: 'before' | 'after'): void }
+}
+
+/** Works until the run rests. `abort` hands out the signal of the call in flight. */
+export async function work(
+  desk: Desk,
+  hands: Hands,
+  signalFor: (kind: 'model' | 'tool') => AbortSignal,
+): Promise<void> {
+  let next = await desk.look()
+  while (next.do !== 'rest') {
+    next =
+      next.do === 'model'
+        ? await ask(desk, hands, next, signalFor('model'))
+        : await use(desk, hands, next.steps, signalFor('tool'))
+  }
+}
+
+async function ask(desk: Desk, hands: Hands, next: Next & { do: 'model' }, signal: AbortSignal): Promise<Next> {
+  hands.crash.hit('model', 'before')
+  const heard = await listen(hands.models.stream({ ...next.request, signal }), next.step, hands)
+  hands.crash.hit('model', 'after')
+  if ('answer' in heard) return desk.replied(next.step, heard.answer)
+  return heard.failure.class === 'aborted' ? desk.brokenOff(next.step) : desk.failed(next.step, heard.failure)
+}
+
+/** Hears a call out: deltas are shown as they come and promise nothing (decisions.md 23). */
+async function listen(
+  events: AsyncIterable<ModelEvent>,
+  step: Step,
+  hands: Hands,
+): Promise<{ answer: Answer } | { failure: ModelFailure }> {
+  let text = ''
+  let thinking = ''
+  let replaced = false
+  const calls: RawCall[] = []
+  let who = { provider: '', model: step.name, api: '' }
+  for await (const event of events) {
+    switch (event.type) {
+      case 'start':
+        who = { provider: event.provider, model: event.model, api: event.api }
+        break
+      case 'text':
+        text += event.delta
+        hands.delta(step, 'text', text, event.delta, replaced)
+        replaced = false
+        break
+      case 'thinking':
+        thinking += event.delta
+        hands.delta(step, 'thinking', thinking, event.delta, false)
+        break
+      case 'replace':
+        text = ''
+        thinking = ''
+        calls.length = 0
+        replaced = true
+        break
+      case 'call':
+        calls.push({
+          id: event.id,
+          name: event.name,
+          args: event.args,
+          ...(event.meta === undefined ? {} : { meta: event.meta }),
+        })
+        break
+      case 'end':
+        return {
+          answer: {
+            ...who,
+            parts: [...event.parts],
+            calls,
+            stop: event.stop,
+            usage: event.usage,
+            costNano: event.costNano,
+          },
+        }
+      case 'fail':
+        return { failure: event.failure }
+    }
+  }
+  return {
+    failure: {
+      class: 'bad_answer',
+      code: 'MODEL_BAD_ANSWER',
+      message: 'the answer stopped without an end',
+      fix: 'Try again.',
+      provider: who.provider,
+      model: who.model,
+    },
+  }
+}
+
+async function use(desk: Desk, hands: Hands, steps: readonly Step[], signal: AbortSignal): Promise<Next> {
+  // Whatever ends the turn comes last and in order: its wait must see the results of the others.
+  const waits = steps.filter(step => ends.has(step.name))
+  const works = steps.filter(step => !ends.has(step.name))
+  const done = await Promise.all(works.map(step => one(desk, hands, step, signal)))
+  let next = done.at(-1) ?? null
+  if (done.some(answer => answer.do === 'rest')) return { do: 'rest' }
+  for (const step of waits) {
+    next = await one(desk, hands, step, signal)
+    if (next.do === 'rest') return next
+  }
+  // Each answer says what was next when it was given; only the last to commit knows.
+  return done.find(answer => answer.do === 'model') ?? (next?.do === 'model' ? next : desk.look())
+}
+
+async function one(desk: Desk, hands: Hands, step: Step, signal: AbortSignal): Promise<Next> {
+  const intent = step.intent
+  if (intent.kind === 'tool' && intent.repeat === 'never' && !(await desk.begin(step))) return { do: 'rest' }
+  hands.crash.hit('tool', 'before')
+  const answer = await hands.call(step, desk.context(step, signal))
+  hands.crash.hit('tool', 'after')
+  return desk.used(step, answer)
+}
+
+/** Calls after which the run waits; `subagents` may, and is cheap when it does not. */
+const ends: ReadonlySet<string> = new Set(['sessions_yield', 'subagents'])
