@@ -131,6 +131,36 @@ export const errors = {
     'you',
     'Sign the challenge of this connection with the device key; check the clock.',
   ),
+  DEVICE_AUTH_DEVICE_ID_MISMATCH: row(
+    'The device id is not the fingerprint of its key.',
+    'you',
+    'Send the hex SHA-256 of the raw public key as device.id.',
+  ),
+  DEVICE_AUTH_PUBLIC_KEY_INVALID: row(
+    'The device key is not an Ed25519 public key.',
+    'you',
+    'Send the raw 32 bytes as base64url.',
+  ),
+  DEVICE_AUTH_SIGNATURE_EXPIRED: row(
+    'The device signed too long ago, or its clock is wrong.',
+    'you',
+    'Check the clock, or sign with the time of the challenge.',
+  ),
+  DEVICE_AUTH_NONCE_REQUIRED: row(
+    'The device signed without the challenge.',
+    'you',
+    'Send the nonce of connect.challenge as device.nonce.',
+  ),
+  DEVICE_AUTH_NONCE_MISMATCH: row(
+    'The device signed another challenge.',
+    'you',
+    'Sign the challenge of this connection.',
+  ),
+  DEVICE_AUTH_SIGNATURE_INVALID: row(
+    'The device signature does not fit its key.',
+    'you',
+    'Sign the v2 or v3 payload with the device key, with the same client, role, scopes and token as in connect.',
+  ),
   AUTH_TOKEN_MISSING: row(
     'The gateway token is missing.',
     'you',
@@ -143,6 +173,16 @@ export const errors = {
   ),
   AUTH_PASSWORD_MISSING: row('The gateway password is missing.', 'you', 'Send it as auth.password.'),
   AUTH_PASSWORD_MISMATCH: row('The gateway password is wrong.', 'you', 'The operator of the gateway knows it.'),
+  AUTH_TOKEN_NOT_CONFIGURED: row(
+    'The gateway has no token, so none can be right.',
+    'operator',
+    'Set gateway.auth.token and start again.',
+  ),
+  AUTH_PASSWORD_NOT_CONFIGURED: row(
+    'The gateway has no password, so none can be right.',
+    'operator',
+    'Set gateway.auth.password and start again.',
+  ),
   AUTH_DEVICE_TOKEN_MISMATCH: row(
     'The device token is not valid any more.',
     'operator',
@@ -172,6 +212,17 @@ export const errors = {
   PAYLOAD_TOO_LARGE: row('The message is larger than allowed.', 'you', 'Send less, or send it as an attachment.'),
   SLOW_CONSUMER: row('The client does not read fast enough.', 'you', 'Connect again and read the history.'),
   TOO_MANY_CONNECTIONS: row('Too many connections are open.', 'operator', 'Close some, or wait.'),
+  ROLE_NOT_SERVED: row('The gateway does not serve this role.', 'you', 'Connect with the role operator.'),
+  CREDENTIAL_IN_URL: row(
+    'A credential stood in the address, where logs and histories keep it.',
+    'you',
+    'Send it in connect, or in the Authorization header; change it if the address was shared.',
+  ),
+  TOO_MANY_REQUESTS: row(
+    'Too many requests of this connection are at work.',
+    'you',
+    'Wait for answers, then send again.',
+  ),
   IDEMPOTENCY_CONFLICT: row(
     'The same idempotency key was used for another request.',
     'you',

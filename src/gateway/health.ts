@@ -1,0 +1,117 @@
+/**
+ * The health and status answers (openclaw-facts.md §C4). Owns their shape and a short memory: however many ask, the house
+ * is counted at most once a second. Reads committed rows only; never checks a provider or a channel.
+ */
+import type { Clock } from '../core/ports.ts'
+import type { Session } from '../core/types.ts'
+import type { Health, SessionCount, Status } from '../protocol/results.ts'
+import type { House } from '../sessions/types.ts'
+import type { Facts } from './types.ts'
+
+export interface HealthDesk {
+  health(): Promise<Health>
+  status(connections: number): Promise<Status>
+}
+
+const freshMs = 1_000
+const recentCount = 5
+/** What stands where OpenClaw has the path of a session file. */
+const path = '(database)'
+
+export function makeHealthDesk(options: {
+  house: House
+  facts: Facts
+  clock: Clock
+  version: string
+  startedAt: number
+}): HealthDesk {
+  const { house, facts, clock, version, startedAt } = options
+  let last: { at: number; answer: Promise<Health> } | null = null
+
+  async function countSessions(agent?: string): Promise<SessionCount> {
+    const filter = { limit: recentCount, offset: 0, includeSubagents: agent !== undefined }
+    const { sessions, total } = await house.sessions(agent === undefined ? filter : { ...filter, agent })
+    return { path, count: total, recent: sessions.map(recentOf) }
+  }
+
+  function recentOf({ key, updatedAt }: Session): SessionCount['recent'][number] {
+    return { key, updatedAt, age: Math.max(0, clock.now() - updatedAt) }
+  }
+
+  async function count(): Promise<Health> {
+    const began = performance.now()
+    const defaultAgentId = facts.defaultAgent()
+    const agents = await Promise.all(
+      facts.agents().map(async ({ id, name }) => ({
+        agentId: id,
+        ...(name === undefined ? {} : { name }),
+        isDefault: id === defaultAgentId,
+        heartbeat: { enabled: false, every: 'disabled', everyMs: null },
+        sessions: await countSessions(id),
+      })),
+    )
+    const sessions = await countSessions()
+    return {
+      ok: true,
+      ts: clock.now(),
+      durationMs: Math.round(performance.now() - began),
+      channels: {},
+      channelOrder: [],
+      channelLabels: {},
+      heartbeatSeconds: 0,
+      defaultAgentId,
+      agents,
+      sessions,
+      problems: facts.problems(),
+    }
+  }
+
+  const desk: HealthDesk = {
+    health() {
+      const now = clock.now()
+      if (!last || now - last.at >= freshMs || now < last.at) {
+        last = { at: now, answer: count() }
+        // A failed count is not kept; whoever asked sees the failure.
+        last.answer.catch(() => (last = null))
+      }
+      return last.answer
+    },
+    async status(connections) {
+      const [health, counts] = await Promise.all([desk.health(), house.counts()])
+      const model = facts.defaultModel()
+      const { queued = 0, running = 0, waiting = 0 } = counts.runs
+      const memory = process.memoryUsage()
+      return {
+        runtimeVersion: version,
+        pid: process.pid,
+        uptimeMs: Math.max(0, clock.now() - startedAt),
+        heartbeat: { defaultAgentId: health.defaultAgentId, agents: [] },
+        channelSummary: [],
+        queuedSystemEvents: [],
+        tasks: {
+          total: Object.values(counts.runs).reduce((sum, n) => sum + n, 0),
+          active: queued + running + waiting,
+          queued,
+          running,
+          waiting,
+        },
+        sessions: {
+          paths: [path],
+          count: counts.sessions,
+          defaults: {
+            model: model ? `${model.provider}/${model.model}` : null,
+            contextTokens: model?.contextWindow ?? null,
+          },
+          recent: health.sessions.recent,
+          byAgent: health.agents.map(({ agentId, sessions }) => ({ agentId, count: sessions.count })),
+        },
+        processMemory: { rss: memory.rss, heapUsed: memory.heapUsed },
+        connections,
+        deadLetters: counts.deadLetters,
+        outbox: counts.outbox,
+        problems: facts.problems(),
+      }
+    },
+  }
+  return desk
+}

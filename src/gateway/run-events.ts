@@ -1,0 +1,249 @@
+/**
+ * What the house tells, as OpenClaw's clients hear it: `agent` and `chat` events (openclaw-facts.md §C5), and Deputy's `run`.
+ *
+ * Owns the per-run counters and the pace of deltas. Invariants: 1. every wire run that was heard of ends with exactly one
+ * chat final, aborted or error (decisions.md 4). 2. deltas are at most one per `deltaMs` and the last one before the end is
+ * never lost. 3. memory is one small entry per live wire run. The house tells `run.turn` before `run.state done`; a run that
+ * ends without a turn (cancelled before it began) is ended here by its state.
+ */
+import type { HouseEvent } from '../core/ports.ts'
+import type { Clock } from '../core/ports.ts'
+import { caps } from '../protocol/connect.ts'
+import { chatDelta } from '../protocol/dialect.ts'
+import type { Connection } from './connection.ts'
+import type { Fanout } from './fanout.ts'
+
+interface Entry {
+  wireId: string
+  run: string
+  session: string
+  sessionKey: string
+  agent: string
+  spawnedBy: string | undefined
+  /** Of the `agent` and `chat` events of this wire run. */
+  seq: number
+  startedAt: number | null
+  /** Said so far, and how much of it was sent. */
+  text: string
+  sent: string
+  lastSentAt: number
+  timer: ReturnType<typeof setTimeout> | null
+}
+
+export interface RunEvents {
+  tell(event: HouseEvent): void
+  /** Wire ids of a live run, for those who ask to stop it. */
+  wireIds(run: string): string[]
+  close(): void
+}
+
+type Base = Pick<Entry, 'wireId' | 'run' | 'session' | 'sessionKey' | 'agent'>
+type Turn = Extract<HouseEvent, { on: 'run.turn' }>
+
+/** `errorKind` of a chat error, from Deputy's code. */
+const errorKinds: Record<string, string> = {
+  MODEL_REFUSAL: 'refusal',
+  RUN_TIMED_OUT: 'timeout',
+  MODEL_RATE_LIMIT: 'rate_limit',
+  MODEL_CONTEXT: 'context_length',
+}
+
+function message(text: string, at: number): unknown {
+  return { role: 'assistant', content: [{ type: 'text', text }], timestamp: at }
+}
+
+export function makeRunEvents(options: { fanout: Fanout; clock: Clock; deltaMs: number }): RunEvents {
+  const { fanout, clock, deltaMs } = options
+  const entries = new Map<string, Entry>()
+  /** Live wire ids by run: usually one. */
+  const byRun = new Map<string, Entry>()
+
+  function entryOf(event: Base): Entry {
+    let entry = entries.get(event.wireId)
+    if (!entry) {
+      const { wireId, run, session, sessionKey, agent } = event
+      const spawnedBy = byRun.get(run)?.spawnedBy
+      entry = { wireId, run, session, sessionKey, agent, spawnedBy, ...fresh }
+      entries.set(wireId, entry)
+      byRun.set(run, entry)
+    }
+    return entry
+  }
+
+  const fresh = { seq: 0, startedAt: null, text: '', sent: '', lastSentAt: 0, timer: null }
+
+  function forget(entry: Entry): void {
+    if (entry.timer) clearTimeout(entry.timer)
+    entries.delete(entry.wireId)
+    if (byRun.get(entry.run) === entry) byRun.delete(entry.run)
+  }
+
+  function agent(entry: Entry, stream: string, data: unknown, to?: (connection: Connection) => boolean): void {
+    const { wireId: runId, sessionKey, session: sessionId, agent: agentId, spawnedBy } = entry
+    entry.seq += 1
+    const payload = { runId, sessionKey, sessionId, agentId, stream, data, seq: entry.seq, ts: clock.now(), spawnedBy }
+    fanout.send(
+      'agent',
+      () => payload,
+      to ? { to, dropIfSlow: stream !== 'lifecycle' } : { dropIfSlow: stream !== 'lifecycle' },
+    )
+  }
+
+  function chat(
+    entry: Entry,
+    runId: string,
+    body: (protocol: 3 | 4) => Record<string, unknown>,
+    dropIfSlow = false,
+  ): void {
+    const { sessionKey, agent: agentId, spawnedBy, seq } = entry
+    fanout.send('chat', protocol => ({ runId, sessionKey, agentId, spawnedBy, seq, ...body(protocol) }), { dropIfSlow })
+  }
+
+  function start(entry: Entry, at: number): void {
+    if (entry.startedAt !== null) return
+    entry.startedAt = at
+    agent(entry, 'lifecycle', { phase: 'start', startedAt: at })
+  }
+
+  /** Sends what was said since the last time; a text that does not go on from there replaces it. */
+  function flush(entry: Entry): void {
+    if (entry.timer) clearTimeout(entry.timer)
+    entry.timer = null
+    const { text, sent } = entry
+    if (text === sent) return
+    const replace = !text.startsWith(sent)
+    const delta = replace ? text : text.slice(sent.length)
+    const now = clock.now()
+    entry.sent = text
+    entry.lastSentAt = now
+    agent(entry, 'assistant', replace ? { text, delta, replace } : { text, delta })
+    const whole = { deltaText: delta, replace, message: message(text, now) }
+    chat(entry, entry.wireId, protocol => chatDelta(protocol, whole), true)
+  }
+
+  function said(entry: Entry, text: string): void {
+    entry.text = text
+    if (entry.timer) return
+    const wait = entry.lastSentAt + deltaMs - clock.now()
+    // A clock that was set back must not hold words back for long.
+    if (wait <= 0) flush(entry)
+    else entry.timer = setTimeout(() => flush(entry), Math.min(wait, deltaMs))
+  }
+
+  function tool(event: Extract<HouseEvent, { on: 'run.tool' }>): void {
+    const entry = entryOf(event)
+    flush(entry)
+    const { callId: toolCallId, name, phase } = event
+    const now = clock.now()
+    const watches = (connection: Connection) =>
+      connection.runs.has(event.run) && connection.session?.caps.has(caps.toolEvents) === true
+    const item = { itemId: `tool:${toolCallId}`, toolCallId, name, kind: 'tool', title: name }
+    if (phase === 'start') {
+      agent(entry, 'item', { ...item, phase, status: 'running', startedAt: now })
+      agent(entry, 'tool', { phase, name, toolCallId, args: event.args ?? {} }, watches)
+    } else if (phase === 'update') {
+      agent(entry, 'tool', { phase, name, toolCallId, partialResult: event.partial ?? '' }, watches)
+    } else {
+      const isError = event.isError === true
+      agent(entry, 'tool', { phase, name, toolCallId, isError, result: { content: event.parts ?? [] } }, watches)
+      agent(entry, 'item', { ...item, phase: 'end', status: isError ? 'failed' : 'completed', endedAt: now })
+    }
+  }
+
+  function end(entry: Entry, turn: Omit<Turn, 'on' | 'run' | 'session' | 'sessionKey' | 'agent' | 'wireId'>): void {
+    const { outcome, at, yielded, aliases, usage } = turn
+    const aborted = outcome === 'cancelled' || outcome === 'timed_out'
+    const failed = !aborted && outcome !== null && outcome !== 'succeeded'
+    if (!failed && turn.text !== '') entry.text = turn.text
+    flush(entry)
+    const ended = { startedAt: entry.startedAt ?? at, endedAt: at }
+    if (failed) agent(entry, 'lifecycle', { phase: 'error', error: turn.error ?? outcome, ...ended })
+    else agent(entry, 'lifecycle', { phase: 'end', ...ended, aborted, stopReason: turn.stop, yielded })
+    const words = turn.text === '' ? {} : { message: message(turn.text, at) }
+    for (const runId of new Set([entry.wireId, ...aliases])) {
+      if (failed) {
+        const errorKind = errorKinds[turn.errorCode ?? ''] ?? 'unknown'
+        chat(entry, runId, () => ({
+          state: 'error',
+          errorMessage: turn.error ?? outcome,
+          errorKind,
+          errorCode: turn.errorCode,
+        }))
+      } else if (aborted) {
+        const stopReason = outcome === 'timed_out' ? 'timeout' : 'rpc'
+        const partial = turn.text === '' && entry.sent !== '' ? { message: message(entry.sent, at) } : words
+        chat(entry, runId, () => ({ state: 'aborted', stopReason, ...partial }))
+      } else {
+        chat(entry, runId, () => ({
+          state: 'final',
+          stopReason: turn.stop,
+          ...(yielded ? { yielded } : {}),
+          usage,
+          ...words,
+        }))
+      }
+    }
+    forget(entry)
+  }
+
+  function state(event: Extract<HouseEvent, { on: 'run.state' }>): void {
+    const { run, parent, sessionKey, agent: agentId, wireId, change, wait, outcome, error, at } = event
+    fanout.send('run', () => ({ run, parent, sessionKey, agentId, runId: wireId, change, wait, outcome, error, at }))
+    if (change === 'done') {
+      const entry = entries.get(wireId)
+      if (entry) {
+        const words = { aliases: [], text: '', yielded: false, stop: 'stop' as const, outcome: outcome ?? null, at }
+        end(entry, error === undefined ? words : { ...words, error })
+      }
+      for (const connection of fanout.connections) connection.runs.delete(run)
+      return
+    }
+    const entry = entryOf(event)
+    if (parent !== null) entry.spawnedBy ??= byRun.get(parent)?.sessionKey
+    if (change === 'started' || change === 'woken') start(entry, at)
+  }
+
+  return {
+    tell(event) {
+      switch (event.on) {
+        case 'run.delta':
+          return said(entryOf(event), event.text)
+        case 'run.thinking':
+          return agent(entryOf(event), 'thinking', { text: event.text, delta: event.delta })
+        case 'run.tool': {
+          const { run, sessionKey, agent: agentId, wireId, phase, callId, name, isError } = event
+          const at = clock.now()
+          if (phase !== 'update') {
+            fanout.send('run', () => ({
+              run,
+              sessionKey,
+              agentId,
+              runId: wireId,
+              change: `tool.${phase}`,
+              callId,
+              name,
+              isError,
+              at,
+            }))
+          }
+          return tool(event)
+        }
+        case 'run.state':
+          return state(event)
+        case 'run.turn':
+          return end(entryOf(event), event)
+        case 'session.message':
+        case 'session.changed':
+          return
+      }
+    },
+    wireIds(run) {
+      return [...entries.values()].filter(entry => entry.run === run).map(entry => entry.wireId)
+    },
+    close() {
+      for (const entry of entries.values()) if (entry.timer) clearTimeout(entry.timer)
+      entries.clear()
+      byRun.clear()
+    },
+  }
+}

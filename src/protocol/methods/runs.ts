@@ -1,0 +1,68 @@
+/** Deputy's own rows: runs as they are, for the CLI and whoever wants to see the tree. */
+import { method } from './row.ts'
+
+const id = 512
+
+export const runMethods = {
+  'runs.list': method({
+    scope: 'operator.read',
+    since: 3,
+    params: z =>
+      z.strictObject({
+        sessionKey: z.string().min(1).max(id).optional(),
+        state: z.array(z.enum(['queued', 'running', 'waiting', 'done'])).optional(),
+        limit: z.int().min(1).max(1000).optional(),
+      }),
+  }),
+  'runs.get': method({
+    scope: 'operator.read',
+    since: 3,
+    params: z => z.strictObject({ run: z.string().min(1).max(id) }),
+  }),
+  /** The whole tree of any of its runs, root first. */
+  'runs.tree': method({
+    scope: 'operator.read',
+    since: 3,
+    params: z => z.strictObject({ run: z.string().min(1).max(id) }),
+  }),
+  /** The journal: one entry a step. */
+  'runs.log': method({
+    scope: 'operator.read',
+    since: 3,
+    params: z => z.strictObject({ run: z.string().min(1).max(id) }),
+  }),
+  /** Exactly one of `run`, `sessionKey` and `all`. */
+  'runs.cancel': method({
+    scope: 'operator.write',
+    since: 3,
+    params: z =>
+      z.strictObject({
+        run: z.string().min(1).max(id).optional(),
+        sessionKey: z.string().min(1).max(id).optional(),
+        all: z.literal(true).optional(),
+        reason: z.string().max(1024).optional(),
+      }),
+  }),
+  /** Starts a sub-agent as a person does; the answer is its receipt. Its end: `agent.wait {runId: run, until: 'done'}`. */
+  'runs.spawn': method({
+    scope: 'operator.write',
+    since: 3,
+    params: z =>
+      z.strictObject({
+        agent: z.string().min(1).max(128),
+        task: z.string().min(1),
+        sessionKey: z.string().min(1).max(id).optional(),
+        label: z.string().max(256).optional(),
+        model: z.string().max(256).optional(),
+        timeoutSeconds: z.int().min(0).optional(),
+        budget: z
+          .strictObject({
+            nano: z.int().min(0).nullable(),
+            tokens: z.int().min(0).nullable(),
+            calls: z.int().min(0).nullable(),
+          })
+          .optional(),
+        idempotencyKey: z.string().min(1).max(id).optional(),
+      }),
+  }),
+} as const
