@@ -1,0 +1,316 @@
+/**
+ * `rehearsal/rehearsal`: a stand-in where a language model would be. It follows the commands of grammar.ts and nothing
+ * else, and says so; with it the whole machine can be tried and tested with no key and no network.
+ *
+ * Owns how a program becomes replies. Keeps no state: where it stands is read from the messages it is shown, so that the
+ * same messages always give the same reply, after a crash too. It knows a child's result by the head line that the agent
+ * room writes (agent/context.ts, `childResult`). Counts tokens by estimate and costs nothing.
+ */
+import type { ModelEvent, ModelMessage, ModelRequest } from '../core/ports.ts'
+import type { Part } from '../core/types.ts'
+import type { Target } from './directory.ts'
+import { type Command, forms, parse } from './grammar.ts'
+import { partTokens, promptTokens, textTokens } from './tokens.ts'
+
+export const rehearsalModel: Target = {
+  ref: 'rehearsal/rehearsal',
+  provider: 'rehearsal',
+  model: 'rehearsal',
+  name: 'Rehearsal (not a language model)',
+  api: 'rehearsal',
+  baseUrl: '',
+  headers: {},
+  keyless: true,
+  timeoutMs: null,
+  reasoning: false,
+  images: false,
+  contextWindow: 1_000_000,
+  maxTokens: 100_000,
+  price: { input: 0, output: 0, cacheRead: 0, cacheWrite: 0 },
+  priced: false,
+}
+
+type Delegation = Extract<Command, { do: 'delegate' }>
+type Result = Extract<ModelMessage, { role: 'tool' }>
+type ToolCall = Extract<Part, { type: 'toolCall' }>
+/** Commands that are carried out in one reply. */
+type Step = readonly Command[]
+
+interface Reply {
+  text: string
+  calls: readonly ToolCall[]
+  sleepMs: number
+  fail: string | null
+}
+
+export async function* rehearse(request: ModelRequest): AsyncGenerator<ModelEvent> {
+  yield { type: 'start', provider: 'rehearsal', model: 'rehearsal', api: 'rehearsal' }
+  const reply = next(request)
+  if (reply.sleepMs > 0) await pause(reply.sleepMs, request.signal)
+  const usage = { input: promptTokens(request), output: textTokens(reply.text), cacheRead: 0, cacheWrite: 0 }
+  if (request.signal.aborted || reply.fail !== null) {
+    yield { type: 'fail', failure: failure(request.signal.aborted ? null : reply.fail, usage) }
+    return
+  }
+  const room = request.maxTokens * 4
+  const text = reply.text.slice(0, room)
+  for (const delta of text.match(/[^\n]*\n|[^\n]+$/g) ?? []) yield { type: 'text', delta }
+  for (const { id, name, arguments: args } of reply.calls) yield { type: 'call', id, name, args: JSON.stringify(args) }
+  const parts: Part[] = [...(text ? [{ type: 'text' as const, text }] : []), ...reply.calls]
+  const stop = reply.calls.length > 0 ? 'toolUse' : text.length < reply.text.length ? 'length' : 'stop'
+  yield { type: 'end', stop, usage: { ...usage, output: partTokens(parts) }, costNano: 0, parts }
+}
+
+function failure(
+  reason: string | null,
+  usage: { input: number; output: number; cacheRead: number; cacheWrite: number },
+) {
+  const common = { provider: 'rehearsal', model: 'rehearsal', usage, costNano: 0 }
+  if (reason === null)
+    return {
+      ...common,
+      class: 'aborted' as const,
+      code: 'RUN_CANCELLED' as const,
+      message: 'The call was aborted.',
+      fix: 'Send it again.',
+    }
+  return {
+    ...common,
+    class: 'refusal' as const,
+    code: 'MODEL_REFUSAL' as const,
+    message: `The task told the rehearsal model to fail: ${reason}`,
+    fix: 'Send a task without a fail line.',
+  }
+}
+
+/** The reply that follows from what is shown. */
+function next(request: ModelRequest): Reply {
+  const { task, after } = split(request.messages)
+  const program = parse(task)
+  if (!program.ok) return { text: explain(program.line), calls: [], sleepMs: 0, fail: null }
+  const { steps, naps } = plan(program.commands)
+  const made = after.filter(called)
+  const at = made.length
+  const nap = naps[at] ?? 0
+  const step = steps[at]
+  if (step?.[0]?.do === 'fail') return { text: '', calls: [], sleepMs: nap, fail: step[0].reason }
+  if (step)
+    return {
+      text: '',
+      calls: step.map((command, n) => toolCall(command, request, `${at}_${n}`)),
+      sleepMs: nap,
+      fail: null,
+    }
+  const outcome = report(program.commands, steps, made, after)
+  return { text: outcome.text, calls: [], sleepMs: outcome.waiting ? 0 : nap, fail: null }
+}
+
+/** The newest task and everything after it. Messages one after the other, with no reply between them, are one task. */
+function split(messages: readonly ModelMessage[]): { task: string; after: readonly ModelMessage[] } {
+  const last = messages.findLastIndex(isTask)
+  let first = last
+  while (first > 0 && isTask(messages[first - 1]!)) first -= 1
+  const task =
+    last < 0
+      ? ''
+      : messages
+          .slice(first, last + 1)
+          .map(words)
+          .join('\n')
+  return { task, after: messages.slice(last + 1) }
+}
+
+function isTask(message: ModelMessage): boolean {
+  return message.role === 'user' && !/^\[(Sub-agent \S+ · |The previous turn ended early)/.test(words(message))
+}
+
+function called(message: ModelMessage): boolean {
+  return message.role === 'assistant' && message.parts.some(part => part.type === 'toolCall')
+}
+
+function words(message: ModelMessage): string {
+  return message.parts.flatMap(part => (part.type === 'text' ? [part.text] : [])).join('\n')
+}
+
+/** One reply a command, but delegations that follow each other leave together. Naps come before the reply they stand at. */
+function plan(commands: readonly Command[]): { steps: readonly Step[]; naps: readonly number[] } {
+  const steps: Command[][] = []
+  const naps: number[] = []
+  let together = false
+  for (const command of commands) {
+    if (command.do === 'sleep') naps[steps.length] = (naps[steps.length] ?? 0) + command.ms
+    if (command.do !== 'sleep' && command.do !== 'say') {
+      if (command.do === 'delegate' && together) steps.at(-1)!.push(command)
+      else steps.push([command])
+    }
+    together = command.do === 'delegate'
+  }
+  return { steps, naps }
+}
+
+function toolCall(command: Command, request: ModelRequest, place: string): ToolCall {
+  const { name, args } = tool(command, request)
+  // Apart from those of other tasks in the same conversation: some providers refuse an id that comes twice.
+  return {
+    type: 'toolCall',
+    id: `rehearsal_${split(request.messages).task.length}_${request.messages.length}_${place}`,
+    name,
+    arguments: args,
+  }
+}
+
+function tool(command: Command, request: ModelRequest): { name: string; args: Record<string, unknown> } {
+  switch (command.do) {
+    case 'delegate':
+      return {
+        name: 'sessions_spawn',
+        args: { task: command.task, label: command.label, ...(command.agent ? { agentId: command.agent } : {}) },
+      }
+    case 'read':
+      return { name: 'read', args: { path: command.path } }
+    case 'list':
+      return { name: 'ls', args: { path: command.path } }
+    case 'search':
+      return { name: 'grep', args: { pattern: command.pattern, path: command.path } }
+    case 'count':
+      return { name: 'grep', args: { pattern: command.pattern, path: command.path, ...mostMatches(request) } }
+    case 'write':
+      return { name: 'write', args: { path: command.path, content: command.text } }
+    case 'run':
+      return { name: 'exec', args: { command: command.command } }
+    default:
+      return { name: 'sessions_yield', args: {} }
+  }
+}
+
+/** As many matches as grep gives in one answer, so that a count is whole. */
+function mostMatches(request: ModelRequest): { limit?: number } {
+  const grep = request.tools.find(tool => tool.name === 'grep')
+  const properties = grep?.schema['properties'] as Record<string, { maximum?: number }> | undefined
+  const most = properties?.['limit']?.maximum
+  return most === undefined ? {} : { limit: most }
+}
+
+/** What came of it all, in the order of the program. */
+function report(
+  commands: readonly Command[],
+  steps: readonly Step[],
+  made: readonly ModelMessage[],
+  after: readonly ModelMessage[],
+): { text: string; waiting: boolean } {
+  const results = new Map<Command, Result | undefined>()
+  for (const [at, step] of steps.entries()) {
+    const ids = (made[at]?.parts ?? []).flatMap(part => (part.type === 'toolCall' ? [part.id] : []))
+    for (const [n, command] of step.entries())
+      results.set(
+        command,
+        after.find(message => message.role === 'tool' && message.callId === ids[n]) as Result | undefined,
+      )
+  }
+  const children = after.filter(message => message.role === 'user').map(words)
+  const open: string[] = []
+  const blocks = commands.flatMap(command => {
+    const result = results.get(command)
+    if (command.do !== 'delegate') return tell(command, result)
+    if (!result || result.isError || refused(words(result)))
+      return [`${title(command)} — not started\n${quote(result ? words(result) : 'no answer')}`]
+    const child = children.find(text => text.startsWith(`${head(command, words(result))} · `))
+    if (child === undefined) open.push(command.label)
+    return child === undefined ? [] : [childBlock(command, child)]
+  })
+  if (open.length === 0) return { text: blocks.join('\n\n') || 'Done.', waiting: false }
+  const names = open.map(label => `"${label}"`).join(', ')
+  return { text: `Waiting for ${open.length} sub-agent${open.length === 1 ? '' : 's'}: ${names}.`, waiting: true }
+}
+
+function title(command: Delegation): string {
+  return command.agent ? `${command.label} (${command.agent})` : command.label
+}
+
+/** A spawn tool may say no in a plain result: `{"status":"forbidden"|"error",…}` (openclaw-facts D1). */
+function refused(text: string): boolean {
+  return /"status"\s*:\s*"(forbidden|error)"/.test(text)
+}
+
+/** How a child's result begins. An agent that wasn't named is the one that the receipt names. */
+function head(command: Delegation, receipt: string): string {
+  const agent = command.agent ?? /"childSessionKey"\s*:\s*"agent:([^:"]+):/.exec(receipt)?.[1] ?? ''
+  return `[Sub-agent ${agent} · ${command.label}`
+}
+
+function childBlock(command: Delegation, text: string): string {
+  const lines = text.split('\n')
+  const status = /^\[.* · ([^·]*)\]$/.exec(lines[0] ?? '')?.[1] ?? 'ended'
+  const inside = lines.slice(1).filter(line => !/^<\/?outside-data\b/.test(line))
+  const said = inside.at(-1)?.startsWith('Stats: ') ? inside.slice(0, -1) : inside
+  return `${title(command)} — ${status}\n${quote(said.join('\n'))}`
+}
+
+function quote(text: string): string {
+  return text
+    .trimEnd()
+    .split('\n')
+    .map(line => `> ${line}`)
+    .join('\n')
+}
+
+const shown = 4_000
+
+function tell(command: Command, result: Result | undefined): string[] {
+  if (command.do === 'say') return [command.text]
+  if (command.do === 'wait' || command.do === 'sleep' || command.do === 'fail' || command.do === 'delegate') return []
+  const line = named(command)
+  if (!result) return [`${line}: no answer`]
+  const text = words(result).trimEnd()
+  if (result.isError) return [`${line}: failed\n${quote(text)}`]
+  if (command.do === 'count') return [`${line}: ${matches(text)}`]
+  const cut = text.length > shown ? `${text.slice(0, shown)}\n[… ${text.length - shown} more characters]` : text
+  return [`${line}:\n${cut || '(nothing)'}`]
+}
+
+function named(command: Exclude<Command, { do: 'delegate' | 'say' | 'wait' | 'sleep' | 'fail' }>): string {
+  switch (command.do) {
+    case 'search':
+    case 'count':
+      return `${command.do} ${command.pattern} in ${command.path}`
+    case 'run':
+      return `run ${command.command}`
+    default:
+      return `${command.do} ${command.path}`
+  }
+}
+
+/** Lines of a grep answer that are matches; notes stand in square brackets. */
+function matches(text: string): string {
+  const lines = text.split('\n').filter(line => line.trim() !== '')
+  const notes = lines.filter(line => line.startsWith('['))
+  const cut = notes.some(note => /more|cut|first|left/i.test(note))
+  return `${lines.length - notes.length}${cut ? ' or more' : ''}`
+}
+
+function explain(line: string): string {
+  const first = line.split('\n')[0]!.slice(0, 200)
+  return [
+    'I am the rehearsal model that comes with Deputy. I am not a language model: I only carry out commands, one a line.',
+    first ? `I don't understand: ${first}` : 'There was nothing to carry out.',
+    '',
+    'Commands:',
+    ...forms.map(form => `  ${form}`),
+    'A task of several lines stands indented below its delegate line. docs/rehearsal.md has examples.',
+    '',
+    'To use a real model, set a key in the environment and start again (ANTHROPIC_API_KEY, OPENAI_API_KEY, GEMINI_API_KEY or OPENROUTER_API_KEY), or run Ollama on this machine, or add a provider under models.providers in deputy.json; then, if you like: deputy config set agents.defaults.model <provider/model>',
+  ].join('\n')
+}
+
+function pause(ms: number, signal: AbortSignal): Promise<void> {
+  return new Promise(resolve => {
+    const done = () => {
+      clearTimeout(timer)
+      signal.removeEventListener('abort', done)
+      resolve()
+    }
+    const timer = setTimeout(done, ms)
+    signal.addEventListener('abort', done, { once: true })
+    if (signal.aborted) done()
+  })
+}
