@@ -31,6 +31,8 @@ export interface Loaded {
   hash: string
   /** As the file says it: includes and variables not put in. {} when it can't be parsed. */
   source: Record<string, unknown>
+  /** With includes and without variables put in. */
+  whole: Record<string, unknown>
   /** Null when there is an issue. */
   config: Config | null
   issues: readonly Issue[]
@@ -82,10 +84,11 @@ export function judge(raw: string, around: Surroundings & { exists: boolean; war
   const warnings = [...(around.warnings ?? []), ...layered.warnings]
   const files: string[] = []
   let source: Record<string, unknown> = {}
+  let whole: Record<string, unknown> = {}
   try {
     source = parseText(raw, home.config)
     const roots = (layered.env['DEPUTY_INCLUDE_ROOTS'] ?? '').split(delimiter).filter(root => root !== '')
-    const whole = include(source, home.config, roots, files)
+    whole = include(source, home.config, roots, files)
     const env = { ...varsOf(whole, layered.env), ...layered.env }
     const { value, missing } = substitute(whole, env)
     const issues = missing.map(({ path, name }): Issue => {
@@ -105,6 +108,7 @@ export function judge(raw: string, around: Surroundings & { exists: boolean; war
       raw,
       hash: hashOf(raw),
       source,
+      whole,
       config,
       issues,
       warnings: [...warnings, ...read.warnings],
@@ -112,7 +116,7 @@ export function judge(raw: string, around: Surroundings & { exists: boolean; war
       env,
     }
   } catch (error) {
-    return { ...broken({ raw, exists, warnings, env: layered.env }, error), source, files }
+    return { ...broken({ raw, exists, warnings, env: layered.env }, error), source, whole, files }
   }
 }
 
@@ -136,7 +140,7 @@ function broken(known: { raw: string; exists: boolean; warnings: Finding[]; env:
     ...(line !== undefined && { line }),
     ...(column !== undefined && { column }),
   }
-  return { ...known, hash: hashOf(known.raw), source: {}, config: null, issues: [issue], files: [] }
+  return { ...known, hash: hashOf(known.raw), source: {}, whole: {}, config: null, issues: [issue], files: [] }
 }
 
 export function hashOf(raw: string): string {
