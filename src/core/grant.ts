@@ -10,7 +10,8 @@
  * G3 a child's limit is at most what its parent has left.
  */
 import type { ErrorCode } from '../protocol/errors.ts'
-import { covers, type Scope, scopes as everyScope } from '../protocol/scopes.ts'
+import type { Scope } from '../protocol/scopes.ts'
+import { meet } from './authorize.ts'
 import { carve, lesser } from './budget.ts'
 import { type ToolEntry, type ToolPolicy, toolsOfSubagent } from './tool-policy.ts'
 import type { Grant, Purse } from './types.ts'
@@ -170,11 +171,6 @@ function refuse(
   said: { message: string },
 ): Refused {
   return { ok: false, code, rule, allowed, key, message: said.message }
-}
-
-/** Every scope that both sides cover. */
-function meet(one: readonly Scope[], other: readonly Scope[]): Scope[] {
-  return everyScope.filter(scope => covers(one, scope) && covers(other, scope))
 }
 
 function allowList(policy: AgentPolicy): Grant['agents'] {

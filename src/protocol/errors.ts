@@ -121,6 +121,13 @@ export const errors = {
     'operator',
     'deputy devices approve <requestId>',
   ),
+  UNKNOWN_REQUEST: row('There is no such pairing request.', 'you', 'deputy devices list shows those that are pending.'),
+  REQUEST_CLOSED: row(
+    'The pairing request is not pending any more.',
+    'you',
+    'Connect the device again; deputy devices list shows the request that counts now.',
+  ),
+  UNKNOWN_DEVICE: row('There is no such paired device.', 'you', 'deputy devices list'),
   DEVICE_IDENTITY_REQUIRED: row(
     'No credential was shown.',
     'you',
