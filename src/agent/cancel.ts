@@ -1,0 +1,188 @@
+/**
+ * Stopping: one run, a session's run, a run's children, everything.
+ *
+ * Owns the order: rows first, in one transaction a tree (decisions.md 7), then signals, then process groups, then the report
+ * of what was stopped and what was not (C7). Never deletes a run.
+ */
+import type { Run, Step, ToolIntent } from '../core/types.ts'
+import type { Principal } from '../core/principal.ts'
+import { nameOf } from '../core/principal.ts'
+import { liveRunOf, loadRun, stepOf } from '../store/facts.ts'
+import type { Tx } from '../store/open.ts'
+import { childFacts, targetsOf } from './children.ts'
+import { announce, type After } from './commit.ts'
+import { endIds, endRun, type Verdict } from './ending.ts'
+import type { AgentOptions, Bells } from './room.ts'
+
+export interface Stopped {
+  runs: { run: string; agent: string; task: string; was: string }[]
+  alreadyDone: string[]
+  /** Texts of follow-ups taken back. */
+  dropped: string[]
+  processes: { ended: number; stillAlive: number[] }
+}
+
+/** Longest that a cancel waits for workers and processes before it reports what is left. */
+const patienceMs = 1900
+
+export function openCanceller(
+  options: AgentOptions,
+  bells: Bells,
+  workers: { settled(runs: readonly string[]): Promise<void> },
+) {
+  async function run(id: string, by: Principal | null, reason: string): Promise<Stopped> {
+    return stop(
+      tx => loadRun(tx, id),
+      { outcome: 'cancelled', code: 'RUN_CANCELLED', error: words(by, reason), followups: 'keep' },
+      [id],
+    )
+  }
+
+  /** `/stop`: the session's run and its follow-ups. */
+  async function session(id: string, by: Principal | null, reason: string): Promise<Stopped> {
+    return stop(
+      tx => liveRunOf(tx, id),
+      { outcome: 'cancelled', code: 'RUN_CANCELLED', error: words(by, reason), followups: 'drop' },
+      [],
+    )
+  }
+
+  async function all(by: Principal | null, reason: string): Promise<Stopped> {
+    const total: Stopped = { runs: [], alreadyDone: [], dropped: [], processes: { ended: 0, stillAlive: [] } }
+    // Roots and detached runs; what is attached ends with them.
+    const roots = await options.store.read
+      .selectFrom('runs')
+      .select(['id', 'session'])
+      .where('state', '<>', 'done')
+      .where(eb => eb.or([eb('parent', 'is', null), eb('detached', '=', 1)]))
+      .orderBy('created_at')
+      .execute()
+    for (const root of roots) merge(total, await session(root.session, by, reason))
+    return total
+  }
+
+  /** What a run asks for its own children; the words are the tool's answer. */
+  async function children(parent: Run, targets: readonly string[]): Promise<string> {
+    const known = await childFacts(options.store.read, parent.id, null, options.clock.now())
+    const total: Stopped = { runs: [], alreadyDone: [], dropped: [], processes: { ended: 0, stillAlive: [] } }
+    for (const child of targetsOf(known, targets))
+      merge(total, await run(child.run, null, 'cancelled by the agent that spawned it'))
+    return JSON.stringify({
+      status: 'ok',
+      cancelled: total.runs.map(one => one.run),
+      alreadyDone: total.alreadyDone,
+      processes: total.processes,
+    })
+  }
+
+  async function stop(
+    find: (tx: Tx) => Promise<Run | null>,
+    verdict: Verdict,
+    named: readonly string[],
+  ): Promise<Stopped> {
+    const ids = endIds(options.uuid)
+    const now = options.clock.now()
+    const stopped = await options.store.write('cancel', async tx => {
+      const target = await find(tx)
+      if (!target || target.state === 'done') return null
+      const waiting = verdict.followups === 'drop' ? await unreadTexts(tx, target.session) : []
+      const after = await endRun(tx, options, target, verdict, ids, now)
+      return after && { target, after, waiting }
+    })
+    if (!stopped) return { runs: [], alreadyDone: [...named], dropped: [], processes: { ended: 0, stillAlive: [] } }
+    const { target, after } = stopped
+    announce(after, bells, options.tell)
+    const runs = [
+      { run: target.id, agent: target.agent, task: target.task, was: target.state },
+      ...after.applied.ended.map(({ session: _session, ...one }) => one),
+    ]
+    return {
+      runs,
+      alreadyDone: [],
+      dropped: stopped.waiting,
+      processes: await endProcesses(
+        runs.map(one => one.run),
+        after,
+      ),
+    }
+  }
+
+  /** Workers end their own process groups; the rows tell which there were, so that none is left over. */
+  async function endProcesses(runs: readonly string[], after: After): Promise<Stopped['processes']> {
+    const groups = await processesOf(options, runs, after.at)
+    let timer: NodeJS.Timeout | undefined
+    const patience = new Promise<void>(resolve => {
+      timer = setTimeout(resolve, patienceMs)
+    })
+    const ends = Promise.all(groups.map(async group => ({ group, end: await options.endProcess(group) })))
+    const results = await Promise.race([
+      Promise.all([ends, workers.settled(runs)]).then(([done]) => done),
+      patience.then(() => null),
+    ])
+    clearTimeout(timer)
+    if (results === null) return { ended: 0, stillAlive: groups.map(group => group.pgid) }
+    return {
+      ended: results.filter(one => one.end !== 'alive').length,
+      stillAlive: results.filter(one => one.end === 'alive').map(one => one.group.pgid),
+    }
+  }
+
+  return { run, session, all, children }
+}
+
+/** Process groups of steps that were open when their run ended at `at`. */
+async function processesOf(
+  options: AgentOptions,
+  runs: readonly string[],
+  at: number,
+): Promise<{ pgid: number; startedAt: string }[]> {
+  const groups: { pgid: number; startedAt: string }[] = []
+  for (let from = 0; from < runs.length; from += 400) {
+    const rows = await options.store.read
+      .selectFrom('steps')
+      .selectAll()
+      .where('run', 'in', runs.slice(from, from + 400))
+      .where('kind', '=', 'tool')
+      .where('state', '=', 'cancelled')
+      .where('ended_at', '=', at)
+      .execute()
+    for (const process of rows.map(stepOf).map(processOf)) if (process) groups.push(process)
+  }
+  return groups
+}
+
+export function processOf(step: Step): { pgid: number; startedAt: string } | null {
+  return (step.intent as ToolIntent).process ?? null
+}
+
+async function unreadTexts(tx: Tx, session: string): Promise<string[]> {
+  const rows = await tx
+    .selectFrom('inbox')
+    .innerJoin('messages', join =>
+      join.onRef('messages.session', '=', 'inbox.session').onRef('messages.seq', '=', 'inbox.seq'),
+    )
+    .select('messages.parts')
+    .where('inbox.session', '=', session)
+    .where('inbox.state', '=', 'unread')
+    .where('inbox.kind', '=', 'message')
+    .orderBy('inbox.id')
+    .execute()
+  return rows.map(row =>
+    (JSON.parse(row.parts) as { type: string; text?: string }[])
+      .map(part => part.text ?? '')
+      .join('')
+      .slice(0, 200),
+  )
+}
+
+function words(by: Principal | null, reason: string): string {
+  return by ? `${reason} (by ${nameOf(by)})` : reason
+}
+
+function merge(total: Stopped, more: Stopped): void {
+  total.runs.push(...more.runs)
+  total.alreadyDone.push(...more.alreadyDone)
+  total.dropped.push(...more.dropped)
+  total.processes.ended += more.processes.ended
+  total.processes.stillAlive.push(...more.processes.stillAlive)
+}

@@ -1,0 +1,302 @@
+/**
+ * The desk of one worker: where the loop's steps become rows, and where the next one is read from the rows.
+ *
+ * Owns claiming, and committing each step with what follows from it in one transaction: a reply with its children, a last
+ * tool result with the next model call's intent, a finish with the result at its return address. What comes next is always
+ * read from the journal, so going on after a crash is the same path as going on (decisions.md 21).
+ *
+ * Invariants: R1–R3, R9, R10 by core/run; nothing is told before its commit; a body may run twice and makes the same rows.
+ */
+import { reserve } from '../core/budget.ts'
+import type { ModelFailure } from '../core/ports.ts'
+import { claim, intent, shown } from '../core/run/claim.ts'
+import { cooldown } from '../core/run/steps.ts'
+import type { Run, Session, Step } from '../core/types.ts'
+import {
+  lastReply,
+  loadMailbox,
+  loadRun,
+  loadSession,
+  loadStep,
+  messageOf,
+  orphaned,
+  reservedOf,
+} from '../store/facts.ts'
+import type { Tx } from '../store/open.ts'
+import { type After, announce, carryOut, wireIdOf } from './commit.ts'
+import { estimateTokens } from './context.ts'
+import { endIds, endRun } from './ending.ts'
+import type { Answer, Desk, Next } from './loop.ts'
+import { replyStep } from './replying.ts'
+import type { AgentOptions, Bells } from './room.ts'
+import { openScript, type Script } from './script.ts'
+import { openToolSteps } from './tool-steps.ts'
+
+/** More model calls than any honest task needs: a run that gets here goes round in circles. */
+const maxSteps = 2000
+
+export interface Work {
+  options: AgentOptions
+  bells: Bells
+  cancelChildren(run: Run, targets: readonly string[]): Promise<string>
+}
+
+/** What a transaction found to be next, with what to tell after it. */
+export interface Found {
+  next: Next
+  afters: After[]
+  run: Run
+  wireId: string
+}
+
+export interface WorkerState {
+  run: Run
+  session: Session
+  epoch: number
+  wireId: string
+  script: Script
+}
+
+/** A worker's desk; null when the run can't be claimed. `state()` is for events while the model speaks. */
+export function openDesk(work: Work, runId: string): Desk & { state(): WorkerState | null } {
+  const { options, bells } = work
+  let state: WorkerState | null = null
+
+  function settle(found: Found | null): Next {
+    if (!found) return { do: 'rest' }
+    if (state) state = { ...state, run: found.run, wireId: found.wireId }
+    for (const after of found.afters) {
+      announce(after, bells, options.tell)
+      state?.script.add(after)
+    }
+    return found.next
+  }
+
+  async function look(): Promise<Next> {
+    const now = options.clock.now()
+    if (!state) {
+      // The model's view is read before the transaction: only this run's worker adds to it.
+      const script = await openScript(options, runId)
+      if (!script) return { do: 'rest' }
+      const ids = endIds(options.uuid)
+      const claimed = await options.store.write('claim', async (tx, is) => {
+        const run = await loadRun(tx, runId)
+        const session = run && (await loadSession(tx, run.session))
+        if (!run || !session) return null
+        const decision = claim({ run, orphaned: await orphaned(tx, run) }, { now })
+        if (!decision.ok) {
+          if (decision.code === 'RUN_TIMED_OUT') {
+            is('finish')
+            return {
+              ended: await endRun(
+                tx,
+                options,
+                run,
+                {
+                  outcome: 'timed_out',
+                  code: 'RUN_TIMED_OUT',
+                  error: 'the deadline passed before it could start',
+                  followups: 'keep',
+                },
+                ids,
+                now,
+              ),
+            }
+          }
+          return null
+        }
+        const after = await carryOut(tx, decision.effects, { sessions: [session], runs: [run], at: now })
+        const mine: Run = {
+          ...run,
+          state: 'running',
+          epoch: run.epoch + 1,
+          wait: null,
+          woken: false,
+          startedAt: run.startedAt ?? now,
+        }
+        const found = await nextIn(
+          tx,
+          is,
+          { run: mine, session, epoch: mine.epoch, wireId: after.wireIds.get(run.id) ?? run.id, script },
+          now,
+        )
+        return { found: { ...found, afters: [after, ...found.afters] }, session }
+      })
+      if (!claimed) return { do: 'rest' }
+      if ('ended' in claimed) {
+        if (claimed.ended) announce(claimed.ended, bells, options.tell)
+        return { do: 'rest' }
+      }
+      state = {
+        run: claimed.found.run,
+        session: claimed.session,
+        epoch: claimed.found.run.epoch,
+        wireId: claimed.found.wireId,
+        script,
+      }
+      return settle(claimed.found)
+    }
+    const mine = state
+    return settle(
+      await options.store.write('intent', async (tx, is) => (await held(tx, mine)) && nextIn(tx, is, mine, now)),
+    )
+  }
+
+  /** The run as it is now, if it is still this worker's; null otherwise. */
+  async function held(tx: Tx, mine: WorkerState): Promise<Run | null> {
+    const run = await loadRun(tx, mine.run.id)
+    return run && run.state === 'running' && run.epoch === mine.epoch ? run : null
+  }
+
+  /** Reads from the journal what is next, and commits the intent of a model call along with whatever led to it. */
+  async function nextIn(
+    tx: Tx,
+    is: (name: 'intent' | 'finish') => void,
+    mine: WorkerState,
+    now: number,
+  ): Promise<Found> {
+    const steps = await lastReply(tx, mine.run.id)
+    const open = steps.filter(step => step.kind === 'tool' && (step.state === 'open' || step.state === 'asking'))
+    if (open.length > 0) return { next: { do: 'tools', steps: open }, afters: [], run: mine.run, wireId: mine.wireId }
+    is('intent')
+    const run = (await loadRun(tx, mine.run.id)) ?? mine.run
+    const session = (await loadSession(tx, run.session)) ?? mine.session
+    const box = await loadMailbox(tx, session)
+    const model = steps.find(step => step.kind === 'model')
+    const again = model?.state === 'open' ? model : null
+    const last = steps.at(-1)?.n ?? 0
+    const turnStart =
+      again !== null || steps.length <= 1 || steps.at(-1)?.name === 'sessions_yield' || steps.at(-1)?.kind === 'model'
+    const view = { run, box, open: again, last, turnStart }
+    const seqs = box.unread
+      .filter(row => shown(view).includes(row.id))
+      .flatMap(row => (row.seq === null ? [] : [row.seq]))
+    const rows =
+      seqs.length === 0
+        ? []
+        : (
+            await tx
+              .selectFrom('messages')
+              .selectAll()
+              .where('session', '=', session.id)
+              .where('seq', 'in', seqs)
+              .orderBy('seq')
+              .execute()
+          ).map(messageOf)
+    const plan = mine.script.plan(run, rows)
+    const wireId = await wireIdOf(tx, run.id)
+    const stop = async (
+      outcome: 'failed' | 'budget_exhausted',
+      code: 'MODEL_UNKNOWN' | 'MODEL_CONTEXT' | 'RUN_BUDGET' | 'RUN_STEPS',
+      error: string,
+    ): Promise<Found> => {
+      is('finish')
+      const ended = await endRun(tx, options, run, { outcome, code, error, followups: 'keep' }, mine.script.ids, now)
+      return { next: { do: 'rest' }, afters: ended ? [ended] : [], run, wireId }
+    }
+    if (!plan.ok) return stop('failed', 'MODEL_UNKNOWN', `${plan.reason}. ${plan.fix}`)
+    if (last >= maxSteps) return stop('failed', 'RUN_STEPS', `the run has made ${last} steps without an end`)
+    const prompt = estimateTokens(plan.request.system, plan.request.messages, plan.toolsJson)
+    if (prompt > plan.model.contextWindow * 1.5)
+      return stop(
+        'failed',
+        'MODEL_CONTEXT',
+        `the conversation is longer than ${plan.model.ref} can read (${plan.model.contextWindow} tokens)`,
+      )
+    const reservation = reserve(
+      { limit: run.grant.budget, spent: run.spent, lent: run.lent },
+      { promptTokens: prompt, maxTokens: plan.model.maxTokens, price: plan.model.price },
+    )
+    if (!reservation.ok) return stop('budget_exhausted', 'RUN_BUDGET', reservation.message)
+    const decision = intent(view, {
+      now,
+      epoch: mine.epoch,
+      view: null,
+      upto: plan.upto,
+      reserve: reservation.charge.reserved,
+    })
+    if (!decision.ok) return { next: { do: 'rest' }, afters: [], run, wireId }
+    const after = await carryOut(tx, decision.effects, { sessions: [session], runs: [run], at: now })
+    const step = await loadStep(tx, run.id, again ? again.n : last + 1)
+    if (!step) return { next: { do: 'rest' }, afters: [after], run, wireId }
+    return {
+      next: { do: 'model', step, request: { ...plan.request, maxTokens: reservation.maxTokens } },
+      afters: [after],
+      run,
+      wireId,
+    }
+  }
+
+  async function replied(step: Step, answer: Answer): Promise<Next> {
+    if (!state) return { do: 'rest' }
+    const mine = state
+    return settle(await replyStep(work, mine, step, answer, held, nextIn))
+  }
+
+  async function failed(step: Step, failure: ModelFailure): Promise<Next> {
+    if (!state) return { do: 'rest' }
+    const mine = state
+    const now = options.clock.now()
+    const ids = endIds(options.uuid)
+    const usage = failure.usage ?? { input: 0, output: 0, cacheRead: 0, cacheWrite: 0 }
+    const charged = {
+      nano: failure.costNano ?? 0,
+      tokens: usage.input + usage.output + usage.cacheRead + usage.cacheWrite,
+      calls: 1,
+    }
+    return settle(
+      await options.store.write(failure.retryAtMs === undefined ? 'finish' : 'wait', async (tx, is) => {
+        const run = await held(tx, mine)
+        const session = run && (await loadSession(tx, run.session))
+        const now_ = await loadStep(tx, step.run, step.n)
+        if (!run || !session || !now_) return null
+        if (failure.retryAtMs !== undefined) {
+          const box = await loadMailbox(tx, session)
+          const decision = cooldown(
+            { run, box, step: now_, stepReserved: await reservedOf(tx, run.id) },
+            { now, epoch: mine.epoch, until: failure.retryAtMs, charged, usage },
+          )
+          if (!decision.ok) return null
+          const after = await carryOut(tx, decision.effects, {
+            sessions: [session],
+            runs: [run],
+            wire: { [run.id]: mine.wireId },
+            at: now,
+          })
+          if (decision.after === 'waiting')
+            return { next: { do: 'rest' as const }, afters: [after], run, wireId: mine.wireId }
+          const found = await nextIn(tx, is, mine, now)
+          return { ...found, afters: [after, ...found.afters] }
+        }
+        const ended = await endRun(
+          tx,
+          options,
+          run,
+          {
+            outcome: 'failed',
+            code: failure.code,
+            error: `${failure.message} ${failure.fix}`.trim(),
+            followups: 'keep',
+          },
+          ids,
+          now,
+        )
+        return { next: { do: 'rest' as const }, afters: ended ? [ended] : [], run, wireId: mine.wireId }
+      }),
+    )
+  }
+
+  const tools = openToolSteps({ work, state: () => state, held, nextIn, settle })
+
+  return {
+    look,
+    replied,
+    failed,
+    // A newer message waits, or the run has ended: the rows say which.
+    brokenOff: () => look(),
+    used: tools.used,
+    begin: step => tools.begin(step),
+    context: tools.context,
+    state: () => state,
+  }
+}

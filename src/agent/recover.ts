@@ -1,0 +1,214 @@
+/**
+ * Taking up again what a stopped process left, and whatever is due by the clock.
+ *
+ * Owns: start-up recovery (with the home lock held every running row is ours, decisions.md 21), deadlines and timed waits.
+ * On start deadlines expire before anything is claimed (decisions.md 32). Recovery requeues or ends a run; it never deletes one (R7).
+ */
+import { fire, recover } from '../core/run/steps.ts'
+import type { Step } from '../core/types.ts'
+import { loadMailbox, loadRun, loadSession, runOf, stepOf } from '../store/facts.ts'
+import { processOf } from './cancel.ts'
+import { announce, carryOut } from './commit.ts'
+import { endIds, endRun } from './ending.ts'
+import type { AgentOptions, Bells } from './room.ts'
+
+/** Crashes in one step before a run is given up. */
+const maxAttempts = 5
+/** setTimeout fires at once beyond 24.8 days, and wall clocks are set: never sleep longer. */
+const longestMs = 3_600_000
+
+export interface Recovered {
+  requeued: number
+  ended: number
+}
+
+export async function recoverAll(options: AgentOptions, bells: Bells): Promise<Recovered> {
+  const now = options.clock.now()
+  const recovered: Recovered = { requeued: 0, ended: 0 }
+  await expire(options, bells, now)
+  const running = await options.store.read
+    .selectFrom('runs')
+    .selectAll()
+    .where('state', '=', 'running')
+    .orderBy('queued_at')
+    .execute()
+  for (const { id } of running.map(runOf)) {
+    const steps = (
+      await options.store.read
+        .selectFrom('steps')
+        .selectAll()
+        .where('run', '=', id)
+        .where('state', '=', 'open')
+        .orderBy('n')
+        .execute()
+    ).map(stepOf)
+    for (const process of steps.map(processOf)) if (process) await options.endProcess(process)
+    const ids = endIds(options.uuid)
+    const messages = steps.map(() => options.uuid())
+    const after = await options.store.write('recover', async (tx, is) => {
+      const run = await loadRun(tx, id)
+      const session = run && (await loadSession(tx, run.session))
+      if (!run || !session) return null
+      const open = (
+        await tx
+          .selectFrom('steps')
+          .selectAll()
+          .where('run', '=', id)
+          .where('state', '=', 'open')
+          .orderBy('n')
+          .execute()
+      ).map(stepOf)
+      const decision = recover(
+        { run, box: await loadMailbox(tx, session), open },
+        { now, maxAttempts, ids: messages, unknown: unknownWords },
+      )
+      if (decision.ok)
+        return {
+          kind: 'requeued' as const,
+          after: await carryOut(tx, decision.effects, { sessions: [session], runs: [run], at: now }),
+        }
+      if (decision.code !== 'RUN_CRASHED') return null
+      is('finish')
+      const ended = await endRun(
+        tx,
+        options,
+        run,
+        { outcome: 'interrupted', code: 'RUN_CRASHED', error: decision.message, followups: 'keep' },
+        ids,
+        now,
+      )
+      return ended && { kind: 'ended' as const, after: ended }
+    })
+    if (!after) continue
+    recovered[after.kind] += 1
+    announce(after.after, bells, options.tell)
+  }
+  return recovered
+}
+
+function unknownWords(step: Step): string {
+  return `The gateway stopped while ${step.name} was at work. Whether it took effect is not known: look at the state of things before doing it again.`
+}
+
+/** Ends what is past its deadline and wakes whose wait has run out. */
+async function expire(options: AgentOptions, bells: Bells, now: number): Promise<void> {
+  const late = await options.store.read
+    .selectFrom('runs')
+    .select('id')
+    .where('state', '<>', 'done')
+    .where('deadline_at', '<=', now)
+    .orderBy('depth')
+    .execute()
+  for (const { id } of late) {
+    const ids = endIds(options.uuid)
+    const after = await options.store.write('timer', async (tx, is) => {
+      const run = await loadRun(tx, id)
+      if (!run || run.state === 'done' || run.deadlineAt === null || run.deadlineAt > now) return null
+      is('finish')
+      const seconds = Math.round((run.deadlineAt - run.createdAt) / 1000)
+      return endRun(
+        tx,
+        options,
+        run,
+        {
+          outcome: 'timed_out',
+          code: 'RUN_TIMED_OUT',
+          error: `the run reached its deadline of ${seconds} s`,
+          followups: 'keep',
+        },
+        ids,
+        now,
+      )
+    })
+    if (after) announce(after, bells, options.tell)
+  }
+  const due = await options.store.read
+    .selectFrom('runs')
+    .select('id')
+    .where('state', '=', 'waiting')
+    .where('wait_until', '<=', now)
+    .orderBy('wait_until')
+    .execute()
+  for (const { id } of due) {
+    const after = await options.store.write('timer', async tx => {
+      const run = await loadRun(tx, id)
+      const session = run && (await loadSession(tx, run.session))
+      if (!run || !session) return null
+      const last = await tx
+        .selectFrom('steps')
+        .select(eb => eb.fn.max('n').as('n'))
+        .where('run', '=', id)
+        .executeTakeFirst()
+      const decision = fire({ run, box: await loadMailbox(tx, session), last: Number(last?.n ?? 0) }, { now })
+      return decision.ok ? carryOut(tx, decision.effects, { sessions: [session], runs: [run], at: now }) : null
+    })
+    if (after) announce(after, bells, options.tell)
+  }
+}
+
+export interface Timers {
+  /** A row says that something is due at `at`. */
+  arm(at: number): void
+  /** Reads the nearest due time from the rows and sleeps until then. */
+  start(): Promise<void>
+  stop(): void
+}
+
+/** One timer for the nearest due row; nothing ticks while nothing is due. */
+export function openTimers(options: AgentOptions, bells: Bells): Timers {
+  let timer: NodeJS.Timeout | null = null
+  let next = Number.POSITIVE_INFINITY
+  let stopped = false
+
+  function sleep(): void {
+    if (timer) clearTimeout(timer)
+    timer = null
+    if (stopped || next === Number.POSITIVE_INFINITY) return
+    timer = setTimeout(() => void due(), Math.min(longestMs, Math.max(0, next - options.clock.now())))
+    timer.unref()
+  }
+
+  async function due(): Promise<void> {
+    try {
+      if (next <= options.clock.now()) {
+        next = Number.POSITIVE_INFINITY
+        await expire(options, bells, options.clock.now())
+      }
+      await start()
+    } catch (error) {
+      if (stopped) return
+      options.log(`timers: ${error instanceof Error ? error.message : String(error)}; tried again in a second`)
+      next = options.clock.now() + 1000
+      sleep()
+    }
+  }
+
+  async function start(): Promise<void> {
+    const { read } = options.store
+    const wait = await read
+      .selectFrom('runs')
+      .select(eb => eb.fn.min('wait_until').as('at'))
+      .where('state', '=', 'waiting')
+      .executeTakeFirst()
+    const deadline = await read
+      .selectFrom('runs')
+      .select(eb => eb.fn.min('deadline_at').as('at'))
+      .where('state', '<>', 'done')
+      .executeTakeFirst()
+    for (const at of [wait?.at, deadline?.at]) if (at !== null && at !== undefined) next = Math.min(next, Number(at))
+    sleep()
+  }
+
+  return {
+    arm(at) {
+      if (at >= next) return
+      next = at
+      sleep()
+    },
+    start,
+    stop() {
+      stopped = true
+      if (timer) clearTimeout(timer)
+    },
+  }
+}

@@ -1,0 +1,67 @@
+/**
+ * What the agent room is handed by the composition root, and what it shows to those above it.
+ * Owns the shapes only.
+ */
+import type { SpawnPolicy } from '../core/grant.ts'
+import type { Clock, Models, Tell, Tool } from '../core/ports.ts'
+import type { Grant, Run } from '../core/types.ts'
+import type { Scope } from '../protocol/scopes.ts'
+import type { CrashPoints } from '../store/crash.ts'
+import type { Store } from '../store/open.ts'
+import type { PromptFacts } from './context.ts'
+
+/** Today's configuration, as far as runs need it. Read anew at each use: a change holds from the next step on. */
+export interface Policies {
+  agents(): readonly { id: string; name?: string; model?: string }[]
+  has(agent: string): boolean
+  defaultAgent(): string
+  rootGrant(agent: string, scopes: readonly Scope[]): Grant
+  spawn(caller: string): SpawnPolicy
+  /** Model of an agent at work for itself, and of one spawned by `caller`. */
+  model(agent: string): string
+  childModel(caller: string, target: string): string
+  runTimeoutSeconds(caller: string): number
+  /** Longest time a root run may take, in seconds; 0 = no limit. */
+  timeoutSeconds(agent: string): number
+  maxDepth(agent: string): number
+  prompt(agent: string): Omit<PromptFacts, 'depth' | 'maxDepth' | 'canSpawn' | 'guide'>
+}
+
+export interface ToolBox {
+  get(name: string): Tool | undefined
+  names(): string[]
+}
+
+/** Values of known secrets ↔ `${secret:NAME}` (decisions.md 19). */
+export interface Secrets {
+  hide(text: string): string
+  reveal(text: string): string
+}
+
+export interface AgentOptions {
+  store: Store
+  models: Models
+  tools: ToolBox
+  policies: Policies
+  secrets: Secrets
+  clock: Clock
+  crash: CrashPoints
+  tell: Tell
+  log: (line: string) => void
+  uuid: () => string
+  /** Reads AGENTS.md of a workspace; null when there is none. */
+  guide(workspace: string): Promise<string | null>
+  /** Ends a process group that a step recorded, when no worker of this process holds it. */
+  endProcess(process: { pgid: number; startedAt: string }): Promise<'ended' | 'gone' | 'alive'>
+}
+
+/** Who is told, without waiting, that rows have changed: new claimable runs, ended runs, timers. */
+export interface Bells {
+  queued(runs: readonly Pick<Run, 'id' | 'lane' | 'tree' | 'agent' | 'woken' | 'queuedAt'>[]): void
+  /** Runs that ended under somebody else's hand: their workers stop. */
+  ended(runs: readonly string[]): void
+  /** A deadline or a wait that runs out at `at`. */
+  timer(at: number): void
+  /** Something was put into the outbox. */
+  outbox(): void
+}

@@ -1,0 +1,105 @@
+/**
+ * What one worker's model sees, kept in step with the rows: transcript, system prompt, tools.
+ *
+ * Owns a copy of the session's shown rows for the life of one claim, so that a step needs no second reading of the
+ * transcript. The rows stay the truth: the copy is made from them at the claim and changed only by effects. Adding the same
+ * effects twice changes nothing, since a transaction's body may run twice.
+ */
+import { spawnable } from '../core/grant.ts'
+import type { ModelRequest, ResolvedModel, ToolView } from '../core/ports.ts'
+import type { Message, Run } from '../core/types.ts'
+import { loadRun, messageOf } from '../store/facts.ts'
+import type { After } from './commit.ts'
+import { inOrder, modelMessages, systemPrompt } from './context.ts'
+import { type EndIds, endIds } from './ending.ts'
+import type { AgentOptions } from './room.ts'
+
+export type Plan =
+  | {
+      ok: true
+      request: Omit<ModelRequest, 'signal' | 'maxTokens'> & { maxTokens: number; signal: AbortSignal }
+      model: ResolvedModel
+      toolsJson: string
+      upto: number
+    }
+  | { ok: false; reason: string; fix: string }
+
+export interface Script {
+  /** Ids for the case that the next step can't be taken. */
+  ids: EndIds
+  view(run: Run): ToolView
+  /** The next model call, showing `rows` for the first time. */
+  plan(run: Run, rows: readonly Message[]): Plan
+  /** Takes over what a decision has added to the transcript. */
+  add(after: After): void
+}
+
+const never = new AbortController().signal
+
+export async function openScript(options: AgentOptions, runId: string): Promise<Script | null> {
+  const run = await loadRun(options.store.read, runId)
+  if (!run) return null
+  const stored = await options.store.read
+    .selectFrom('messages')
+    .selectAll()
+    .where('session', '=', run.session)
+    .where('ord', 'is not', null)
+    .orderBy('ord')
+    .orderBy('seq')
+    .execute()
+  const rows = new Map(stored.map(row => [row.id, messageOf(row)]))
+  const facts = options.policies.prompt(run.agent)
+  const guide = await options.guide(facts.workspace)
+  const ids = endIds(options.uuid)
+  let showing: readonly Message[] = []
+
+  function view(now: Run): ToolView {
+    const agents = spawnable(now.grant, options.policies.spawn(now.agent))
+    return { agents, canSpawn: now.grant.depth > 0 && agents.length > 0 && now.grant.tools.includes('sessions_spawn') }
+  }
+
+  function plan(now: Run, fresh: readonly Message[]): Plan {
+    const model = options.models.resolve(now.model, now.agent)
+    if (!model.ok) return model
+    showing = fresh
+    const tools = view(now)
+    const names = now.grant.tools.filter(name => name !== 'sessions_spawn' || tools.canSpawn)
+    const specs = names.flatMap(name => options.tools.get(name)?.spec(tools) ?? [])
+    const shown = [...inOrder([...rows.values()]), ...fresh]
+    return {
+      ok: true,
+      model: model.model,
+      toolsJson: JSON.stringify(specs),
+      upto: shown.reduce((max, row) => Math.max(max, row.seq), 0),
+      request: {
+        model: model.model.ref,
+        agent: now.agent,
+        system: systemPrompt({
+          ...facts,
+          guide,
+          depth: now.depth,
+          maxDepth: options.policies.maxDepth(now.agent),
+          canSpawn: tools.canSpawn,
+        }),
+        messages: modelMessages(shown),
+        tools: specs,
+        maxTokens: model.model.maxTokens,
+        cacheKey: now.session,
+        signal: never,
+      },
+    }
+  }
+
+  function add(after: After): void {
+    for (const effect of after.effects) {
+      if (effect.do === 'inbox.mark' && effect.session === runSession && effect.ord !== null) {
+        for (const row of showing) rows.set(row.id, { ...row, ord: effect.ord })
+      }
+      if (effect.do === 'message.put' && effect.message.session === runSession && effect.message.ord !== null)
+        rows.set(effect.message.id, effect.message)
+    }
+  }
+
+  const runSession = run.session
+  return { ids, view, plan, add }
+}

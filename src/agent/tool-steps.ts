@@ -1,0 +1,263 @@
+/**
+ * What becomes of one tool call: its result, the wait it asked for, the children it cancels.
+ *
+ * Owns the transactions over an open tool step of the worker's run. A result that is the last one owed commits the next model
+ * call's intent along with it. Never runs a tool: the loop does.
+ */
+import type { ToolAnswer, ToolContext } from '../core/ports.ts'
+import { started } from '../core/run/claim.ts'
+import type { Mailbox } from '../core/run/facts.ts'
+import { ask, result, yielded } from '../core/run/steps.ts'
+import type { Message, Run, Step, ToolIntent, Wait } from '../core/types.ts'
+import { lastReply, loadMailbox, loadSession, loadStep, messageOf } from '../store/facts.ts'
+import type { Tx } from '../store/open.ts'
+import { childAnswer, childFacts, targetsOf } from './children.ts'
+import { carryOut } from './commit.ts'
+import type { Found, Work, WorkerState } from './desk.ts'
+import type { Desk, Next } from './loop.ts'
+
+export interface DeskParts {
+  work: Work
+  state(): WorkerState | null
+  held(tx: Tx, mine: WorkerState): Promise<Run | null>
+  nextIn(tx: Tx, is: Is, mine: WorkerState, now: number): Promise<Found>
+  settle(found: Found | null): Next
+}
+
+type Is = (name: 'intent' | 'finish') => void
+
+interface StepFacts {
+  run: Run
+  box: Mailbox
+  step: Step
+  now: number
+  mine: WorkerState
+}
+
+export function openToolSteps(desk: DeskParts): Pick<Desk, 'used' | 'context'> & {
+  begin(step: Step, process?: { pgid: number; startedAt: string }): Promise<boolean>
+} {
+  const { work } = desk
+  const { options } = work
+
+  /** One transaction over an open tool step of this worker's run. */
+  async function onStep(
+    name: 'result' | 'wait',
+    step: Step,
+    body: (tx: Tx, is: (name: 'intent' | 'finish') => void, facts: StepFacts) => Promise<Found | null>,
+  ): Promise<Next> {
+    const mine = desk.state()
+    if (!mine) return { do: 'rest' }
+    const now = options.clock.now()
+    return desk.settle(
+      await options.store.write(name, async (tx, is) => {
+        const run = await desk.held(tx, mine)
+        const session = run && (await loadSession(tx, run.session))
+        const current = await loadStep(tx, step.run, step.n)
+        if (!run || !session || !current) return null
+        return body(tx, is, { run, box: await loadMailbox(tx, session), step: current, now, mine })
+      }),
+    )
+  }
+
+  async function used(step: Step, answer: ToolAnswer): Promise<Next> {
+    const messageId = options.uuid()
+    if ('reply' in answer) return finishStep(step, messageId, answer.reply.parts, answer.reply.isError)
+    const wanted = answer.intent
+    switch (wanted.do) {
+      case 'cancel': {
+        const mine = desk.state()
+        const report = mine ? await work.cancelChildren(mine.run, wanted.targets) : ''
+        return finishStep(step, messageId, [{ type: 'text', text: report }], false)
+      }
+      case 'yield':
+        return onStep('wait', step, async (tx, is, facts) => {
+          const wait = yieldWait(wanted.wait, facts.box.openChildren)
+          if (
+            wait === null ||
+            (wait.for === 'message' && facts.run.returnTo !== null && facts.box.openChildren === 0)
+          ) {
+            return recorded(
+              tx,
+              is,
+              facts,
+              messageId,
+              'Nothing to wait for: no sub-agent is at work. Go on, or end your reply with your result.',
+              true,
+            )
+          }
+          const event = {
+            now: facts.now,
+            epoch: facts.mine.epoch,
+            messageId,
+            parts: [{ type: 'text' as const, text: '{"status":"yielded"}' }],
+            isError: false,
+            wait,
+            already: [
+              {
+                type: 'text' as const,
+                text: '{"status":"already_pending","note":"What you would wait for is here; it follows."}',
+              },
+            ],
+          }
+          const decision = yielded(facts, event)
+          if (!decision.ok) return null
+          const words = wanted.message ?? (await wordsBefore(tx, facts.step))
+          const after = await carryOut(tx, decision.effects, {
+            sessions: [facts.box.session],
+            runs: [facts.run],
+            wire: { [facts.run.id]: facts.mine.wireId },
+            turn: { run: facts.run, text: words, yielded: true, stop: 'toolUse', outcome: null },
+            at: facts.now,
+          })
+          if (decision.after === 'waiting')
+            return { next: { do: 'rest' }, afters: [after], run: facts.run, wireId: facts.mine.wireId }
+          const found = await desk.nextIn(tx, is, facts.mine, facts.now)
+          return { ...found, afters: [after, ...found.afters] }
+        })
+      case 'wait':
+        return onStep('wait', step, async (tx, is, facts) => {
+          const children = await childFacts(tx, facts.run.id, null, facts.now)
+          const targets = targetsOf(children, wanted.targets)
+          const runs = targets.filter(child => child.state !== 'done').map(child => child.run)
+          const wait: Wait & { for: 'ask' } = {
+            for: 'ask',
+            n: step.n,
+            runs,
+            mode: wanted.mode,
+            until: facts.now + wanted.timeoutMs,
+            outside: true,
+          }
+          const over = runs.length === 0 || (wanted.mode === 'any' && runs.length < targets.length)
+          const decision = over
+            ? null
+            : ask(
+                { ...facts, box: { ...facts.box, askedOpen: runs.length } },
+                { now: facts.now, epoch: facts.mine.epoch, wait },
+              )
+          if (!decision || (decision.ok && decision.after === 'again'))
+            return recorded(tx, is, facts, messageId, childAnswer(targets, []), false)
+          if (!decision.ok) return null
+          const after = await carryOut(tx, decision.effects, {
+            sessions: [facts.box.session],
+            runs: [facts.run],
+            wire: { [facts.run.id]: facts.mine.wireId },
+            at: facts.now,
+          })
+          return { next: { do: 'rest' }, afters: [after], run: facts.run, wireId: facts.mine.wireId }
+        })
+      case 'spawn':
+        throw new Error('a spawn is decided with its reply')
+    }
+  }
+
+  function finishStep(step: Step, messageId: string, parts: Message['parts'], isError: boolean): Promise<Next> {
+    const kept = parts.map(part => (part.type === 'text' ? { ...part, text: options.secrets.hide(part.text) } : part))
+    return onStep('result', step, (tx, is, facts) => recorded(tx, is, facts, messageId, kept, isError))
+  }
+
+  /** The result is a row; if it was the last one owed, the next model call's intent is one too. */
+  async function recorded(
+    tx: Tx,
+    is: (name: 'intent' | 'finish') => void,
+    facts: StepFacts,
+    messageId: string,
+    words: string | Message['parts'],
+    isError: boolean,
+  ): Promise<Found | null> {
+    const parts = typeof words === 'string' ? [{ type: 'text' as const, text: words }] : words
+    const decision = result(facts, { now: facts.now, epoch: facts.mine.epoch, messageId, parts, isError })
+    if (!decision.ok) return null
+    const after = await carryOut(tx, decision.effects, {
+      sessions: [facts.box.session],
+      runs: [facts.run],
+      wire: { [facts.run.id]: facts.mine.wireId },
+      at: facts.now,
+    })
+    facts.mine.script.add(after)
+    const owed = (await lastReply(tx, facts.run.id)).some(
+      step => step.kind === 'tool' && (step.state === 'open' || step.state === 'asking'),
+    )
+    if (owed) return { next: { do: 'tools', steps: [] }, afters: [after], run: facts.run, wireId: facts.mine.wireId }
+    const found = await desk.nextIn(tx, is, facts.mine, facts.now)
+    return { ...found, afters: [after, ...found.afters] }
+  }
+
+  async function wordsBefore(tx: Tx, step: Step): Promise<string> {
+    const reply = (await lastReply(tx, step.run)).find(one => one.kind === 'model')
+    if (!reply?.result?.seq) return ''
+    const row = await tx
+      .selectFrom('messages')
+      .selectAll()
+      .where('run', '=', step.run)
+      .where('step', '=', reply.n)
+      .executeTakeFirst()
+    return row
+      ? messageOf(row)
+          .parts.map(part => (part.type === 'text' ? part.text : ''))
+          .join('')
+      : ''
+  }
+
+  async function begin(step: Step, process?: { pgid: number; startedAt: string }): Promise<boolean> {
+    const mine = desk.state()
+    if (!mine) return false
+    const now = options.clock.now()
+    return options.store.write('intent', async tx => {
+      const run = await desk.held(tx, mine)
+      const current = await loadStep(tx, step.run, step.n)
+      if (!run || !current) return false
+      const decision = started({ run, step: current }, { now, epoch: mine.epoch, ...(process ? { process } : {}) })
+      if (!decision.ok) return false
+      await carryOut(tx, decision.effects, { sessions: [], runs: [run], at: now })
+      return true
+    })
+  }
+
+  function context(step: Step, signal: AbortSignal): ToolContext {
+    const state = desk.state()
+    if (!state) throw new Error('a tool is called for a run that was claimed')
+    const { run, session, wireId } = state
+    return {
+      run: run.id,
+      session: session.id,
+      agent: run.agent,
+      key: `${run.id}/${step.n}`,
+      workspace: options.policies.prompt(run.agent).workspace,
+      signal,
+      facts: {
+        children: minutes => childFacts(options.store.read, run.id, minutes, options.clock.now()),
+        agents: () => ({
+          requester: run.agent,
+          allowAny: run.grant.agents === '*',
+          agents: options.policies
+            .agents()
+            .filter(agent => run.grant.agents === '*' || run.grant.agents.includes(agent.id)),
+        }),
+      },
+      progress: partial =>
+        options.tell({
+          on: 'run.tool',
+          run: run.id,
+          session: session.id,
+          sessionKey: session.key,
+          agent: run.agent,
+          wireId,
+          phase: 'update',
+          callId: (step.intent as ToolIntent).callId,
+          name: step.name,
+          partial,
+        }),
+      async started(process) {
+        if (!(await begin(step, process))) throw new Error('the run is not this worker’s any more')
+      },
+    }
+  }
+
+  return { used, begin, context }
+}
+
+function yieldWait(wanted: 'all' | 'any' | 'message', openChildren: number): Wait | null {
+  if (wanted === 'message') return { for: 'message', until: null }
+  return openChildren > 0 ? { for: 'children', mode: wanted, until: null } : null
+}
