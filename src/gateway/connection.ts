@@ -10,7 +10,7 @@ import type { Principal } from '../core/principal.ts'
 import type { ConnectParams } from '../protocol/connect.ts'
 import { errorIn, type Protocol } from '../protocol/dialect.ts'
 import { DeputyError } from '../protocol/errors.ts'
-import { checkRequest, type RequestFrame, type ResponseFrame, type WireError } from '../protocol/frames.ts'
+import { checkRequest, type RequestFrame, type ResponseFrame } from '../protocol/frames.ts'
 import { closeCodes, closeReason, type Limits } from '../protocol/limits.ts'
 import { toWire } from '../protocol/refusal.ts'
 import type { Peer } from './peer.ts'
@@ -86,15 +86,8 @@ export function makeConnection(options: {
     },
 
     receive(text) {
-      if (state === 'open') return request(text)
-      if (state === 'closed') return
-      // A frame's length in UTF-16 units never exceeds its bytes, so this can't refuse a frame that is allowed.
-      if (text.length > limits.preauthBytes) return connection.close(closeCodes.tooBig, 'preauth payload too large')
-      if (state === 'new') return first(text)
-      if (queued.length >= limits.handshakeFrames) {
-        return connection.close(closeCodes.policy, 'too many pending handshake frames')
-      }
-      queued.push(text)
+      if (state === 'open') request(text)
+      else if (state !== 'closed') early(text)
     },
 
     respond(frame) {
@@ -144,22 +137,34 @@ export function makeConnection(options: {
     },
   }
 
+  function early(text: string): void {
+    // A frame's length in UTF-16 units never exceeds its bytes, so this can't refuse a frame that is allowed.
+    if (text.length > limits.preauthBytes) connection.close(closeCodes.tooBig, 'preauth payload too large')
+    else if (state === 'new') first(text)
+    else if (queued.length < limits.handshakeFrames) queued.push(text)
+    else connection.close(closeCodes.policy, 'too many pending handshake frames')
+  }
+
   function first(text: string): void {
     const check = checkRequest(parse(text))
     if (!check.ok || check.frame.method !== 'connect') {
       const problem = check.ok ? 'invalid handshake: the first request must be connect' : check.problem
       const error = new DeputyError('INVALID_REQUEST', problem)
-      return connection.refuse(check.ok ? check.frame.id : check.id, error, closeCodes.policy, 'invalid handshake')
+      connection.refuse(check.ok ? check.frame.id : check.id, error, closeCodes.policy, 'invalid handshake')
+    } else {
+      state = 'deciding'
+      handlers.connect(connection, check.frame)
     }
-    state = 'deciding'
-    handlers.connect(connection, check.frame)
   }
 
   function request(text: string): void {
     const check = checkRequest(parse(text))
-    if (check.ok) return handlers.request(connection, check.frame)
-    const error: WireError = toWire(new DeputyError('INVALID_REQUEST', check.problem).shape())
-    connection.respond({ type: 'res', id: check.id, ok: false, error })
+    if (check.ok) {
+      handlers.request(connection, check.frame)
+    } else {
+      const error = toWire(new DeputyError('INVALID_REQUEST', check.problem).shape())
+      connection.respond({ type: 'res', id: check.id, ok: false, error })
+    }
   }
 
   line.send(

@@ -8,12 +8,11 @@ import type { Limits } from '../protocol/limits.ts'
 import { methodNames, methods } from '../protocol/methods.ts'
 import { covers } from '../protocol/scopes.ts'
 import type { Admission } from './handshake.ts'
-import type { HealthDesk } from './health.ts'
 import type { Presence } from './presence.ts'
 import type { Facts, Settings } from './types.ts'
 
 export interface HelloDesk {
-  hello(admission: Admission, connId: string): Promise<HelloOk>
+  hello(admission: Admission, connId: string, health: unknown): HelloOk
 }
 
 export function makeHelloDesk(options: {
@@ -24,16 +23,15 @@ export function makeHelloDesk(options: {
   version: string
   bootId: string
   startedAt: number
-  desk: HealthDesk
   presence: Presence
 }): HelloDesk {
-  const { facts, settings, clock, limits, version, bootId, startedAt, desk, presence } = options
+  const { facts, settings, clock, limits, version, bootId, startedAt, presence } = options
   const methodsOf = {
     3: methodNames.filter(name => methods[name].since === 3),
     4: methodNames,
   }
   return {
-    async hello({ principal, protocol, auth }, connId) {
+    hello({ principal, protocol, auth }, connId, health) {
       const agent = facts.defaultAgent()
       const admin = covers(principal.scopes, 'operator.admin')
       return {
@@ -46,7 +44,7 @@ export function makeHelloDesk(options: {
             : { methods: methodsOf[3], events: eventNames },
         snapshot: {
           presence: presence.list(),
-          health: await desk.health(),
+          health,
           stateVersion: presence.versions(),
           uptimeMs: Math.max(0, clock.now() - startedAt),
           sessionDefaults: {

@@ -26,8 +26,8 @@ export function openSchemas(): Schemas {
 
   async function schemaOf(name: string, make: (z: Zod) => unknown): Promise<Schema> {
     zod ??= (await import('zod')).z
-    let schema = made.get(name)
-    if (!schema) made.set(name, (schema = make(zod) as Schema))
+    const schema = made.get(name) ?? (make(zod) as Schema)
+    made.set(name, schema)
     return schema
   }
 

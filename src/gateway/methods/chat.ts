@@ -1,0 +1,82 @@
+/**
+ * `chat.send`, `chat.history`, `chat.abort` (openclaw-facts.md §C4). Owns their answers; the house owns what happens.
+ */
+import type { Params, Result } from '../../protocol/methods.ts'
+import type { CancelReport } from '../../sessions/types.ts'
+import type { Call } from '../dispatch.ts'
+import { partsOf } from './parts.ts'
+import { keyOf, type Room } from './room.ts'
+import { fit, toChatMessage } from './transcript.ts'
+
+const defaultLimit = 200
+
+export async function chatSend(room: Room, params: Params<'chat.send'>, call: Call): Promise<Result<'chat.send'>> {
+  const { agentId, queueMode, thinking, timeoutMs } = params
+  const { wireId, status, run } = await room.house.accept({
+    principal: call.principal,
+    method: 'chat.send',
+    sessionKey: await keyOf(room, { sessionKey: params.sessionKey, agentId }),
+    parts: partsOf(params.message, params.attachments),
+    idempotencyKey: params.idempotencyKey ?? room.newId(),
+    ...(agentId === undefined ? {} : { agent: agentId }),
+    ...(queueMode === undefined ? {} : { mode: queueMode }),
+    ...(thinking === undefined ? {} : { thinking }),
+    ...(timeoutMs === undefined ? {} : { timeoutSeconds: Math.ceil(timeoutMs / 1000) }),
+  })
+  if (status === 'in_flight') return { runId: wireId, status: 'in_flight' }
+  if (status === 'answered') return { runId: wireId, status: 'ok' }
+  call.connection?.runs.add(run)
+  return { runId: wireId, status: 'started' }
+}
+
+/** A key without a session is an empty history: the 4.12 TUI reads one before it writes (openclaw-clients.md §4). */
+export async function chatHistory(room: Room, params: Params<'chat.history'>): Promise<Result<'chat.history'>> {
+  const sessionKey = await keyOf(room, { sessionKey: params.sessionKey, agentId: params.agentId })
+  const nothing = { pendingInputs: { items: [], total: 0 }, thinkingLevel: 'off' }
+  const session = await room.house.sessionByKey(sessionKey)
+  if (!session) return { sessionKey, messages: [], hasMore: false, totalMessages: 0, ...nothing }
+  const limit = params.limit ?? defaultLimit
+  const cursor = params.cursor === undefined ? Number.NaN : Number(params.cursor)
+  const page = await room.house.history(
+    session.id,
+    Number.isSafeInteger(cursor) ? { limit, before: cursor } : { limit },
+  )
+  const maxTotal = Math.min(params.maxBytes ?? room.limits.historyChars, room.limits.historyChars)
+  const shown = page.messages.map(message => toChatMessage(message, params.maxChars ?? room.limits.historyChars))
+  const { kept, dropped } = fit(shown, maxTotal)
+  const hasMore = page.hasMore || dropped > 0
+  const oldest = kept[0]?.__openclaw.seq
+  return {
+    sessionKey,
+    sessionId: session.id,
+    messages: kept,
+    hasMore,
+    totalMessages: page.total,
+    ...(hasMore && oldest !== undefined ? { nextCursor: String(oldest) } : {}),
+    ...nothing,
+  }
+}
+
+/** With a run id stops that run, else whatever the session does. Nothing to stop is not an error. */
+export async function chatAbort(room: Room, params: Params<'chat.abort'>, call: Call): Promise<Result<'chat.abort'>> {
+  const { principal } = call
+  const none = { ok: true as const, aborted: false, runIds: [] }
+  const { runId } = params
+  if (runId !== undefined) {
+    const turn = await room.house.wait(runId, { until: 'done', timeoutMs: 0, principal })
+    if (turn?.status !== 'pending') return none
+    const report = await room.house.cancel({ principal, target: { run: turn.run }, reason: 'chat.abort' })
+    return { ok: true, aborted: report.runs.length > 0, runIds: report.runs.length > 0 ? [runId] : [] }
+  }
+  const session = await room.house.sessionByKey(await keyOf(room, params))
+  if (!session) return none
+  const live = await room.house.liveRun(session.id)
+  const wireIds = live ? room.runEvents.wireIds(live.id) : []
+  const report: CancelReport = await room.house.cancel({
+    principal,
+    target: { session: session.id },
+    reason: 'chat.abort',
+  })
+  if (report.runs.length === 0) return none
+  return { ok: true, aborted: true, runIds: wireIds.length > 0 ? wireIds : report.runs.map(({ run }) => run) }
+}

@@ -1,0 +1,76 @@
+/**
+ * Transcript rows as OpenClaw's clients read them (openclaw-facts.md §C4). Owns the shape and the cuts that keep an answer
+ * within what a frame holds. The stored idempotency key goes along: the Control UI waits for it (openclaw-clients.md §5.2).
+ */
+import type { Message, Part } from '../../core/types.ts'
+import type { ChatMessage } from '../../protocol/results.ts'
+
+const cutMark = '\n…[cut]'
+
+function cut(text: string, maxChars: number): string {
+  return text.length <= maxChars ? text : text.slice(0, Math.max(0, maxChars - cutMark.length)) + cutMark
+}
+
+function contentOf(part: Part, maxChars: number): unknown {
+  switch (part.type) {
+    case 'text':
+      return { type: 'text', text: cut(part.text, maxChars) }
+    case 'thinking':
+      return { type: 'thinking', thinking: cut(part.thinking, maxChars) }
+    case 'toolCall':
+      return { type: 'toolCall', id: part.id, name: part.name, arguments: part.arguments }
+    case 'image':
+      return part.data.length > maxChars
+        ? { type: 'image', mimeType: part.mimeType, omitted: true }
+        : { type: 'image', mimeType: part.mimeType, data: part.data }
+  }
+}
+
+function isText(part: Part): part is Part & { type: 'text' } {
+  return part.type === 'text'
+}
+
+export function textOf(parts: readonly Part[]): string {
+  return parts
+    .filter(isText)
+    .map(part => part.text)
+    .join('')
+}
+
+export function toChatMessage(message: Message, maxChars: number): ChatMessage {
+  const { meta, role, seq, id, at } = message
+  const shown: ChatMessage = {
+    // What the house itself tells the model (a child's end) stands where the user speaks; `kind` says so.
+    role: role === 'event' ? 'user' : role,
+    content: message.parts.map(part => contentOf(part, maxChars)),
+    timestamp: at,
+    __openclaw: role === 'event' ? { id, seq, kind: 'event' } : { id, seq },
+  }
+  if (meta.idempotencyKey !== undefined) shown.idempotencyKey = meta.idempotencyKey
+  if (meta.toolCallId !== undefined) shown.toolCallId = meta.toolCallId
+  if (meta.toolName !== undefined) shown.toolName = meta.toolName
+  if (role === 'toolResult') shown.isError = meta.isError === true
+  if (meta.api !== undefined) shown.api = meta.api
+  if (meta.provider !== undefined) shown.provider = meta.provider
+  if (meta.model !== undefined) shown.model = meta.model
+  if (meta.stop !== undefined) shown.stopReason = meta.stop
+  if (meta.usage !== undefined) {
+    const { input, output, cacheRead, cacheWrite, costNano } = meta.usage
+    const totalTokens = input + output + cacheRead + cacheWrite
+    shown.usage = { input, output, cacheRead, cacheWrite, totalTokens, cost: { total: costNano / 1e9 } }
+  }
+  return shown
+}
+
+/** The newest messages that fit, in order; `dropped` counts the older ones that did not. */
+export function fit(messages: readonly ChatMessage[], maxTotal: number): { kept: ChatMessage[]; dropped: number } {
+  let room = maxTotal
+  let first = messages.length
+  while (first > 0) {
+    room -= JSON.stringify(messages[first - 1]).length
+    // One message always goes, however long: an empty history would hide that there is one.
+    if (room < 0 && first < messages.length) break
+    first -= 1
+  }
+  return { kept: messages.slice(first), dropped: first }
+}
