@@ -70,5 +70,7 @@ if (!process.argv.includes('--if-changed') || built() !== now) {
   mkdirSync(root, { recursive: true })
   renameSync(fresh, dist)
   const bytes = output.reduce((sum, chunk) => sum + (chunk.code ?? chunk.source).length, 0)
-  console.log(`dist: ${output.length} files, ${Math.round(bytes / 1024)} kB, ${Math.round(performance.now() - started)} ms`)
+  console.log(
+    `dist: ${output.length} files, ${Math.round(bytes / 1024)} kB, ${Math.round(performance.now() - started)} ms`,
+  )
 }

@@ -1,0 +1,31 @@
+/**
+ * The end of a run as a command tells it: the words on standard output, trouble on standard error, an exit code.
+ * Shared by the commands that wait for one.
+ */
+import type { AgentWait } from '../protocol/results.ts'
+import type { Context } from './context.ts'
+import { plain } from './format.ts'
+import { exit } from './host.ts'
+
+export function tellEnd(context: Context, runId: string, end: AgentWait | null): number {
+  const { paint: p } = context
+  if (end === null) {
+    const run = { runId, status: 'timeout' }
+    if (context.json) context.document(run)
+    context.note(p.yellow(`Still at work; it goes on without you.`))
+    context.note(`  deputy runs tree ${runId}${context.flags}`)
+    return exit.failed
+  }
+  const failed = end.status !== 'ok'
+  if (context.json) {
+    context.document(end)
+    return failed ? exit.failed : exit.done
+  }
+  if (end.text) context.say(plain(end.text))
+  if (failed) {
+    const why = end.error ?? `The run ended as ${end.outcome ?? end.status}.`
+    context.note(`${p.red('deputy:')} ${plain(why)}${end.errorCode ? ` ${p.dim(`[${end.errorCode}]`)}` : ''}`)
+    if (end.fix) context.note(`  ${plain(end.fix)}`)
+  }
+  return failed ? exit.failed : exit.done
+}

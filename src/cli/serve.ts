@@ -1,0 +1,67 @@
+/**
+ * Runs the gateway in this process until it is told to stop, and says what a newcomer needs to know at its start.
+ * Owns the ready text and the order of the end; everything else is the composition root's.
+ */
+import type { Context } from './context.ts'
+import { plain, wrap } from './format.ts'
+import { exit, type RunningGateway } from './host.ts'
+import { untilSignal } from './signals.ts'
+
+const providers = 'ANTHROPIC_API_KEY, OPENAI_API_KEY, GEMINI_API_KEY or OPENROUTER_API_KEY'
+
+/** Starts it; log lines go to standard error unless `quiet`. */
+export function startGateway(
+  context: Context,
+  options: { quiet?: boolean; tcp?: boolean } = {},
+): Promise<RunningGateway> {
+  const { host, home } = context
+  return host.startGateway({
+    home: home.dir,
+    configFile: home.config,
+    env: host.env,
+    ...(options.tcp === false && { tcp: false }),
+    log: line => {
+      if (!options.quiet) context.note(plain(line))
+    },
+  })
+}
+
+/** The ready line, and below it where things are and what to do next. */
+export function readyText(context: Context, { ready }: RunningGateway): string[] {
+  const { paint: p, columns, home, host, flags } = context
+  const where = ready.url ?? `unix socket ${ready.socket}`
+  const lines = [
+    `${p.green('●')} ${p.bold(`Deputy ${host.version} is ready`)} on ${where}`,
+    p.dim(`  home   ${home.dir}`),
+    `${p.dim('  model')}  ${plain(ready.model)}`,
+  ]
+  if (ready.model.startsWith('rehearsal/')) {
+    const text =
+      `The rehearsal model is not a language model: it follows a few commands, so that everything can be tried without a key. ` +
+      `For a real one set ${providers} and start again, or run Ollama on this machine. Say "help" to see the commands.`
+    lines.push(p.yellow(wrap(text, columns, '         ')))
+  }
+  for (const warning of ready.warnings)
+    lines.push(p.yellow(wrap(plain(warning), columns, '  ! ').replaceAll('\n  ! ', '\n    ')))
+  lines.push(p.dim(`  next   deputy chat${flags} · deputy agent --message "…"${flags} · deputy --help`))
+  return lines
+}
+
+/** Foreground, no prompt: what a service manager runs. */
+export async function serve(context: Context): Promise<number> {
+  const signals = untilSignal(['SIGINT', 'SIGTERM', 'SIGHUP'])
+  try {
+    const gateway = await startGateway(context)
+    for (const each of readyText(context, gateway)) context.say(each)
+    const signal = await signals.first
+    context.note(`Stopping (${signal}) …`)
+    return await stopGateway(gateway, signals.second)
+  } finally {
+    signals.off()
+  }
+}
+
+/** Ends in order; a second signal does not wait for it. What was accepted goes on at the next start either way. */
+export async function stopGateway(gateway: RunningGateway, hurry: Promise<unknown>): Promise<number> {
+  return await Promise.race([gateway.stop().then(() => exit.done), hurry.then(() => exit.failed)])
+}
