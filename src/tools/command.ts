@@ -1,0 +1,159 @@
+/**
+ * One command's life: started but held, released, ended.
+ *
+ * Owns the child process and its descriptors. Decides nothing: which program with which arguments, and when to end it, is
+ * exec.ts's.
+ * Invariants: 1 nothing of the command runs before release(): its shell waits for a line on its standard input, and ends
+ * when the gateway does. 2 when `done` resolves the group is ended and every descriptor is closed. 3 a child that was
+ * started is always waited for.
+ */
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { Socket } from 'node:net'
+import type { Readable, Writable } from 'node:stream'
+import { endGroup, type Mark, markOf, statOf, sweep } from './process.ts'
+import { closeFd, makePipe } from './pipe.ts'
+
+export interface Launch {
+  /** Program and arguments. */
+  argv: readonly string[]
+  cwd: string
+  env: Readonly<Record<string, string>>
+  user: { uid: number; gid: number } | null
+  /** Arguments for bwrap, handed over on descriptor 3; it reports on descriptor 4. Null outside the sandbox. */
+  sandbox: readonly string[] | null
+  /** Marks processes outside the sandbox; empty inside. */
+  key: string
+  onOutput(chunk: Buffer): void
+}
+
+export interface Exit {
+  code: number | null
+  signal: NodeJS.Signals | null
+  /** False when the sandbox could not be set up, so nothing of the command ran. */
+  ran: boolean
+  /** What the sandbox said about it. */
+  complaint: string
+}
+
+export interface Held {
+  /** Null where there is no /proc, and when the process is gone already. */
+  mark: Mark | null
+  pid: number
+  release(): void
+  /** SIGTERM, a grace, SIGKILL; within two seconds. False when something is still alive. */
+  end(): Promise<boolean>
+  done: Promise<Exit>
+}
+
+const complaintBytes = 4096
+/** How long output may stay open after a command has exited. */
+const lateMs = 500
+
+interface Seen {
+  released: boolean
+  complaint: string
+  /** First process of the sandbox's namespace, as this machine numbers it. */
+  inner: number | null
+  exitCode: number | null
+}
+
+/** Throws when the program can't be started at all. */
+export async function hold(launch: Launch): Promise<Held> {
+  const pipe = await makePipe()
+  const seen: Seen = { released: false, complaint: '', inner: null, exitCode: null }
+  const running = await started(launch, pipe.writer)
+    .catch(async error => {
+      await closeFd(pipe.reader)
+      throw error
+    })
+    .finally(() => closeFd(pipe.writer))
+  const { child, exited, pid } = running
+  const output = new Socket({ fd: pipe.reader, readable: true, writable: false })
+  output.on('data', launch.onOutput)
+  const streams = [output, child.stderr as Readable, ...(launch.sandbox ? [child.stdio[4] as Readable] : [])]
+  const drained = Promise.all(streams.map(closed))
+  child.stderr?.setEncoding('utf8').on('data', (piece: string) => {
+    seen.complaint = (seen.complaint + piece).slice(0, complaintBytes)
+  })
+  if (launch.sandbox) {
+    follow(child.stdio[4] as Readable, seen)
+    feed(child.stdio[3] as Writable, launch.sandbox.map(word => `${word}\0`).join(''))
+  }
+  const done = finish()
+  const mark = await markOf(pid, launch.key)
+
+  async function finish(): Promise<Exit> {
+    const { code, signal } = await exited
+    // Outside the sandbox a command may leave processes behind, and they may hold its output open.
+    if (!launch.sandbox) await sweep(pid, launch.key)
+    const late = setTimeout(() => {
+      for (const stream of streams) stream.destroy()
+    }, lateMs)
+    await drained
+    clearTimeout(late)
+    const ran = !launch.sandbox || seen.exitCode !== null || signal !== null
+    return { code: seen.exitCode ?? code, signal, ran, complaint: seen.complaint.trim() }
+  }
+
+  return {
+    mark,
+    pid,
+    done,
+    release() {
+      seen.released = true
+      feed(child.stdin as Writable, '\n')
+    },
+    async end() {
+      const inner = seen.inner === null ? null : ((await statOf(seen.inner))?.pgrp ?? null)
+      const polite = launch.sandbox ? inner : pid
+      const ended = await endGroup(pid, seen.released ? polite : null, launch.key, exited)
+      if (ended) await done
+      return ended
+    },
+  }
+}
+
+/** Resolves once the program runs; its exit is watched from the first moment. */
+async function started(launch: Launch, output: number) {
+  const [file = '', ...args] = launch.argv
+  const child = spawn(file, args, {
+    cwd: launch.cwd,
+    env: { ...launch.env },
+    detached: true,
+    ...(launch.user ?? {}),
+    stdio: ['pipe', output, 'pipe', ...(launch.sandbox ? (['pipe', 'pipe'] as const) : [])],
+  })
+  const exited = new Promise<{ code: number | null; signal: NodeJS.Signals | null }>(resolve => {
+    child.once('exit', (code, signal) => resolve({ code, signal }))
+  })
+  await once(child, 'spawn')
+  return { child, exited, pid: child.pid! }
+}
+
+/** Writes to a child that may be gone already: then its exit says so, and the broken pipe adds nothing. */
+function feed(stream: Writable, text: string): void {
+  stream.on('error', error => {
+    if ((error as NodeJS.ErrnoException).code !== 'EPIPE' && (error as NodeJS.ErrnoException).code !== 'ECONNRESET')
+      throw error
+  })
+  stream.end(text)
+}
+
+/** Reads what bwrap reports of itself: one JSON object a line. */
+function follow(stream: Readable, seen: Seen): void {
+  let text = ''
+  stream.setEncoding('utf8').on('data', (piece: string) => {
+    const lines = (text + piece).split('\n')
+    text = lines.pop() ?? ''
+    for (const line of lines.filter(Boolean)) {
+      const news = JSON.parse(line) as { 'child-pid'?: number; 'exit-code'?: number }
+      seen.inner = news['child-pid'] ?? seen.inner
+      seen.exitCode = news['exit-code'] ?? seen.exitCode
+    }
+  })
+}
+
+function closed(stream: Readable): Promise<void> {
+  return new Promise(resolve => stream.once('close', () => resolve()))
+}

@@ -1,0 +1,140 @@
+/**
+ * `sessions_spawn`, `sessions_yield` and `agents_list`: delegation as a model asks for it (openclaw-facts.md §D1, §D2).
+ *
+ * Owns the parameters of both OpenClaw generations and what each means here. Never spawns: it returns an intent, and
+ * whether that may be, the runner and core/ decide when they commit it.
+ */
+import type { Tool } from '../core/ports.ts'
+import type { Zod } from '../protocol/zod.ts'
+import { makeTool, said } from './kit.ts'
+
+/** Where a result goes is fixed at the spawn, and is no business of the model's. */
+const delivery = 'a result always returns to the one who spawned'
+
+export function spawnTool(zod: () => Zod): Tool {
+  return makeTool(
+    {
+      name: 'sessions_spawn',
+      label: 'Start a sub-agent',
+      group: 'sessions',
+      // The child is made in the transaction that stores the call, under the call's own key.
+      repeat: 'keyed',
+      description:
+        'Give a task to a sub-agent. It works on its own beside you and returns its result to you. Start several for parallel work, then call sessions_yield.',
+      aliases: { timeoutSeconds: 'runTimeoutSeconds', agent: 'agentId', prompt: 'task' },
+      refused: Object.fromEntries(
+        ['target', 'channel', 'to', 'threadId', 'replyTo', 'transport'].map(name => [name, delivery]),
+      ),
+      fixed: {
+        runtime: ['subagent'],
+        mode: ['run'],
+        thread: [false],
+        context: ['isolated'],
+        lightContext: [false],
+        sandbox: ['inherit'],
+        fastMode: [false],
+        completionTarget: ['parent'],
+      },
+      input: z =>
+        z.object({
+          task: z.string().min(1).describe('all the sub-agent needs to know; it sees nothing else'),
+          agentId: z.string().optional(),
+          label: z.string().max(200).optional(),
+          taskName: z
+            .string()
+            .regex(/^(?!(last|all)$)[a-z][a-z0-9_-]{0,63}$/)
+            .optional()
+            .describe('handle for subagents, e.g. parse-logs'),
+          model: z.string().optional().describe('provider/model'),
+          thinking: z.string().optional(),
+          runTimeoutSeconds: z.int().min(0).optional().describe('0: none'),
+          cleanup: z.enum(['keep', 'delete']).optional(),
+          expectsCompletionMessage: z.boolean().optional().describe('false: no result wanted'),
+          tools: z.array(z.string()).optional().describe('only these'),
+          budget: z
+            .object({
+              usd: z.number().positive().optional(),
+              tokens: z.int().positive().optional(),
+              calls: z.int().positive().optional(),
+            })
+            .optional()
+            .describe('limits'),
+        }),
+      shown(schema, view) {
+        if (view.agents.length === 0) return schema
+        return { ...schema, properties: { ...schema.properties, agentId: { type: 'string', enum: view.agents } } }
+      },
+      closed: view => (view.canSpawn ? null : 'sessions_spawn is not allowed here: this run may not start sub-agents.'),
+      async run(args) {
+        const { usd, tokens, calls } = args.budget ?? {}
+        return {
+          intent: {
+            do: 'spawn',
+            request: {
+              task: args.task,
+              taskName: args.taskName ?? null,
+              label: args.label ?? null,
+              agent: args.agentId ?? null,
+              model: args.model ?? null,
+              thinking: args.thinking ?? null,
+              runTimeoutSeconds: args.runTimeoutSeconds ?? null,
+              cleanup: args.cleanup ?? 'keep',
+              expectsCompletionMessage: args.expectsCompletionMessage ?? true,
+              tools: args.tools ?? null,
+              budget: args.budget
+                ? {
+                    nano: usd === undefined ? null : Math.round(usd * 1e9),
+                    tokens: tokens ?? null,
+                    calls: calls ?? null,
+                  }
+                : null,
+            },
+          },
+        }
+      },
+    },
+    zod,
+  )
+}
+
+export function yieldTool(zod: () => Zod): Tool {
+  return makeTool(
+    {
+      name: 'sessions_yield',
+      label: 'Wait for sub-agents',
+      group: 'sessions',
+      repeat: 'keyed',
+      description:
+        'End your turn and wait, without cost, until all (or any) of your sub-agents are done, or until a message. Their results come as messages.',
+      fixed: { acknowledgment: [] },
+      input: z =>
+        z.object({
+          waitFor: z.enum(['all', 'any', 'message']).optional(),
+          message: z.string().optional().describe('said to the user now'),
+        }),
+      run: async ({ waitFor = 'all', message }) => ({
+        intent: { do: 'yield', wait: waitFor, message: message ?? null },
+      }),
+    },
+    zod,
+  )
+}
+
+export function agentsTool(zod: () => Zod): Tool {
+  return makeTool(
+    {
+      name: 'agents_list',
+      label: 'List agents',
+      group: 'agents',
+      repeat: 'safe',
+      description: 'List the agents that sessions_spawn may start.',
+      input: z => z.object({}),
+      async run(_, context) {
+        const { requester, allowAny, agents } = context.facts.agents()
+        const listed = agents.map(agent => ({ ...agent, configured: true }))
+        return said(JSON.stringify({ requester, allowAny, agents: listed }))
+      },
+    },
+    zod,
+  )
+}

@@ -1,0 +1,69 @@
+/**
+ * All tools that a model can call here, as one box.
+ *
+ * Owns which tools exist, and what they share: the threads that search and the commands that run. Decides nothing about who
+ * may call what (core/tool-policy.ts, core/grant.ts).
+ * Opening costs next to nothing; zod (18 ms, 13 MB) is loaded by ready(), which must be awaited before the first spec() or
+ * parse() of a tool. Names, groups and repeat are there at once.
+ */
+import type { Tool } from '../core/ports.ts'
+import { DeputyError } from '../protocol/errors.ts'
+import type { Zod } from '../protocol/zod.ts'
+import { type ExecSettings, openCommands } from './exec.ts'
+import { grepTool, makeSearcher } from './grep.ts'
+import { lsTool } from './ls.ts'
+import { readTool } from './read.ts'
+import { editTool, writeTool } from './save.ts'
+import { agentsTool, spawnTool, yieldTool } from './spawn.ts'
+import { subagentsTool } from './subagents.ts'
+
+export interface ToolBoxOptions {
+  /** Never shown to a tool, whatever the workspace is. */
+  stateDir: string
+  /** Settings for commands, asked at each call. */
+  exec(agent: string): ExecSettings
+  /** How long a search may take; default 20. */
+  searchSeconds?: number
+}
+
+export interface ToolBox {
+  /** Loads what schemas need. May be called any number of times. */
+  ready(): Promise<void>
+  list(): readonly Tool[]
+  get(name: string): Tool | undefined
+  names(): string[]
+  /** Ends the processes of one run's commands, or all, within two seconds. `stillAlive`: process groups that would not end. */
+  endAll(run?: string): Promise<{ ended: number; stillAlive: number[] }>
+}
+
+export function openTools(options: ToolBoxOptions): ToolBox {
+  const { stateDir } = options
+  const loaded: { zod?: Zod } = {}
+  const zod = () => {
+    if (!loaded.zod) throw new DeputyError('INTERNAL', 'The toolbox was used before ready().')
+    return loaded.zod
+  }
+  const commands = openCommands(stateDir, agent => options.exec(agent), zod)
+  const tools: readonly Tool[] = [
+    readTool(stateDir, zod),
+    writeTool(stateDir, zod),
+    editTool(stateDir, zod),
+    lsTool(stateDir, zod),
+    grepTool(stateDir, makeSearcher(options.searchSeconds ?? 20), zod),
+    commands.tool,
+    spawnTool(zod),
+    yieldTool(zod),
+    subagentsTool(zod),
+    agentsTool(zod),
+  ]
+  const byName = new Map(tools.map(tool => [tool.name, tool]))
+  return {
+    async ready() {
+      loaded.zod ??= (await import('zod')).z
+    },
+    list: () => tools,
+    get: name => byName.get(name),
+    names: () => tools.map(tool => tool.name),
+    endAll: run => commands.endAll(run),
+  }
+}
