@@ -8,7 +8,7 @@
  * 1. A statement runs in the tick in which Kysely hands it over; nothing here waits.
  * 2. A handle that was ended runs nothing any more, whoever still holds it.
  */
-import { type DatabaseSync, type SQLInputValue, type StatementSync } from 'node:sqlite'
+import type { DatabaseSync, SQLInputValue, StatementSync } from 'node:sqlite'
 import {
   type CompiledQuery,
   type ConnectionProvider,

@@ -4,17 +4,15 @@
  *
  * Owns pragmas and the reasons not to open. Never mends, empties or replaces a file: what it refuses stays byte-identical.
  */
-import { closeSync, existsSync, fsyncSync, mkdirSync, openSync, renameSync, rmSync, statSync } from 'node:fs'
+import { closeSync, existsSync, fsyncSync, openSync, renameSync, rmSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { DeputyError } from '../protocol/errors.ts'
 import { makeConnection, makeHandles } from './dialect.ts'
+import { applicationId, inspect } from './integrity.ts'
 import { migrate, newestVersion } from './migrations.ts'
 import { sqliteSpelling } from './schema.ts'
-import { damaged, failureOf } from './trouble.ts'
 
-/** 'Dpty' in the file's header. */
-export const applicationId = 0x44707479
 /** The log may keep this much after a checkpoint. */
 export const walLimit = 64 * 1024 * 1024
 /** How long the writer blocks for a lock: only a checkpoint's last moment and a stranger's shell hold one. */
@@ -29,10 +27,9 @@ export interface Files {
   unclean: boolean
 }
 
-/** Opens the database of a home, making it first if there is none. Throws STORE_* and HOME_UNWRITABLE. */
+/** Opens the database of an existing home, making it first if there is none. Throws STORE_* and HOME_UNWRITABLE. */
 export async function openFiles(dir: string): Promise<Files> {
   const path = databasePath(dir)
-  makeHome(dir)
   if (!existsSync(path)) await create(path)
   const unclean = sizeOf(`${path}-wal`) > 0
   const reader = new DatabaseSync(path, { readOnly: true, timeout: busyMs })
@@ -44,14 +41,6 @@ export async function openFiles(dir: string): Promise<Files> {
   } catch (error) {
     if (reader.isOpen) reader.close()
     throw error
-  }
-}
-
-function makeHome(dir: string): void {
-  try {
-    mkdirSync(dir, { recursive: true, mode: 0o700 })
-  } catch (cause) {
-    throw new DeputyError('HOME_UNWRITABLE', `${dir} cannot be made: ${(cause as Error).message}`, { cause })
   }
 }
 
@@ -93,28 +82,6 @@ async function upgrade(db: DatabaseSync, version: number): Promise<void> {
     throw error
   } finally {
     handle.end(() => new DeputyError('STORE_CLOSED', 'The migration has ended.'))
-  }
-}
-
-/** Whose file it is, its version, whether its schema and one page can be read. Returns the version. */
-function inspect(db: DatabaseSync, path: string): number {
-  try {
-    if (statSync(path).size === 0) throw damaged('the file is empty')
-    const { application_id: id } = db.prepare('pragma application_id').get() as { application_id: number }
-    if (id !== applicationId) throw new DeputyError('STORE_FOREIGN', `${path} was not written by Deputy.`)
-    const { user_version: version } = db.prepare('pragma user_version').get() as { user_version: number }
-    if (version > newestVersion)
-      throw new DeputyError(
-        'STORE_TOO_NEW',
-        `${path} has version ${version}; this Deputy knows versions up to ${newestVersion}.`,
-        { details: { version, known: newestVersion } },
-      )
-    if (version < 1) throw damaged('it has no version')
-    db.prepare('select value from kv limit 1').get()
-    return version
-  } catch (error) {
-    if (error instanceof DeputyError) throw error
-    throw failureOf(error)?.error ?? damaged((error as Error).message, error)
   }
 }
 

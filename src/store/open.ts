@@ -11,10 +11,13 @@
 import type { Kysely } from 'kysely'
 import type { Clock } from '../core/ports.ts'
 import type { DeputyError, ErrorShape } from '../protocol/errors.ts'
+import { makeCheckpoints } from './checkpoint.ts'
 import { type CrashPoints, noCrash, type WriteName } from './crash.ts'
 import { makeConnection, makeHandles } from './dialect.ts'
-import { openFiles } from './files.ts'
+import { databasePath, openFiles } from './files.ts'
+import { findDamage } from './integrity.ts'
 import type { Tables } from './tables.ts'
+import { failureOf } from './trouble.ts'
 import { type Body, makeWriter } from './writer.ts'
 
 /** Bound to the writing connection for as long as the body of one write lasts. Never call `transaction()` on it. */
@@ -53,6 +56,8 @@ export interface Store {
   health(): StoreHealth
   /** Called when trouble begins, changes or is over (null). */
   onTrouble(listener: (trouble: StoreHealth['trouble']) => void): void
+  /** Reads the whole file for damage, in a thread; a finding is trouble, names the tables and ends claiming. For after an unclean stop. */
+  check(): Promise<void>
   /** Resolves when no write is queued or under way. */
   idle(): Promise<void>
   /** Ends what is queued, then closes the file cleanly. */
@@ -61,14 +66,17 @@ export interface Store {
 
 /** Throws STORE_FOREIGN, STORE_TOO_NEW, STORE_DAMAGED, HOME_UNWRITABLE; the file is as it was then. */
 export async function openStore({ dir, clock, crash = noCrash, log }: StoreOptions): Promise<Store> {
+  const path = databasePath(dir)
   const files = await openFiles(dir)
   const listeners: ((trouble: StoreHealth['trouble']) => void)[] = []
   let trouble: StoreHealth['trouble'] = null
   let closing: Promise<void> | null = null
+  const closed = new AbortController()
 
   function setTrouble(error: DeputyError | null): void {
-    // Damage stays until the file was replaced.
-    if (trouble?.code === (error?.code ?? undefined) || trouble?.code === 'STORE_DAMAGED') return
+    // Damage stays until the file is replaced; only the tables it was found in may still become known.
+    if (trouble?.code === 'STORE_DAMAGED' && !(error?.code === 'STORE_DAMAGED' && error.details['tables'])) return
+    if (trouble?.code === error?.code && !error?.details['tables']) return
     trouble = error && { ...error.shape(), since: (clock ?? Date).now() }
     log(error ? `store: ${error.message} ${error.fix}` : 'store: writes are recorded again')
     for (const listener of listeners) listener(trouble)
@@ -77,24 +85,48 @@ export async function openStore({ dir, clock, crash = noCrash, log }: StoreOptio
   const writer = makeWriter({
     db: files.writer,
     crash,
-    committed: () => undefined,
-    trouble: failure => setTrouble(failure?.error ?? null),
+    committed: () => checkpoints.committed(),
+    trouble: failure => (failure?.damaged ? found(failure.error) : setTrouble(failure?.error ?? null)),
   })
-  const reading = makeHandles(makeConnection(files.reader))()
+  const checkpoints = makeCheckpoints({ db: files.writer, path, pause: writer.pause, log })
+  const reading = makeHandles(
+    makeConnection(files.reader, error => {
+      const failure = failureOf(error)
+      if (failure?.damaged) found(failure.error)
+    }),
+  )()
+
+  /** A statement met damage: claiming ends at once, the tables are named when the whole file was read. */
+  function found(error: DeputyError): void {
+    if (trouble?.code === 'STORE_DAMAGED') return
+    setTrouble(error)
+    check().catch((reason: Error) => log(`store: the damage could not be looked for: ${reason.message}`))
+  }
+
+  async function check(): Promise<void> {
+    const damage = await findDamage(path, closed.signal)
+    if (damage) setTrouble(damage)
+  }
 
   return {
     read: reading.db,
     write: writer.write,
     health: () => ({ claiming: trouble === null, trouble, unclean: files.unclean, ...writer.counts() }),
     onTrouble: listener => void listeners.push(listener),
+    check,
     idle: writer.idle,
     close() {
-      closing ??= writer.close().then(() => {
-        // The writer goes last: closing the last connection empties the log and marks the stop as clean.
-        files.reader.close()
-        files.writer.close()
-      })
+      closing ??= close()
       return closing
     },
+  }
+
+  async function close(): Promise<void> {
+    closed.abort()
+    await writer.close()
+    await checkpoints.close()
+    // The writer goes last: closing the last connection empties the log, which marks the stop as clean.
+    files.reader.close()
+    files.writer.close()
   }
 }

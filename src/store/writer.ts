@@ -76,7 +76,7 @@ export function makeWriter({ db, crash, committed, trouble }: WriterOptions): Wr
   let closed = false
   /** Work done since the loop last had a turn. */
   let spentMs = 0
-  let turn: NodeJS.Immediate | null = null
+  let turnComes = false
   let retry: NodeJS.Timeout | null = null
   /** The database error that ended the group under way. */
   let lost: unknown = null
@@ -132,11 +132,13 @@ export function makeWriter({ db, crash, committed, trouble }: WriterOptions): Wr
   function done(began: number): void {
     running = false
     spentMs += performance.now() - began
-    turn ??= setImmediate(() => {
-      turn = null
+    if (turnComes) return
+    turnComes = true
+    setImmediate(() => {
+      turnComes = false
       spentMs = 0
-      if (queue.length > 0) return start()
-      for (const tell of idlers.splice(0)) tell()
+      if (queue.length > 0) start()
+      else for (const tell of idlers.splice(0)) tell()
     })
   }
 
@@ -235,10 +237,9 @@ export function makeWriter({ db, crash, committed, trouble }: WriterOptions): Wr
   function giveUp(job: Job, error: unknown): void {
     const failure = failureOf(error)
     if (failure) trouble(failure)
-    if (!failure?.passing) return job.reject(failure?.error ?? lostGroup(error))
-    retry ??= setTimeout(retryAll, retryMs)
-    if (writes[job.name] === 'waits' && !closed) waiting.push(job)
-    else job.reject(failure.error)
+    if (failure?.passing) retry ??= setTimeout(retryAll, retryMs)
+    if (failure?.passing && writes[job.name] === 'waits' && !closed) waiting.push(job)
+    else job.reject(failure?.error ?? lostGroup(error))
   }
 
   function retryAll(): void {

@@ -1,0 +1,113 @@
+/**
+ * When the log goes into the database file (decisions.md 29): in a thread, begun when the log has grown, ended when the
+ * store has been quiet for a while. A store with little to do has no thread.
+ *
+ * Owns the thread and the moments. Never blocks the loop; holds the writer only while the last frames are moved.
+ */
+import type { DatabaseSync } from 'node:sqlite'
+import { walLimit } from './files.ts'
+import { type StoreWorker, startWorker } from './worker.ts'
+import type { Writer } from './writer.ts'
+
+/** Frames of 8 kB that are not in the file yet when the thread is asked to move them: 4 MB. */
+const pendingFrames = 512
+/** Frames of a log that never came to be moved whole, so that it could not begin again: the writer is held for that. */
+const longFrames = walLimit / 8192
+/** After this long without a commit the log is emptied and the thread ended. */
+const quietMs = 2000
+/** After a failure, as on a full disk. */
+const againMs = 5000
+
+export interface Checkpoints {
+  /** To be called after each commit. */
+  committed(): void
+  close(): Promise<void>
+}
+
+interface Options {
+  db: DatabaseSync
+  path: string
+  pause: Writer['pause']
+  log: (line: string) => void
+}
+
+export function makeCheckpoints({ db, path, pause, log }: Options): Checkpoints {
+  /** Asks and moves nothing; a microsecond. */
+  const look = db.prepare('pragma wal_checkpoint(noop)')
+  let worker: StoreWorker | null = null
+  let busy: Promise<void> | null = null
+  let commits = 0
+  let commitsAtLook = 0
+  let notBefore = 0
+  let closed = false
+
+  function committed(): void {
+    commits++
+    if (busy || closed) return
+    const { log: frames, checkpointed } = look.get() as { log: number; checkpointed: number }
+    if (frames - checkpointed >= pendingFrames && performance.now() >= notBefore) go(() => move(frames))
+  }
+
+  async function move(frames: number): Promise<void> {
+    worker ??= begin()
+    const thread = worker
+    if (frames < longFrames) await thread.ask({ do: 'checkpoint', truncate: false })
+    else await pause(async () => void (await thread.ask({ do: 'checkpoint', truncate: false })))
+  }
+
+  function begin(): StoreWorker {
+    const quiet = setInterval(() => {
+      if (busy || commits !== commitsAtLook) {
+        commitsAtLook = commits
+        return
+      }
+      clearInterval(quiet)
+      go(rest)
+    }, quietMs)
+    quiet.unref()
+    const started = startWorker(path)
+    return {
+      ask: started.ask,
+      end() {
+        clearInterval(quiet)
+        return started.end()
+      },
+    }
+  }
+
+  /** Empties the log and ends the thread. */
+  async function rest(): Promise<void> {
+    const thread = worker
+    if (!thread) return
+    try {
+      await pause(async () => void (await thread.ask({ do: 'checkpoint', truncate: true })))
+    } finally {
+      worker = null
+      await thread.end()
+    }
+  }
+
+  function go(what: () => Promise<void>): void {
+    busy = what()
+      .catch(async (error: Error) => {
+        notBefore = performance.now() + againMs
+        log(`store: the log could not be moved into the database file: ${error.message}`)
+        const thread = worker
+        worker = null
+        await thread?.end()
+      })
+      .finally(() => {
+        busy = null
+      })
+  }
+
+  return {
+    committed,
+    async close() {
+      closed = true
+      await busy
+      await worker?.end()
+      worker = null
+    },
+  }
+}
