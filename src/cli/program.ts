@@ -100,6 +100,7 @@ export async function run(host: Host): Promise<number> {
     .option('--config <file>', 'configuration file (default: deputy.json in the home)')
     .version(host.version, '-V, --version', 'print the version')
     .helpOption('-h, --help', 'print this help')
+    .configureHelp({ showGlobalOptions: true })
     .helpCommand('help [command]', 'print the help of a command')
     .addHelpText('after', examples)
     .showHelpAfterError('(deputy --help shows what there is)')

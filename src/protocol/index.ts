@@ -1,0 +1,11 @@
+/** The package's `./protocol`: everything that crosses the wire, for whoever writes a client or a channel. */
+export * from './connect.ts'
+export * from './device.ts'
+export * from './errors.ts'
+export * from './events.ts'
+export * from './frames.ts'
+export * from './limits.ts'
+export * from './methods.ts'
+export * from './refusal.ts'
+export type * from './results.ts'
+export * from './scopes.ts'
