@@ -31,7 +31,12 @@ export async function replyStep(
   nextIn: NextIn,
 ): Promise<Found | null> {
   const { options } = work
-  const calls = await prepare(work, mine, answer)
+  // Nothing is stored with a secret in it: the journal, the transcript and a child's task have its name (decisions.md 19).
+  const calls = (await prepare(work, mine, answer)).map(call => ({
+    ...call,
+    args: options.secrets.hide(call.args),
+    request: options.secrets.hide(call.request),
+  }))
   const ids = endIds(options.uuid)
   const messageId = options.uuid()
   const resultIds = calls.map(() => options.uuid())
@@ -50,6 +55,7 @@ export async function replyStep(
     api: answer.api,
     usage: { ...usage, costNano: answer.costNano },
     stop: answer.stop,
+    turn: mine.run.turn,
   }
 
   return options.store.write('reply', async (tx, is) => {
@@ -188,18 +194,17 @@ function spawnContext(mine: WorkerState) {
 }
 
 /** Words and thinking as they came, then the calls with their arguments as understood; known secrets by name only. */
-function wordsAndCalls(answer: Answer, calls: readonly Prepared[], hide: (text: string) => string): Part[] {
+function wordsAndCalls(answer: Answer, calls: readonly Prepared[], hide: <T>(value: T) => T): Part[] {
   const words = answer.parts
     .filter(part => part.type !== 'toolCall')
     .map(part => (part.type === 'text' ? { ...part, text: hide(part.text) } : part))
   const made = calls.map((call, i): Part => {
-    const args = JSON.parse(hide(JSON.stringify(call.args ?? {})))
     const meta = answer.calls[i]?.meta
     return {
       type: 'toolCall',
       id: call.callId,
       name: call.name,
-      arguments: args,
+      arguments: call.args ?? {},
       ...(meta === undefined ? {} : { meta }),
     }
   })

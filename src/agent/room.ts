@@ -34,8 +34,8 @@ export interface ToolBox {
 
 /** Values of known secrets ↔ `${secret:NAME}` (decisions.md 19). */
 export interface Secrets {
-  hide(text: string): string
-  reveal(text: string): string
+  hide<T>(value: T): T
+  reveal<T>(value: T): T
 }
 
 export interface AgentOptions {

@@ -43,7 +43,9 @@ export function openRunner(options: AgentOptions, bells: Bells): Runner {
   const cancel = openCanceller(options, bells, { settled: runs => settled(runs) })
 
   function drive(runId: string): Promise<void> {
-    if (stopping || workers.has(runId)) return Promise.resolve()
+    if (stopping) return Promise.resolve()
+    const before = workers.get(runId)
+    if (before) return before.done.then(() => drive(runId))
     const worker: Worker = { run: new AbortController(), model: new AbortController(), done: Promise.resolve() }
     workers.set(runId, worker)
     worker.done = drives(runId, worker).finally(() => workers.delete(runId))
@@ -162,7 +164,7 @@ async function callTool(options: AgentOptions, step: Step, context: Parameters<H
   const intent = step.intent as ToolIntent
   const tool = options.tools.get(step.name)
   if (!tool) return problem(`There is no tool ${step.name} any more.`)
-  const args = JSON.parse(options.secrets.reveal(JSON.stringify(intent.args ?? {})))
+  const args = options.secrets.reveal(intent.args ?? {})
   try {
     return await tool.run(args, context)
   } catch (error) {

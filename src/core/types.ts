@@ -104,7 +104,7 @@ export interface Run {
   grant: Grant
   /** Whose purse its limit came from and goes back to; null for the session's account. */
   payer: string | null
-  /** Sum of its usage rows; frozen at its end. */
+  /** Charges of its own calls, in flight included, and of its ended attached children's; frozen at its end. */
   spent: Spend
   /** What live children's limits hold of this run's budget. */
   lent: Spend
@@ -247,8 +247,8 @@ export interface MessageMeta {
   stop?: StopReason
   /** A child's end: fenced as data when shown to the model. */
   child?: ChildEnd
-  /** Interim words of a run that went on to wait. */
-  yielded?: boolean
+  /** The turn of its run that a model's reply belongs to. */
+  turn?: number
   injected?: string
 }
 

@@ -1,0 +1,114 @@
+/**
+ * The house as the doors see it: accepting, spawning, stopping, waiting, reading.
+ *
+ * Owns the composition of this room, and closing a conversation: the row is closed, its runs are cancelled and its key points
+ * at a new row from then on (decisions.md 5). Every call names its principal.
+ */
+import type { AgentOptions, Bells } from '../agent/room.ts'
+import type { Runner } from '../agent/runner.ts'
+import { nameOf } from '../core/principal.ts'
+import { DeputyError } from '../protocol/errors.ts'
+import { openSessionByKey } from '../store/facts.ts'
+import { acceptMessage, acceptSpawn } from './accepting.ts'
+import { meant, newSession } from './keys.ts'
+import { openReads } from './reading.ts'
+import type { CancelInput, CancelReport, House } from './types.ts'
+import { openWaits, type Waits } from './waiting.ts'
+
+export interface HouseOptions {
+  options: AgentOptions
+  bells: Bells
+  runner: Pick<Runner, 'cancel' | 'interrupt'>
+}
+
+/** `hear` takes every event that is told; the caller wires it before the first run. */
+export function openHouse({ options, bells, runner }: HouseOptions): House & Pick<Waits, 'hear'> {
+  const { store } = options
+  const reads = openReads(store.read)
+  const waits = openWaits(store.read)
+  const deps = { options, bells, interrupt: runner.interrupt }
+
+  async function cancel(input: CancelInput): Promise<CancelReport> {
+    const { target, principal, reason } = input
+    if ('all' in target) return runner.cancel.all(principal, reason)
+    if ('run' in target) {
+      const found = await reads.run(target.run)
+      if (!found)
+        throw new DeputyError('UNKNOWN_RUN', `There is no run ${JSON.stringify(target.run.slice(0, 80))}.`, {
+          details: { run: target.run },
+        })
+      return runner.cancel.run(found.run.id, principal, reason)
+    }
+    const key = meant({ sessionKey: target.session }, options.policies.defaultAgent()).key
+    const session = (await reads.session(target.session)) ?? (await reads.sessionByKey(key))
+    if (!session)
+      throw new DeputyError('UNKNOWN_SESSION', `There is no session ${JSON.stringify(target.session.slice(0, 80))}.`)
+    return runner.cancel.session(session.id, principal, reason)
+  }
+
+  async function reset(input: Parameters<House['reset']>[0]): ReturnType<House['reset']> {
+    const at = meant({ sessionKey: input.sessionKey }, options.policies.defaultAgent())
+    const now = options.clock.now()
+    const id = options.uuid()
+    const closed = await store.write('session', async tx => {
+      const session = await openSessionByKey(tx, at.key)
+      if (!session) return null
+      await tx.updateTable('sessions').set({ closed_at: now, updated_at: now }).where('id', '=', session.id).execute()
+      await tx
+        .insertInto('audit')
+        .values({
+          at: now,
+          who: nameOf(input.principal),
+          what: `session.${input.reason}`,
+          details: JSON.stringify({ session: session.id, key: at.key }),
+        })
+        .execute()
+      if (input.reason === 'delete') return { old: session, next: null }
+      const next = newSession(id, at, now, session.route)
+      await tx
+        .insertInto('sessions')
+        .values({
+          id: next.id,
+          key: next.key,
+          agent: next.agent,
+          tree: next.tree,
+          parent_session: null,
+          spawned_by: null,
+          depth: 0,
+          label: session.label,
+          route: next.route ? JSON.stringify(next.route) : null,
+          seq: 0,
+          created_at: now,
+          updated_at: now,
+          closed_at: null,
+        })
+        .execute()
+      return { old: session, next }
+    })
+    if (!closed) throw new DeputyError('UNKNOWN_SESSION', `There is no session ${at.key}.`)
+    const report = await runner.cancel.session(
+      closed.old.id,
+      input.principal,
+      `the session was ${input.reason === 'delete' ? 'deleted' : 'reset'}`,
+    )
+    options.tell({
+      on: 'session.changed',
+      session: closed.old.id,
+      sessionKey: at.key,
+      agent: at.agent,
+      reason: input.reason,
+      at: now,
+    })
+    return { session: closed.next, report }
+  }
+
+  return {
+    ...reads,
+    accept: input => acceptMessage(deps, input),
+    spawn: input => acceptSpawn(deps, input),
+    cancel,
+    reset,
+    wait: waits.wait,
+    hear: waits.hear,
+  }
+}

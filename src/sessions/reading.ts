@@ -1,0 +1,220 @@
+/**
+ * What the doors read: sessions, history, runs, trees. Committed rows only; decides nothing.
+ */
+import type { Run, Session, Step } from '../core/types.ts'
+import {
+  loadRun,
+  loadSession,
+  liveRunOf,
+  messageOf,
+  openSessionByKey,
+  runOf,
+  sessionOf,
+  stepOf,
+} from '../store/facts.ts'
+import type { Tx } from '../store/open.ts'
+import type { House, RunView } from './types.ts'
+
+type Reads = Pick<
+  House,
+  'sessionByKey' | 'session' | 'sessions' | 'history' | 'liveRun' | 'runs' | 'run' | 'tree' | 'steps' | 'counts'
+>
+
+export function openReads(db: Tx): Reads {
+  async function sessionByKey(key: string): Promise<Session | null> {
+    return openSessionByKey(db, key.trim().toLowerCase())
+  }
+
+  async function sessions(filter: Parameters<House['sessions']>[0]) {
+    let query = db.selectFrom('sessions').where('closed_at', 'is', null)
+    if (filter.agent) query = query.where('agent', '=', filter.agent)
+    if (!filter.includeSubagents) query = query.where('depth', '=', 0)
+    const total = await query.select(eb => eb.fn.countAll<number>().as('n')).executeTakeFirstOrThrow()
+    const rows = await query
+      .selectAll()
+      .orderBy('updated_at', 'desc')
+      .orderBy('id')
+      .limit(filter.limit)
+      .offset(filter.offset)
+      .execute()
+    return { sessions: rows.map(sessionOf), total: Number(total.n) }
+  }
+
+  async function history(session: string, options: { limit: number; before?: number }) {
+    const counted = await db
+      .selectFrom('messages')
+      .select(eb => eb.fn.countAll<number>().as('n'))
+      .where('session', '=', session)
+      .executeTakeFirstOrThrow()
+    let query = db.selectFrom('messages').selectAll().where('session', '=', session)
+    if (options.before !== undefined) query = query.where('seq', '<', options.before)
+    const rows = await query
+      .orderBy('seq', 'desc')
+      .limit(options.limit + 1)
+      .execute()
+    const messages = rows.slice(0, options.limit).reverse().map(messageOf)
+    return { messages, total: Number(counted.n), hasMore: rows.length > options.limit }
+  }
+
+  async function view(runs: readonly Run[]): Promise<RunView[]> {
+    const views: RunView[] = []
+    for (const run of runs) {
+      const session = await db.selectFrom('sessions').select('key').where('id', '=', run.session).executeTakeFirst()
+      const children = await db
+        .selectFrom('runs')
+        .select('id')
+        .where('parent', '=', run.id)
+        .orderBy('created_at')
+        .orderBy('id')
+        .execute()
+      const steps = await db
+        .selectFrom('steps')
+        .select(eb => eb.fn.max('n').as('n'))
+        .where('run', '=', run.id)
+        .executeTakeFirst()
+      views.push({
+        run,
+        sessionKey: session?.key ?? run.session,
+        children: children.map(row => row.id),
+        steps: Number(steps?.n ?? 0),
+        lastLine: await lastLine(run),
+      })
+    }
+    return views
+  }
+
+  /** The newest words of a run, in one line. */
+  async function lastLine(run: Run): Promise<string | null> {
+    if (run.state === 'done') return line(run.result ?? run.error)
+    const row = await db
+      .selectFrom('messages')
+      .selectAll()
+      .where('session', '=', run.session)
+      .where('run', '=', run.id)
+      .orderBy('seq', 'desc')
+      .limit(1)
+      .executeTakeFirst()
+    if (!row) return null
+    const message = messageOf(row)
+    const call = message.parts.find(part => part.type === 'toolCall')
+    const text = message.parts.map(part => (part.type === 'text' ? part.text : '')).join('')
+    return line(text || (call?.type === 'toolCall' ? `→ ${call.name}` : null))
+  }
+
+  async function runs(filter: Parameters<House['runs']>[0]) {
+    let query = db.selectFrom('runs').selectAll()
+    if (filter.session) query = query.where('session', '=', filter.session)
+    if (filter.tree) query = query.where('tree', '=', filter.tree)
+    if (filter.state) query = query.where('state', 'in', [...filter.state])
+    const rows = await query.orderBy('created_at', 'desc').orderBy('id', 'desc').limit(filter.limit).execute()
+    return view(rows.map(runOf))
+  }
+
+  async function run(id: string) {
+    const found = (await loadRun(db, id)) ?? (await byAlias(id))
+    return found ? ((await view([found]))[0] ?? null) : null
+  }
+
+  /** A wire id, or the beginning of a run id that fits one run only. */
+  async function byAlias(id: string): Promise<Run | null> {
+    const alias = await db
+      .selectFrom('rpc_keys')
+      .select('run')
+      .where('key', '=', id)
+      .where('run', 'is not', null)
+      .orderBy('at', 'desc')
+      .limit(1)
+      .executeTakeFirst()
+    if (alias?.run) return loadRun(db, alias.run)
+    if (id.length < 4 || /[%_]/.test(id)) return null
+    const rows = await db
+      .selectFrom('runs')
+      .selectAll()
+      .where('id', 'like', `${id}%`)
+      .where('id', 'not like', `${id}%.%`)
+      .limit(2)
+      .execute()
+    return rows.length === 1 && rows[0] ? runOf(rows[0]) : null
+  }
+
+  async function tree(id: string) {
+    const start = await run(id)
+    if (!start) return []
+    let root = start.run
+    while (root.parent !== null) {
+      const parent = await loadRun(db, root.parent)
+      if (!parent) break
+      root = parent
+    }
+    const rows: Run[] = [root]
+    for (let level = [root.id]; level.length > 0; ) {
+      const found: Run[] = []
+      for (let at = 0; at < level.length; at += 400) {
+        const below = await db
+          .selectFrom('runs')
+          .selectAll()
+          .where('parent', 'in', level.slice(at, at + 400))
+          .orderBy('created_at')
+          .orderBy('id')
+          .execute()
+        found.push(...below.map(runOf))
+      }
+      rows.push(...found)
+      level = found.map(one => one.id)
+    }
+    return view(rows)
+  }
+
+  async function steps(id: string): Promise<Step[]> {
+    const rows = await db.selectFrom('steps').selectAll().where('run', '=', id).orderBy('n').execute()
+    return rows.map(stepOf)
+  }
+
+  async function counts() {
+    const byState = await db
+      .selectFrom('runs')
+      .select(['state', eb => eb.fn.countAll<number>().as('n')])
+      .groupBy('state')
+      .execute()
+    const open = await db
+      .selectFrom('sessions')
+      .select(eb => eb.fn.countAll<number>().as('n'))
+      .where('closed_at', 'is', null)
+      .executeTakeFirstOrThrow()
+    const dead = await db
+      .selectFrom('inbox')
+      .select(eb => eb.fn.countAll<number>().as('n'))
+      .where('state', '=', 'dead')
+      .executeTakeFirstOrThrow()
+    const outbox = await db
+      .selectFrom('outbox')
+      .select(['state', eb => eb.fn.countAll<number>().as('n')])
+      .groupBy('state')
+      .execute()
+    return {
+      runs: Object.fromEntries(byState.map(row => [row.state, Number(row.n)])),
+      sessions: Number(open.n),
+      deadLetters: Number(dead.n),
+      outbox: Object.fromEntries(outbox.map(row => [row.state, Number(row.n)])),
+    }
+  }
+
+  return {
+    sessionByKey,
+    session: id => loadSession(db, id),
+    sessions,
+    history,
+    liveRun: id => liveRunOf(db, id),
+    runs,
+    run,
+    tree,
+    steps,
+    counts,
+  }
+}
+
+function line(text: string | null): string | null {
+  const flat = text?.replace(/\s+/g, ' ').trim()
+  if (!flat) return null
+  return flat.length > 120 ? `${flat.slice(0, 119)}…` : flat
+}

@@ -1,0 +1,145 @@
+/**
+ * Waiting for an answer: a wire id's turn, or a run's end, from the rows or as it is told.
+ *
+ * Owns who waits in this process. The rows decide: what is told only says when to look. Invariant: no listener is left behind.
+ */
+import type { HouseEvent } from '../core/ports.ts'
+import type { Run, TokenUsage } from '../core/types.ts'
+import { type ErrorCode, fixOf, isErrorCode } from '../protocol/errors.ts'
+import { loadRun, messageOf } from '../store/facts.ts'
+import type { Tx } from '../store/open.ts'
+import type { House, TurnResult } from './types.ts'
+
+export interface Waits {
+  wait: House['wait']
+  /** The house's events, as they are told. */
+  hear(event: HouseEvent): void
+}
+
+export function openWaits(db: Tx): Waits {
+  const waiting = new Map<string, Set<() => void>>()
+
+  function hear(event: HouseEvent): void {
+    if (event.on !== 'run.turn' && (event.on !== 'run.state' || event.change !== 'done')) return
+    for (const wake of waiting.get(event.run) ?? []) wake()
+  }
+
+  async function find(
+    id: string,
+    principal: string | null,
+  ): Promise<{ run: Run; wireId: string; answered: number | null } | null> {
+    let query = db.selectFrom('rpc_keys').selectAll().where('key', '=', id).where('run', 'is not', null)
+    if (principal !== null) query = query.where('principal', '=', principal)
+    const alias = await query.orderBy('at', 'desc').limit(1).executeTakeFirst()
+    const run = await loadRun(db, alias?.run ?? id)
+    if (!run) return null
+    return { run, wireId: id, answered: alias ? alias.answered_turn : run.state === 'done' ? run.turn : null }
+  }
+
+  async function wait(id: string, options: Parameters<House['wait']>[1]): Promise<TurnResult | null> {
+    const until = Date.now() + options.timeoutMs
+    for (;;) {
+      // Listens before it looks, so that nothing told in between is missed.
+      const first = await find(id, null)
+      if (!first) return null
+      const bell = listen(first.run.id, until - Date.now())
+      const now = await find(id, null)
+      const over = now && (options.until === 'done' ? now.run.state === 'done' : now.answered !== null)
+      if (now && over) {
+        bell.stop()
+        return turnResult(
+          db,
+          now.run,
+          now.wireId,
+          options.until === 'done' ? now.run.turn : (now.answered ?? now.run.turn),
+        )
+      }
+      if (!(await bell.rung))
+        return now ? { ...(await turnResult(db, now.run, now.wireId, now.run.turn)), status: 'pending' } : null
+    }
+  }
+
+  /** Resolves true when the run is told of, false when the time is over. */
+  function listen(run: string, ms: number): { rung: Promise<boolean>; stop(): void } {
+    let stop = () => undefined as void
+    const rung = new Promise<boolean>(resolve => {
+      const set = waiting.get(run) ?? new Set()
+      waiting.set(run, set)
+      const end = (value: boolean) => {
+        clearTimeout(timer)
+        set.delete(wake)
+        if (set.size === 0 && waiting.get(run) === set) waiting.delete(run)
+        resolve(value)
+      }
+      const wake = () => end(true)
+      const timer = setTimeout(() => end(false), Math.max(0, Math.min(ms, 2_000_000_000)))
+      set.add(wake)
+      stop = () => end(false)
+    })
+    return { rung, stop: () => stop() }
+  }
+
+  return { wait, hear }
+}
+
+/** What a turn has said and how it stands. The words of an earlier turn are looked up by its number. */
+async function turnResult(db: Tx, run: Run, wireId: string, turn: number): Promise<TurnResult> {
+  const last = run.state === 'done' && turn >= run.turn
+  const session = await db.selectFrom('sessions').select('key').where('id', '=', run.session).executeTakeFirst()
+  const used = await db
+    .selectFrom('usage')
+    .select(eb => [
+      eb.fn.sum('input').as('input'),
+      eb.fn.sum('output').as('output'),
+      eb.fn.sum('cache_read').as('read'),
+      eb.fn.sum('cache_write').as('write'),
+      eb.fn.sum('charged_nano').as('nano'),
+    ])
+    .where('run', '=', run.id)
+    .executeTakeFirst()
+  const usage: TokenUsage & { costNano: number } = {
+    input: Number(used?.input ?? 0),
+    output: Number(used?.output ?? 0),
+    cacheRead: Number(used?.read ?? 0),
+    cacheWrite: Number(used?.write ?? 0),
+    costNano: Number(used?.nano ?? 0),
+  }
+  const failed = last && run.outcome !== 'succeeded'
+  const code = run.errorCode
+  return {
+    wireId,
+    run: run.id,
+    sessionKey: session?.key ?? run.session,
+    sessionId: run.session,
+    agent: run.agent,
+    status: failed ? (run.outcome === 'timed_out' ? 'timeout' : 'error') : 'ok',
+    yielded: !last,
+    text: last && !failed ? run.result : await wordsOf(db, run, turn),
+    outcome: last ? run.outcome : null,
+    errorCode: failed ? code : null,
+    error: failed ? run.error : null,
+    fix: failed && code && isErrorCode(code) ? fixOf(code as ErrorCode, { run: run.id }) : null,
+    model: run.model,
+    usage,
+    startedAt: run.startedAt,
+    endedAt: run.endedAt,
+  }
+}
+
+async function wordsOf(db: Tx, run: Run, turn: number): Promise<string | null> {
+  const rows = await db
+    .selectFrom('messages')
+    .selectAll()
+    .where('session', '=', run.session)
+    .where('run', '=', run.id)
+    .where('role', '=', 'assistant')
+    .orderBy('seq', 'desc')
+    .execute()
+  for (const message of rows.map(messageOf)) {
+    if ((message.meta.turn ?? 0) > turn) continue
+    const text = message.parts.map(part => (part.type === 'text' ? part.text : '')).join('')
+    if ((message.meta.turn ?? 0) < turn) return null
+    if (text) return text
+  }
+  return null
+}
