@@ -15,7 +15,7 @@ import { sqliteSpelling } from './schema.ts'
 
 /** The log may keep this much after a checkpoint. */
 export const walLimit = 64 * 1024 * 1024
-/** How long the writer blocks for a lock: only a checkpoint's last moment and a stranger's shell hold one. */
+/** How long a read may block for a lock: a checkpoint's last moment holds one. The writer never blocks, it comes again. */
 const busyMs = 100
 
 export const databasePath = (dir: string) => join(dir, 'deputy.sqlite')
@@ -66,7 +66,7 @@ async function create(path: string): Promise<void> {
 }
 
 function openWriter(path: string): DatabaseSync {
-  const db = new DatabaseSync(path, { timeout: busyMs, enableForeignKeyConstraints: false })
+  const db = new DatabaseSync(path, { timeout: 0, enableForeignKeyConstraints: false })
   db.exec(`pragma synchronous = full; pragma wal_autocheckpoint = 0; pragma journal_size_limit = ${walLimit}`)
   return db
 }

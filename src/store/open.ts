@@ -71,6 +71,7 @@ export async function openStore({ dir, clock, crash = noCrash, log }: StoreOptio
   const listeners: ((trouble: StoreHealth['trouble']) => void)[] = []
   let trouble: StoreHealth['trouble'] = null
   let closing: Promise<void> | null = null
+  let checking: Promise<unknown> | null = null
   const closed = new AbortController()
 
   function setTrouble(error: DeputyError | null): void {
@@ -103,9 +104,10 @@ export async function openStore({ dir, clock, crash = noCrash, log }: StoreOptio
     check().catch((reason: Error) => log(`store: the damage could not be looked for: ${reason.message}`))
   }
 
-  async function check(): Promise<void> {
-    const damage = await findDamage(path, closed.signal)
-    if (damage) setTrouble(damage)
+  function check(): Promise<void> {
+    const reading = findDamage(path, closed.signal)
+    checking = Promise.allSettled([checking, reading])
+    return reading.then(damage => (damage ? setTrouble(damage) : undefined))
   }
 
   return {
@@ -125,6 +127,7 @@ export async function openStore({ dir, clock, crash = noCrash, log }: StoreOptio
     closed.abort()
     await writer.close()
     await checkpoints.close()
+    await checking
     // The writer goes last: closing the last connection empties the log, which marks the stop as clean.
     files.reader.close()
     files.writer.close()

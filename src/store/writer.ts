@@ -20,9 +20,11 @@ import { type Failure, failureOf } from './trouble.ts'
 /** A group ends at this many bodies or at this age, and the loop gets a turn after as much work. */
 const groupBodies = 128
 const groupMs = 4
-/** How soon a full disk and a database that another program has locked are tried again. */
+/** How soon a full disk is tried again. */
 const retryMs = 1000
+/** How soon a database that another program has locked is tried again, and after how long that is trouble. */
 const busyMs = 20
+const longBusyMs = 2000
 
 /** `is` adds a name: what the transaction turned out to be besides. */
 export type Body<T> = (tx: Tx, is: (name: WriteName) => void) => Promise<T>
@@ -78,6 +80,9 @@ export function makeWriter({ db, crash, committed, trouble }: WriterOptions): Wr
   let spentMs = 0
   let turnComes = false
   let retry: NodeJS.Timeout | null = null
+  /** Since when another program has had the file locked. */
+  let busySince: number | null = null
+  let standingBack: NodeJS.Timeout | null = null
   /** The database error that ended the group under way. */
   let lost: unknown = null
   let current: Handle | null = null
@@ -108,7 +113,7 @@ export function makeWriter({ db, crash, committed, trouble }: WriterOptions): Wr
   }
 
   function start(): void {
-    if (!running && !paused && queue.length > 0) void group()
+    if (!running && !paused && !standingBack && queue.length > 0) void group()
   }
 
   /** One transaction and the telling of it. Never rejects. */
@@ -116,7 +121,7 @@ export function makeWriter({ db, crash, committed, trouble }: WriterOptions): Wr
     running = true
     lost = null
     const began = performance.now()
-    if (!tryBegin()) return done(began)
+    if (!tryBegin(began)) return done(began)
     const watch = watchBodies()
     const endings: Ending[] = []
     do endings.push(await runBody(queue.shift()!))
@@ -158,15 +163,30 @@ export function makeWriter({ db, crash, committed, trouble }: WriterOptions): Wr
     return { stop: () => clearImmediate(timer) }
   }
 
-  function tryBegin(): boolean {
+  function tryBegin(began: number): boolean {
     try {
       begin.run()
+      if (busySince !== null && began - busySince >= longBusyMs) trouble(null)
+      busySince = null
       return true
     } catch (error) {
-      if (failureOf(error)?.busy) setTimeout(start, busyMs)
+      const failure = failureOf(error)
+      if (failure?.busy) standBack(failure, began)
       else giveUp(queue.shift()!, error)
       return false
     }
+  }
+
+  /** Nothing was begun: the queue waits for the other program, but a store that closes does not for ever. */
+  function standBack(failure: Failure, began: number): void {
+    busySince ??= began
+    const long = began - busySince >= longBusyMs
+    if (long) trouble(failure)
+    if (long && closed) giveUp(queue.shift()!, failure.error.cause)
+    standingBack = setTimeout(() => {
+      standingBack = null
+      start()
+    }, busyMs)
   }
 
   async function runBody(job: Job): Promise<Ending> {
