@@ -27,7 +27,7 @@ Waits until the run is over, sub-agents included. When --timeout runs out the ru
 
 Examples:
   $ deputy agent --message "What stands in notes/monday.md?"
-  $ deputy agent --agent extractor --session agent:extractor:books --message "count ERROR in logs/api.log"
+  $ deputy agent --agent extractor --message "count ERROR in logs/api.log"
   $ deputy agent --message "Summarise the week" --timeout 120 --json`,
     )
     .action(

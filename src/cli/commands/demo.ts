@@ -29,8 +29,8 @@ export function register(command: Command, cli: Cli): void {
     .addHelpText(
       'after',
       `
-Uses the rehearsal model, which is not a language model: it follows the commands of the task word by word. Everything else
-is the real thing: the gateway, the runs, the tools, the files.
+Uses the rehearsal model, which is not a language model: it follows the commands of the task word
+by word. Everything else is the real thing: the gateway, the runs, the tools, the files.
 
 Example:
   $ deputy demo`,

@@ -10,7 +10,7 @@ export function register(command: Command, cli: Cli): void {
     .addHelpText(
       'after',
       `
-Takes SIGTERM and Ctrl-C as an order to stop; accepted work goes on at the next start. Log lines go to standard error.
+SIGTERM and Ctrl-C stop it; accepted work goes on at the next start. Log lines go to standard error.
 
 Examples:
   $ deputy gateway run

@@ -63,7 +63,7 @@ Examples:
     .option('--json', 'print one JSON document')
     .addHelpText(
       'after',
-      '\n○ queued  ● running  ◔ waiting  ✓ succeeded  ✗ failed  ⊘ cancelled  ⧗ timed out  ↯ interrupted  ¤ budget used up\n\nExamples:\n  $ deputy runs tree\n  $ deputy runs tree <run> --json',
+      '\n○ queued  ● running  ◔ waiting  ✓ succeeded  ✗ failed\n⊘ cancelled  ⧗ timed out  ↯ interrupted  ¤ budget used up\n\nExamples:\n  $ deputy runs tree\n  $ deputy runs tree <run> --json',
     )
     .action(cli.action((context, _options: object, [run]) => tree(context, run)))
 

@@ -12,7 +12,8 @@ export function register(command: Command, cli: Cli): void {
     .addHelpText(
       'after',
       `
-In a terminal a chat opens, and the gateway stops when you leave it. Anywhere else this is the same as: deputy gateway run
+In a terminal a chat opens, and the gateway stops when you leave it. Anywhere else this is the same
+as: deputy gateway run
 
 Examples:
   $ deputy start
