@@ -215,8 +215,9 @@ function isHosted(url: string): boolean {
 /** OLLAMA_HOST is `host`, `host:port` or a URL; 0.0.0.0 is what a server listens on, not where it is. */
 export function ollamaUrl(environment: Record<string, string | undefined>): string {
   const host = environment['OLLAMA_HOST']?.trim()
-  if (!host) return 'http://127.0.0.1:11434'
-  const url = new URL(host.includes('://') ? host : `http://${host}`)
+  const written = host?.includes('://') ? host : `http://${host}`
+  if (!host || !URL.canParse(written)) return 'http://127.0.0.1:11434'
+  const url = new URL(written)
   if (url.hostname === '0.0.0.0') url.hostname = '127.0.0.1'
   if (!url.port && !host.includes('://')) url.port = '11434'
   return url.origin

@@ -52,7 +52,9 @@ const words = {
   rate: /rate.?limit|too many requests|resource_exhausted/i,
 }
 
-const brokenLine = /terminated|socket|fetch failed|cannot connect|other side closed/i
+const brokenLine = /\b(terminated|socket|fetch failed|cannot connect|other side closed)\b/i
+/** What the packages throw at an answer that they can't read; its message quotes the answer, so its words mean nothing. */
+const unreadable = /^AI_(JSONParse|TypeValidation|InvalidResponseData|EmptyResponseBody)Error$/
 
 interface Shape {
   name?: unknown
@@ -109,6 +111,8 @@ export function classify(provider: string, error: unknown, now: number): Trouble
   const status = Number.isInteger(shape.statusCode) ? (shape.statusCode as number) : null
   const said = [shape.message, shape.type, shape.code, shape.status, shape.responseBody].map(string).join(' ')
   const text = short(string(shape.message) || said)
+  if (unreadable.test(string(shape.name)))
+    return trouble('bad_answer', `${provider} sent something that is not an answer: ${text}`)
   const broken = systemCode(error)
   if ((status === null || status === 200) && (broken || brokenLine.test(text)))
     return trouble('network', `The line to ${provider} broke: ${broken ? `${broken}, ` : ''}${text}`)

@@ -97,7 +97,11 @@ function next(request: ModelRequest): Reply {
   if (step)
     return {
       text: '',
-      calls: step.map((command, n) => toolCall(command, request, `${at}_${n}`)),
+      calls: step.map((command, n) => ({
+        type: 'toolCall',
+        id: `rehearsal_${request.messages.length}_${n}`,
+        ...tool(command),
+      })),
       sleepMs: nap,
       fail: null,
     }
@@ -148,47 +152,28 @@ function plan(commands: readonly Command[]): { steps: readonly Step[]; naps: rea
   return { steps, naps }
 }
 
-function toolCall(command: Command, request: ModelRequest, place: string): ToolCall {
-  const { name, args } = tool(command, request)
-  // Apart from those of other tasks in the same conversation: some providers refuse an id that comes twice.
-  return {
-    type: 'toolCall',
-    id: `rehearsal_${split(request.messages).task.length}_${request.messages.length}_${place}`,
-    name,
-    arguments: args,
-  }
-}
-
-function tool(command: Command, request: ModelRequest): { name: string; args: Record<string, unknown> } {
+function tool(command: Command): { name: string; arguments: Record<string, unknown> } {
   switch (command.do) {
     case 'delegate':
       return {
         name: 'sessions_spawn',
-        args: { task: command.task, label: command.label, ...(command.agent ? { agentId: command.agent } : {}) },
+        arguments: { task: command.task, label: command.label, ...(command.agent ? { agentId: command.agent } : {}) },
       }
     case 'read':
-      return { name: 'read', args: { path: command.path } }
+      return { name: 'read', arguments: { path: command.path } }
     case 'list':
-      return { name: 'ls', args: { path: command.path } }
+      return { name: 'ls', arguments: { path: command.path } }
     case 'search':
-      return { name: 'grep', args: { pattern: command.pattern, path: command.path } }
+      return { name: 'grep', arguments: { pattern: command.pattern, path: command.path } }
     case 'count':
-      return { name: 'grep', args: { pattern: command.pattern, path: command.path, ...mostMatches(request) } }
+      return { name: 'grep', arguments: { pattern: command.pattern, path: command.path, count: true } }
     case 'write':
-      return { name: 'write', args: { path: command.path, content: command.text } }
+      return { name: 'write', arguments: { path: command.path, content: command.text } }
     case 'run':
-      return { name: 'exec', args: { command: command.command } }
+      return { name: 'exec', arguments: { command: command.command } }
     default:
-      return { name: 'sessions_yield', args: {} }
+      return { name: 'sessions_yield', arguments: {} }
   }
-}
-
-/** As many matches as grep gives in one answer, so that a count is whole. */
-function mostMatches(request: ModelRequest): { limit?: number } {
-  const grep = request.tools.find(tool => tool.name === 'grep')
-  const properties = grep?.schema['properties'] as Record<string, { maximum?: number }> | undefined
-  const most = properties?.['limit']?.maximum
-  return most === undefined ? {} : { limit: most }
 }
 
 /** What came of it all, in the order of the program. */
@@ -207,17 +192,22 @@ function report(
         after.find(message => message.role === 'tool' && message.callId === ids[n]) as Result | undefined,
       )
   }
-  const children = after.filter(message => message.role === 'user').map(words)
+  const children = after
+    .filter(message => message.role === 'user' && words(message).startsWith('[Sub-agent '))
+    .map(words)
   const open: string[] = []
   const blocks = commands.flatMap(command => {
     const result = results.get(command)
     if (command.do !== 'delegate') return tell(command, result)
     if (!result || result.isError || refused(words(result)))
       return [`${title(command)} — not started\n${quote(result ? words(result) : 'no answer')}`]
-    const child = children.find(text => text.startsWith(`${head(command, words(result))} · `))
-    if (child === undefined) open.push(command.label)
-    return child === undefined ? [] : [childBlock(command, child)]
+    const begin = `${head(command, words(result))} · `
+    const at = children.findIndex(text => text.startsWith(begin))
+    if (at < 0) open.push(command.label)
+    return at < 0 ? [] : children.splice(at, 1).map(text => childBlock(title(command), text))
   })
+  // Of a task before this one.
+  blocks.push(...children.map(text => childBlock(/^\[Sub-agent (.*) · /.exec(text)?.[1] ?? 'sub-agent', text)))
   if (open.length === 0) return { text: blocks.join('\n\n') || 'Done.', waiting: false }
   const names = open.map(label => `"${label}"`).join(', ')
   return { text: `Waiting for ${open.length} sub-agent${open.length === 1 ? '' : 's'}: ${names}.`, waiting: true }
@@ -238,12 +228,12 @@ function head(command: Delegation, receipt: string): string {
   return `[Sub-agent ${agent} · ${command.label}`
 }
 
-function childBlock(command: Delegation, text: string): string {
+function childBlock(name: string, text: string): string {
   const lines = text.split('\n')
   const status = /^\[.* · ([^·]*)\]$/.exec(lines[0] ?? '')?.[1] ?? 'ended'
   const inside = lines.slice(1).filter(line => !/^<\/?outside-data\b/.test(line))
   const said = inside.at(-1)?.startsWith('Stats: ') ? inside.slice(0, -1) : inside
-  return `${title(command)} — ${status}\n${quote(said.join('\n'))}`
+  return `${name} — ${status}\n${quote(said.join('\n'))}`
 }
 
 function quote(text: string): string {
@@ -280,12 +270,9 @@ function named(command: Exclude<Command, { do: 'delegate' | 'say' | 'wait' | 'sl
   }
 }
 
-/** Lines of a grep answer that are matches; notes stand in square brackets. */
+/** The number in what grep says about a count; its words when there is none. */
 function matches(text: string): string {
-  const lines = text.split('\n').filter(line => line.trim() !== '')
-  const notes = lines.filter(line => line.startsWith('['))
-  const cut = notes.some(note => /more|cut|first|left/i.test(note))
-  return `${lines.length - notes.length}${cut ? ' or more' : ''}`
+  return /(\d+) matching lines/.exec(text)?.[1] ?? text
 }
 
 function explain(line: string): string {

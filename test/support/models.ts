@@ -31,7 +31,7 @@ export function stubModels(
     log: (level, message, fields = {}) => log.push({ level, message, fields }),
     random: () => 0,
     ...options,
-    limits: { backoffMs: 5, sleepMs: 200, firstByteMs: 2_000, idleMs: 2_000, ...options.limits },
+    limits: { backoffMs: 5, sleepMs: 100, firstByteMs: 2_000, idleMs: 2_000, ...options.limits },
   })
   return { models, log }
 }

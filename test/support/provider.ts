@@ -237,16 +237,18 @@ async function answer(request: ProviderRequest, reply: ProviderReply, response: 
   response.socket?.destroy()
 }
 
+/** Sends the same words over and over, as fast as the client takes them. */
 async function flood(all: readonly { text: string; place?: string }[], bytes: number, response: ServerResponse) {
   const words = all.find(frame => frame.place === 'middle')
   if (!words) throw new Error('floodBytes needs text')
   for (const frame of all.slice(0, all.indexOf(words))) response.write(frame.text)
+  const gone = new Promise<void>(resolve => response.once('close', resolve))
   for (let sent = 0; sent < bytes && !response.destroyed; sent += words.text.length) {
-    if (!response.write(words.text))
-      await new Promise<void>(resolve => {
-        response.once('drain', resolve)
-        response.once('close', resolve)
-      })
+    if (!response.write(words.text)) {
+      const drained = Promise.withResolvers<void>()
+      response.once('drain', drained.resolve)
+      await Promise.race([drained.promise, gone])
+    }
   }
   if (!response.destroyed)
     response.end(
