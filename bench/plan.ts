@@ -4,7 +4,8 @@
  * can be driven by it, and a request that is made twice gets the same answer.
  *
  * Owns the grammar: `plan:<base64url JSON>:end`. Reply k of a plan is the k-th assistant message after its marker; when
- * the steps are used up it closes with its token, or, with children, with how many of their tokens it has seen.
+ * the steps are used up it closes with its token, or, with children, with how many of their tokens it has seen. `{id}` in
+ * the arguments of a call stands for the id of the plan that makes it.
  */
 
 export interface Call {
@@ -85,7 +86,7 @@ function childPlan(parent: Plan, i: number, child: ChildPlan): Plan {
 }
 
 function callsOf(plan: Plan, step: Step): Call[] {
-  const calls = [...(step.calls ?? [])]
+  const calls = JSON.parse(JSON.stringify(step.calls ?? []).replaceAll('{id}', plan.id)) as Call[]
   const spawn = step.spawn
   for (let i = spawn?.from ?? 0; spawn && i < spawn.from + spawn.count; i++) {
     const task = taskOf(childPlan(plan, i, spawn.child))

@@ -1,0 +1,75 @@
+/**
+ * Which deaths to die: every named point that a delegation passes, and random moments. Seeded: a seed is the whole list.
+ */
+import type { Kill, Kind } from './drive.ts'
+
+export interface Tale {
+  kind: Kind
+  kills: Kill[]
+}
+
+/** Writes that a delegation without channels, approvals and schedules passes; the others belong to their own tests. */
+const writes = ['accept', 'claim', 'intent', 'reply', 'result', 'wait', 'finish'] as const
+const points = ['before', 'after', 'resolve'] as const
+
+/** How often each is passed in one life: a higher count would not be reached. */
+const passes: Record<(typeof writes)[number] | 'model' | 'tool', number> = {
+  accept: 1,
+  claim: 4,
+  intent: 6,
+  reply: 8,
+  result: 8,
+  wait: 1,
+  finish: 3,
+  model: 12,
+  tool: 10,
+}
+
+/** mulberry32: the same numbers for the same seed, everywhere. */
+export function random(seed: number): () => number {
+  let state = seed >>> 0
+  return () => {
+    state = (state + 0x6d2b79f5) >>> 0
+    let mixed = Math.imul(state ^ (state >>> 15), state | 1)
+    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61)
+    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32
+  }
+}
+
+function shuffled<T>(items: readonly T[], next: () => number): T[] {
+  const rest = [...items]
+  return Array.from({ length: items.length }, () => rest.splice(Math.floor(next() * rest.length), 1)[0]!)
+}
+
+/** Every named point once, with a random count. */
+function named(next: () => number): Kill[] {
+  const upTo = (most: number) => 1 + Math.floor(next() * most)
+  return [
+    ...writes.flatMap(name => points.map(point => ({ point: `${name}:${point}:${upTo(passes[name])}` }))),
+    ...(['model', 'tool'] as const).flatMap(name =>
+      (['before', 'after'] as const).map(point => ({ point: `${name}:${point}:${upTo(passes[name])}` })),
+    ),
+  ]
+}
+
+/**
+ * Stories of three deaths each: `rounds` times every named point, `moments` random ones, and a cancelled story for each
+ * point of `cancel`. A death in recovery follows one at work, since otherwise there is nothing to recover.
+ */
+export function tales(seed: number, rounds: number, moments: number): Tale[] {
+  const next = random(seed)
+  const deaths = shuffled(
+    [
+      ...Array.from({ length: rounds }, () => named(next)).flat(),
+      ...Array.from({ length: moments }, () => ({ afterMs: Math.floor(next() * 900) })),
+    ],
+    next,
+  )
+  const work: Tale[] = []
+  while (deaths.length > 0) work.push({ kind: 'work', kills: deaths.splice(0, 3) })
+  const recoveries = points.map(
+    (point): Tale => ({ kind: 'work', kills: [{ point: 'tool:after:2' }, { point: `recover:${point}:1` }] }),
+  )
+  const cancels = points.map((point): Tale => ({ kind: 'cancel', kills: [{ point: `cancel:${point}:1` }] }))
+  return [...work, ...Array.from({ length: rounds }, () => [...recoveries, ...cancels]).flat()]
+}
