@@ -116,7 +116,13 @@ describe('methods', () => {
       runId: 'k2',
       status: 'in_flight',
     })
-    door.house.finish('k2', { status: 'error', outcome: 'failed', errorCode: 'MODEL_AUTH', error: 'key refused', text: null })
+    door.house.finish('k2', {
+      status: 'error',
+      outcome: 'failed',
+      errorCode: 'MODEL_AUTH',
+      error: 'key refused',
+      text: null,
+    })
     await expect(first).rejects.toMatchObject({ code: 'MODEL_AUTH', message: 'key refused', details: { runId: 'k2' } })
     raw.ws.close()
     client.close()
@@ -228,7 +234,10 @@ describe('authority', () => {
     const reset = { message: ' /reset now', idempotencyKey: 'k5' }
     await expect(writer.request('agent', reset)).rejects.toMatchObject(missing('operator.admin'))
     await expect(writer.call('no.such')).rejects.toMatchObject(missing('operator.admin'))
-    await expect(admin.call('no.such')).rejects.toMatchObject({ code: 'UNKNOWN_METHOD', message: 'unknown method: no.such' })
+    await expect(admin.call('no.such')).rejects.toMatchObject({
+      code: 'UNKNOWN_METHOD',
+      message: 'unknown method: no.such',
+    })
     await expect(admin.call('connect', {})).rejects.toMatchObject({ code: 'UNKNOWN_METHOD' })
     expect(door.house.accepted).toEqual([])
     for (const client of [reader, writer, admin, bare]) client.close()
@@ -243,7 +252,7 @@ describe('authority', () => {
       const client = { id: 'x', version: '1', platform: 'p', mode: 'cli' }
       raw.send({ type: 'req', id: '1', method: 'connect', params: { ...params, client, auth: { password: secret } } })
       raw.send({ type: 'req', id: '2', method: 'chat.send', params: { sessionKey: 'main', message: 'x' } })
-      codes.push((await raw.wait(frame => frame['id'] === '2'))['error'].code)
+      codes.push((await raw.wait(frame => frame.id === '2')).error!.code)
       raw.ws.close()
     }
     expect(codes).toEqual(['INVALID_REQUEST', 'FORBIDDEN'])
@@ -261,7 +270,9 @@ describe('authority', () => {
     expect(await refused('agent', { message: 'x' })).toBe(
       `invalid agent params: must have required property 'idempotencyKey'`,
     )
-    expect(await refused('chat.history', { sessionKey: 'x', limit: 5000 })).toMatch(/^invalid chat.history params: at \/limit: /)
+    expect(await refused('chat.history', { sessionKey: 'x', limit: 5000 })).toMatch(
+      /^invalid chat.history params: at \/limit: /,
+    )
     expect(await refused('runs.get', null)).toBe(`invalid runs.get params: must have required property 'run'`)
     client.close()
   })

@@ -13,6 +13,7 @@ import { deviceIdOf } from '../../src/gateway/crypto.ts'
 import { openGateway } from '../../src/gateway/gateway.ts'
 import { type GatewayOptions, noDevices, type Settings } from '../../src/gateway/types.ts'
 import { DeputyError } from '../../src/protocol/errors.ts'
+import type { WireError } from '../../src/protocol/frames.ts'
 import type { AcceptInput, CancelInput, House, TurnResult } from '../../src/sessions/types.ts'
 
 export const secret = 'test-token-0123456789abcdef0123456789abcdef'
@@ -323,13 +324,22 @@ export function makeDevice() {
   }
 }
 
-type Any = Record<string, any>
+/** Any frame, as loosely as a test reads it. */
+export interface AnyFrame {
+  type: string
+  id?: string
+  ok?: boolean
+  event?: string
+  seq?: number
+  payload?: Record<string, unknown>
+  error?: WireError
+}
 
 export interface Raw {
   ws: WebSocket
-  frames: Any[]
+  frames: AnyFrame[]
   /** The first frame, seen or to come, that fits; rejects after 5 s. */
-  wait(test: (frame: Any) => boolean): Promise<Any>
+  wait(test: (frame: AnyFrame) => boolean): Promise<AnyFrame>
   send(frame: unknown): void
   closed: Promise<{ code: number; reason: string }>
 }
@@ -337,7 +347,7 @@ export interface Raw {
 /** A WebSocket without manners: whatever the test wants is sent. */
 export async function openRaw(url: string, headers: Record<string, string> = {}): Promise<Raw> {
   const ws = new WebSocket(url, { perMessageDeflate: false, headers })
-  const frames: Any[] = []
+  const frames: AnyFrame[] = []
   const waiting = new Set<() => void>()
   ws.on('message', data => {
     frames.push(JSON.parse(String(data)))
@@ -376,7 +386,7 @@ export async function openRaw(url: string, headers: Record<string, string> = {})
   }
 }
 
-export function connectFrame(params: Any = {}, id = 'c'): Any {
+export function connectFrame(params: Record<string, unknown> = {}, id = 'c') {
   const client = { id: 'test', version: '1', platform: 'linux', mode: 'test' }
   return {
     type: 'req',

@@ -6,7 +6,7 @@ import type { CancelReport } from '../../sessions/types.ts'
 import type { Call } from '../dispatch.ts'
 import { partsOf } from './parts.ts'
 import { keyOf, type Room } from './room.ts'
-import { fit, toChatMessage } from './transcript.ts'
+import { newest, toChatMessage } from './transcript.ts'
 
 const defaultLimit = 200
 
@@ -43,7 +43,7 @@ export async function chatHistory(room: Room, params: Params<'chat.history'>): P
   )
   const maxTotal = Math.min(params.maxBytes ?? room.limits.historyChars, room.limits.historyChars)
   const shown = page.messages.map(message => toChatMessage(message, params.maxChars ?? room.limits.historyChars))
-  const { kept, dropped } = fit(shown, maxTotal)
+  const { kept, dropped } = newest(shown, maxTotal)
   const hasMore = page.hasMore || dropped > 0
   const oldest = kept[0]?.__openclaw.seq
   return {

@@ -63,7 +63,7 @@ export function toChatMessage(message: Message, maxChars: number): ChatMessage {
 }
 
 /** The newest messages that fit, in order; `dropped` counts the older ones that did not. */
-export function fit(messages: readonly ChatMessage[], maxTotal: number): { kept: ChatMessage[]; dropped: number } {
+export function newest(messages: readonly ChatMessage[], maxTotal: number): { kept: ChatMessage[]; dropped: number } {
   let room = maxTotal
   let first = messages.length
   while (first > 0) {

@@ -1,0 +1,222 @@
+/**
+ * What others rely on, frozen: error codes, scopes, the method table, event names, limits. A line may be added; a change of
+ * an existing one breaks a client, so it is a decision and never a side effect.
+ */
+import { describe, expect, test } from 'vitest'
+import { errors } from '../src/protocol/errors.ts'
+import { eventNames, events } from '../src/protocol/events.ts'
+import { closeCodes, limits } from '../src/protocol/limits.ts'
+import { methodNames, methods } from '../src/protocol/methods.ts'
+import type { MethodRow } from '../src/protocol/methods/row.ts'
+import { covers, scopes } from '../src/protocol/scopes.ts'
+
+/** `scope`, or `base, says` where it depends on the params. */
+function scopeText(name: (typeof methodNames)[number]): string {
+  const { scope } = methods[name] as MethodRow<unknown>
+  if (scope === null) return 'none'
+  return typeof scope === 'string' ? scope : `${scope.base}, ${scope.says}`
+}
+
+describe('pins', () => {
+  test('method → scope', () => {
+    expect(Object.fromEntries(methodNames.map(name => [name, scopeText(name)]))).toMatchInlineSnapshot(`
+      {
+        "agent": "operator.write, operator.admin when the message is /new or /reset",
+        "agent.wait": "operator.write",
+        "agents.list": "operator.read",
+        "chat.abort": "operator.write",
+        "chat.history": "operator.read",
+        "chat.send": "operator.write",
+        "health": "none",
+        "runs.cancel": "operator.write",
+        "runs.get": "operator.read",
+        "runs.list": "operator.read",
+        "runs.log": "operator.read",
+        "runs.spawn": "operator.write",
+        "runs.tree": "operator.read",
+        "sessions.list": "operator.read",
+        "status": "operator.read",
+      }
+    `)
+  })
+
+  test('event → scope to receive it', () => {
+    expect(Object.fromEntries(eventNames.map(name => [name, events[name].scope ?? 'none']))).toMatchInlineSnapshot(`
+      {
+        "agent": "operator.read",
+        "chat": "operator.read",
+        "connect.challenge": "none",
+        "health": "none",
+        "presence": "operator.read",
+        "run": "operator.read",
+        "shutdown": "none",
+        "tick": "none",
+      }
+    `)
+  })
+
+  test('scopes, and what each implies', () => {
+    const implied = scopes.map(held => [
+      held,
+      scopes.filter(needed => needed !== held && covers([held], needed)).join(' '),
+    ])
+    expect(Object.fromEntries(implied)).toMatchInlineSnapshot(`
+      {
+        "operator.admin": "operator.read operator.write operator.approvals operator.questions operator.pairing operator.talk operator.talk.secrets operator.sessions.read operator.sessions.write",
+        "operator.approvals": "",
+        "operator.pairing": "",
+        "operator.questions": "",
+        "operator.read": "operator.sessions.read",
+        "operator.sessions.read": "",
+        "operator.sessions.write": "operator.sessions.read",
+        "operator.talk": "",
+        "operator.talk.secrets": "",
+        "operator.write": "operator.read operator.talk operator.sessions.read operator.sessions.write",
+      }
+    `)
+  })
+
+  test('limits and close codes', () => {
+    expect({ ...limits, ...closeCodes }).toMatchInlineSnapshot(`
+      {
+        "authChanged": 4001,
+        "connections": 1024,
+        "deltaMs": 150,
+        "handshakeFrames": 15,
+        "handshakeMs": 15000,
+        "handshakes": 128,
+        "healthMs": 60000,
+        "historyChars": 6291456,
+        "internal": 1011,
+        "invalidText": 1007,
+        "maxBuffered": 52428800,
+        "maxPayload": 26214400,
+        "normal": 1000,
+        "openRequests": 2048,
+        "policy": 1008,
+        "preauthBytes": 65536,
+        "protocolMismatch": 1002,
+        "reasonBytes": 120,
+        "restart": 1012,
+        "skewMs": 120000,
+        "tickMs": 30000,
+        "tickTimeout": 4000,
+        "tooBig": 1009,
+        "tryLater": 1013,
+      }
+    `)
+  })
+
+  test('error codes, who can mend each', () => {
+    const rows = Object.entries(errors).map(([code, row]) => `${code} ${row.who}`)
+    expect(rows.sort()).toMatchInlineSnapshot(`
+      [
+        "AUTH_DEVICE_TOKEN_MISMATCH operator",
+        "AUTH_PASSWORD_MISMATCH you",
+        "AUTH_PASSWORD_MISSING you",
+        "AUTH_PASSWORD_NOT_CONFIGURED operator",
+        "AUTH_RATE_LIMITED nobody",
+        "AUTH_REQUIRED you",
+        "AUTH_TOKEN_MISMATCH you",
+        "AUTH_TOKEN_MISSING you",
+        "AUTH_TOKEN_NOT_CONFIGURED operator",
+        "CONFIG_CONFLICT you",
+        "CONFIG_INVALID operator",
+        "CONFIG_SECRET_UNRESOLVED operator",
+        "CONFIG_SYNTAX operator",
+        "CONFIG_UNREADABLE operator",
+        "CONFIG_UNSAFE_BIND operator",
+        "CREDENTIAL_IN_URL you",
+        "DELIVERY_DEAD operator",
+        "DELIVERY_NO_CHANNEL operator",
+        "DEVICE_AUTH_DEVICE_ID_MISMATCH you",
+        "DEVICE_AUTH_INVALID you",
+        "DEVICE_AUTH_NONCE_MISMATCH you",
+        "DEVICE_AUTH_NONCE_REQUIRED you",
+        "DEVICE_AUTH_PUBLIC_KEY_INVALID you",
+        "DEVICE_AUTH_SIGNATURE_EXPIRED you",
+        "DEVICE_AUTH_SIGNATURE_INVALID you",
+        "DEVICE_IDENTITY_REQUIRED you",
+        "DISK_FULL operator",
+        "GATEWAY_STOPPING nobody",
+        "GATEWAY_UNREACHABLE operator",
+        "HOME_LOCKED operator",
+        "HOME_UNWRITABLE operator",
+        "HOST_NOT_ALLOWED operator",
+        "IDEMPOTENCY_CONFLICT you",
+        "INTERNAL nobody",
+        "INVALID_PARAMS you",
+        "INVALID_REQUEST you",
+        "MESSAGE_TOO_LARGE you",
+        "MISSING_SCOPE operator",
+        "MODEL_AUTH operator",
+        "MODEL_BAD_ANSWER provider",
+        "MODEL_BAD_REQUEST operator",
+        "MODEL_CONTEXT you",
+        "MODEL_NETWORK operator",
+        "MODEL_NO_KEY operator",
+        "MODEL_OVERLOADED provider",
+        "MODEL_QUOTA provider",
+        "MODEL_RATE_LIMIT provider",
+        "MODEL_REFUSAL you",
+        "MODEL_UNKNOWN operator",
+        "ORIGIN_NOT_ALLOWED operator",
+        "PAIRING_REQUIRED operator",
+        "PAYLOAD_TOO_LARGE you",
+        "PORT_IN_USE operator",
+        "PROTOCOL_MISMATCH you",
+        "REQUEST_CLOSED you",
+        "ROLE_NOT_SERVED you",
+        "RUN_BUDGET operator",
+        "RUN_CANCELLED you",
+        "RUN_CRASHED operator",
+        "RUN_DONE you",
+        "RUN_REVOKED operator",
+        "RUN_STALE nobody",
+        "RUN_STEPS operator",
+        "RUN_TIMED_OUT you",
+        "SANDBOX_FAILED operator",
+        "SANDBOX_MISSING operator",
+        "SESSION_CLOSED you",
+        "SLOW_CONSUMER you",
+        "SOCKET_FAILED operator",
+        "SPAWN_AGENT_NOT_ALLOWED operator",
+        "SPAWN_AGENT_REQUIRED you",
+        "SPAWN_BUDGET you",
+        "SPAWN_CHILDREN operator",
+        "SPAWN_DEPTH operator",
+        "SPAWN_MODEL operator",
+        "SPAWN_PARAM you",
+        "SPAWN_TOOLS you",
+        "STORE_BODY_AWAITED nobody",
+        "STORE_CLOSED nobody",
+        "STORE_DAMAGED operator",
+        "STORE_FOREIGN operator",
+        "STORE_LOST_GROUP operator",
+        "STORE_TOO_NEW operator",
+        "TOOL_ARGUMENTS you",
+        "TOOL_FAILED you",
+        "TOOL_OUTSIDE_WORKSPACE you",
+        "TOOL_TIMEOUT you",
+        "TOOL_UNKNOWN you",
+        "TOOL_UNKNOWN_RESULT you",
+        "TOO_MANY_CONNECTIONS operator",
+        "TOO_MANY_REQUESTS you",
+        "UNKNOWN_AGENT operator",
+        "UNKNOWN_DEVICE you",
+        "UNKNOWN_METHOD you",
+        "UNKNOWN_REQUEST you",
+        "UNKNOWN_RUN you",
+        "UNKNOWN_SESSION you",
+        "USAGE you",
+      ]
+    `)
+  })
+
+  test('every error says what it means and what to do, without a placeholder that nothing fills', () => {
+    for (const [code, row] of Object.entries(errors)) {
+      expect(row.means, code).toMatch(/\.$/)
+      expect(row.fix.length, code).toBeGreaterThan(5)
+    }
+  })
+})
