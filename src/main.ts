@@ -31,7 +31,8 @@ async function main(): Promise<number> {
     stdout: process.stdout,
     stderr: process.stderr,
     root,
-    startGateway: async (options: StartOptions) => (await import('./app.ts')).openApp(options),
+    startGateway: async (options: StartOptions) =>
+      (await import('./app.ts')).openApp({ ...options, version: version() }),
   })
 }
 

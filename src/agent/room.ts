@@ -28,6 +28,8 @@ export interface Policies {
 }
 
 export interface ToolBox {
+  /** Loads what the tools' schemas need; awaited before a run's first step. */
+  ready(): Promise<void>
   get(name: string): Tool | undefined
   names(): string[]
 }

@@ -39,6 +39,7 @@ const never = new AbortController().signal
 export async function openScript(options: AgentOptions, runId: string): Promise<Script | null> {
   const run = await loadRun(options.store.read, runId)
   if (!run) return null
+  await options.tools.ready()
   const stored = await options.store.read
     .selectFrom('messages')
     .selectAll()

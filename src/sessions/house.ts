@@ -8,6 +8,7 @@ import type { AgentOptions, Bells } from '../agent/room.ts'
 import type { Runner } from '../agent/runner.ts'
 import { nameOf } from '../core/principal.ts'
 import { DeputyError } from '../protocol/errors.ts'
+import { apply } from '../store/apply.ts'
 import { openSessionByKey } from '../store/facts.ts'
 import { acceptMessage, acceptSpawn } from './accepting.ts'
 import { meant, newSession } from './keys.ts'
@@ -53,7 +54,7 @@ export function openHouse({ options, bells, runner }: HouseOptions): House & Pic
     const closed = await store.write('session', async tx => {
       const session = await openSessionByKey(tx, at.key)
       if (!session) return null
-      await tx.updateTable('sessions').set({ closed_at: now, updated_at: now }).where('id', '=', session.id).execute()
+      await apply(tx, [{ do: 'session.close', session: session.id, at: now }])
       await tx
         .insertInto('audit')
         .values({
@@ -65,24 +66,7 @@ export function openHouse({ options, bells, runner }: HouseOptions): House & Pic
         .execute()
       if (input.reason === 'delete') return { old: session, next: null }
       const next = newSession(id, at, now, session.route)
-      await tx
-        .insertInto('sessions')
-        .values({
-          id: next.id,
-          key: next.key,
-          agent: next.agent,
-          tree: next.tree,
-          parent_session: null,
-          spawned_by: null,
-          depth: 0,
-          label: session.label,
-          route: next.route ? JSON.stringify(next.route) : null,
-          seq: 0,
-          created_at: now,
-          updated_at: now,
-          closed_at: null,
-        })
-        .execute()
+      await apply(tx, [{ do: 'session.put', session: { ...next, label: session.label } }])
       return { old: session, next }
     })
     if (!closed) throw new DeputyError('UNKNOWN_SESSION', `There is no session ${at.key}.`)

@@ -1,0 +1,175 @@
+/**
+ * The composition root: opens the rooms in order, wires their ports, stops them in reverse.
+ *
+ * Owns who is handed what, and nothing else: no rule of the house is made here. A room that cannot be opened closes those
+ * opened before it. Ready means: the home is held, the rows are read, what a crash left is taken up, the doors are open.
+ */
+import { randomUUID } from 'node:crypto'
+import { openPolicies } from './agent/policy.ts'
+import { recoverAll, openTimers } from './agent/recover.ts'
+import type { AgentOptions, Bells } from './agent/room.ts'
+import { openRunner } from './agent/runner.ts'
+import { readGuide } from './agent/guide.ts'
+import { modelsOptions } from './agent/providers.ts'
+import { gatewaySettings } from './gateway/settings.ts'
+import { prepareHome } from './config/home.ts'
+import { firstConfig } from './config/first.ts'
+import { agentOf, lanesOf } from './config/read.ts'
+import { openSecrets } from './config/secrets.ts'
+import { openConfig } from './config/store.ts'
+import type { Clock, HouseEvent, Tell } from './core/ports.ts'
+import { openEngine } from './engine/engine.ts'
+import { type Gateway, openGateway } from './gateway/gateway.ts'
+import { noDevices } from './gateway/types.ts'
+import { openModels } from './models/models.ts'
+import { openHouse } from './sessions/house.ts'
+import { makeCrashPoints } from './store/crash.ts'
+import { takeHomeLock } from './store/lock.ts'
+import { openStore } from './store/open.ts'
+import { endProcess } from './tools/process.ts'
+import { openTools } from './tools/toolbox.ts'
+
+export interface AppOptions {
+  home: string
+  configFile?: string
+  env: Readonly<Record<string, string | undefined>>
+  log(line: string): void
+  /** False: the unix socket only. */
+  tcp?: boolean
+  version: string
+}
+
+export interface App {
+  ready: { url: string | null; socket: string; model: string; warnings: readonly string[] }
+  gateway: Gateway
+  /** Breaks off what is at work, leaves the rows for the next start, closes everything. */
+  stop(): Promise<void>
+}
+
+const clock: Clock = { now: () => Date.now() }
+
+export async function openApp(options: AppOptions): Promise<App> {
+  const closing: (() => void | Promise<void>)[] = []
+  const close = async () => {
+    for (const step of closing.splice(0).reverse()) await step()
+  }
+  try {
+    return await open(options, closing, close)
+  } catch (error) {
+    await close()
+    throw error
+  }
+}
+
+async function open(
+  options: AppOptions,
+  closing: (() => void | Promise<void>)[],
+  close: () => Promise<void>,
+): Promise<App> {
+  const { log } = options
+  const config = openConfig({ home: options.home, file: options.configFile, env: options.env })
+  const warnings = [...prepareHome(config.home)]
+  const lock = takeHomeLock(config.home.dir)
+  closing.push(() => lock.release())
+  if (firstConfig(config.home)) config.reload()
+  config.current()
+  await config.ensureToken()
+  warnings.push(...config.warnings.map(finding => `${finding.path}: ${finding.message}`))
+
+  const crash = makeCrashPoints(options.env['DEPUTY_CRASH'])
+  const store = await openStore({ dir: config.home.dir, clock, crash, log })
+  closing.push(() => store.close())
+  const secrets = openSecrets(config)
+  warnings.push(...(await secrets.load()).map(finding => `${finding.path}: ${finding.message}`))
+
+  const models = openModels(modelsOptions(config, secrets, clock, log))
+  const tools = openTools({
+    stateDir: config.home.dir,
+    exec: agent => ({ pathPrepend: [], ...agentOf(config.current(), agent).exec }),
+  })
+  const policies = openPolicies({
+    config: () => config.current(),
+    catalogue: tools.list().map(({ name, group }) => ({ name, group })),
+    defaultModel: agent => models.defaultRef(agent),
+  })
+
+  const listeners = new Set<Tell>()
+  const tell = (event: HouseEvent) => {
+    for (const listener of listeners) {
+      try {
+        listener(event)
+      } catch (error) {
+        log(`a listener failed on ${event.on}: ${error instanceof Error ? error.message : String(error)}`)
+      }
+    }
+  }
+  const agent: AgentOptions = {
+    store,
+    models,
+    tools,
+    policies,
+    secrets,
+    clock,
+    crash,
+    tell,
+    log,
+    uuid: randomUUID,
+    guide: readGuide,
+    endProcess,
+  }
+  // Bells ring between rooms that are opened one after the other; each is wired before the first run is claimed.
+  const bells: Bells = {
+    queued: runs => engine.queued(runs),
+    ended: runs => runner.ended(runs),
+    timer: at => timers.arm(at),
+    outbox: () => undefined,
+  }
+  const runner = openRunner(agent, bells)
+  const timers = openTimers(agent, bells)
+  const engine = openEngine({
+    store,
+    drive: run => runner.drive(run),
+    limits: () => ({ ...lanesOf(config.current()), agent: id => policies.agent(id).maxConcurrent }),
+    log,
+  })
+  const house = openHouse({ options: agent, bells, runner })
+  listeners.add(house.hear)
+  closing.push(async () => {
+    timers.stop()
+    engine.stop()
+    await runner.stop()
+    await tools.endAll()
+  })
+
+  const gateway = openGateway({
+    house,
+    ...gatewaySettings(config, secrets, policies, models, store),
+    devices: noDevices(),
+    socketPath: config.home.socket,
+    subscribe(listener) {
+      listeners.add(listener)
+      return () => void listeners.delete(listener)
+    },
+    clock,
+    log: (level, message, fields) =>
+      level !== 'debug' && log(`${level} ${message}${fields ? ` ${JSON.stringify(secrets.hide(fields))}` : ''}`),
+    version: options.version,
+  })
+  const recovered = await recoverAll(agent, bells)
+  if (recovered.requeued + recovered.ended > 0) log(`recovered ${recovered.requeued} runs, ended ${recovered.ended}`)
+  const listening = await gateway.listen({ tcp: options.tcp !== false })
+  closing.push(() => gateway.close())
+  await timers.start()
+  await engine.start()
+  await config.markGood()
+  closing.push(config.watch())
+  // Nothing waits for an Ollama; it is used once it has been found.
+  models.discover().then(
+    found => found.length > 0 && log(`Ollama: ${found.length} models found`),
+    error => log(`Ollama: ${error instanceof Error ? error.message : String(error)}`),
+  )
+
+  const model = policies.model(policies.defaultAgent())
+  const url = listening.tcp ? `http://${listening.tcp.host}:${listening.tcp.port}` : null
+  return { ready: { url, socket: listening.socketPath, model, warnings }, gateway, stop: close }
+}
