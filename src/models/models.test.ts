@@ -123,7 +123,7 @@ describe('the default model', () => {
   test('the configured one, else the first with a key, else the rehearsal', () => {
     expect(open().defaultRef('main')).toBe('rehearsal/rehearsal')
     expect(open({ have: ['openai', 'google'] }).defaultRef('main')).toBe('openai/gpt-6.1-sol')
-    expect(open({ providers: [own] }).defaultRef('main')).toBe('Mine/big')
+    expect(open({ providers: [own] }).defaultRef('main')).toBe('mine/big')
     const modelsFor = () => ({ primary: 'google/gemini-4-carbon', fallbacks: [] })
     expect(open({ have: ['openai'], modelsFor }).defaultRef('main')).toBe('google/gemini-4-carbon')
     expect(open({ have: ['openai'] }).resolve('default', 'main')).toMatchObject({

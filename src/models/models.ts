@@ -64,7 +64,7 @@ export function openModels(options: ModelsOptions): ModelRoom {
       if (keys.length > 0 && keysFor(agent, provider).length > 0) return `${provider}/${model}`
     for (const { id, models } of settings().providers) {
       const first = models[0]
-      if (first && find(`${id}/${first.id}`, agent).ok) return `${id}/${first.id}`
+      if (first && find(`${id}/${first.id}`, agent).ok) return `${id.toLowerCase()}/${first.id}`
     }
     return discovered[0] ? `ollama/${discovered[0]}` : rehearsalModel.ref
   }
