@@ -38,6 +38,7 @@ describe('fitting', () => {
 
   test('wrap keeps every word and no line is wider than asked', () => {
     expect(wrap('a few words here', 8, '  ')).toBe('  a few\n  words\n  here')
+    expect(wrap('> said by another\nend', 10)).toBe('> said by\n> another\nend')
     fc.assert(
       fc.property(fc.lorem({ maxCount: 30 }), fc.integer({ min: 10, max: 60 }), (text, columns) => {
         const wrapped = wrap(text, columns)

@@ -87,25 +87,26 @@ export function padStart(text: string, columns: number): string {
   return ' '.repeat(Math.max(0, columns - width(text))) + text
 }
 
-/** Breaks at spaces; a word longer than the line is broken inside. Newlines of the text stay. */
+/** Breaks at spaces; a word longer than the line is broken inside. Newlines of the text stay; a quote's lines stay quoted. */
 export function wrap(text: string, columns: number, indent = ''): string {
-  const room = Math.max(8, columns - width(indent))
   const lines: string[] = []
   for (const paragraph of text.split('\n')) {
+    const quote = /^(?:> )*/.exec(paragraph)![0]
+    const room = Math.max(8, columns - width(indent) - width(quote))
     let current = ''
-    for (let word of paragraph.split(/(?<=\s)(?=\S)/)) {
+    for (let word of paragraph.slice(quote.length).split(/(?<=\s)(?=\S)/)) {
       if (current !== '' && width(current) + width(word.trimEnd()) > room) {
-        lines.push(current.trimEnd())
+        lines.push(quote + current.trimEnd())
         current = ''
       }
       while (width(word.trimEnd()) > room) {
         const head = [...word].slice(0, room).join('')
-        lines.push(head)
+        lines.push(quote + head)
         word = word.slice(head.length)
       }
       current += word
     }
-    lines.push(current.trimEnd())
+    lines.push((quote + current).trimEnd())
   }
   return lines.map(each => indent + each).join('\n')
 }

@@ -2,6 +2,9 @@
  * Runs the gateway in this process until it is told to stop, and says what a newcomer needs to know at its start.
  * Owns the ready text and the order of the end; everything else is the composition root's.
  */
+import { appendFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { ensureDir } from '../config/home.ts'
 import type { Context } from './context.ts'
 import { plain, wrap } from './format.ts'
 import { exit, type RunningGateway } from './host.ts'
@@ -9,20 +12,26 @@ import { untilSignal } from './signals.ts'
 
 const providers = 'ANTHROPIC_API_KEY, OPENAI_API_KEY, GEMINI_API_KEY or OPENROUTER_API_KEY'
 
-/** Starts it; log lines go to standard error unless `quiet`. */
-export function startGateway(
-  context: Context,
-  options: { quiet?: boolean; tcp?: boolean } = {},
-): Promise<RunningGateway> {
+/** Where the log goes: to standard error, into the home's log file while a chat has the terminal, or nowhere. */
+export type LogTo = 'stderr' | 'file' | 'nowhere'
+
+export function startGateway(context: Context, to: LogTo, options: { tcp?: false } = {}): Promise<RunningGateway> {
   const { host, home } = context
+  const file = join(home.logs, 'deputy.log')
+  const write: Record<LogTo, (line: string) => void> = {
+    stderr: line => context.note(line),
+    file: line => {
+      ensureDir(home.logs)
+      appendFileSync(file, `${new Date().toISOString()} ${line}\n`, { mode: 0o600 })
+    },
+    nowhere: () => undefined,
+  }
   return host.startGateway({
     home: home.dir,
     configFile: home.config,
     env: host.env,
-    ...(options.tcp === false && { tcp: false }),
-    log: line => {
-      if (!options.quiet) context.note(plain(line))
-    },
+    log: line => write[to](plain(line)),
+    ...options,
   })
 }
 
@@ -51,7 +60,7 @@ export function readyText(context: Context, { ready }: RunningGateway): string[]
 export async function serve(context: Context): Promise<number> {
   const signals = untilSignal(['SIGINT', 'SIGTERM', 'SIGHUP'])
   try {
-    const gateway = await startGateway(context)
+    const gateway = await startGateway(context, 'stderr')
     for (const each of readyText(context, gateway)) context.say(each)
     const signal = await signals.first
     context.note(`Stopping (${signal}) …`)

@@ -203,6 +203,7 @@ export async function talk(context: Context, first: Client, options: TalkOptions
     if (event.state === 'error') screen.print(p.red(plain(event.errorMessage ?? 'The run failed.')))
     if (event.state === 'aborted') dim(event.stopReason === 'timeout' ? 'out of time' : 'stopped')
     if (event.yielded) dim('Sub-agents are at work; their results come here. You can go on writing.')
+    else screen.print('')
     settled(event.runId)
   }
 
@@ -299,7 +300,7 @@ function recall(messages: readonly ChatMessage[], { paint: p, columns }: Context
     const whole = plain(words.join('\n')).trim()
     const short = whole.split('\n').slice(0, 6).join('\n')
     const mark = message.role === 'user' ? '› ' : '  '
-    return [p.dim(wrap(`${mark}${short}${short === whole ? '' : ' …'}`, columns))]
+    return [p.dim(mark + wrap(`${short}${short === whole ? '' : ' …'}`, columns, '  ').slice(2))]
   })
   return said.length > 0 ? [p.dim('  earlier:'), ...said, ''] : []
 }

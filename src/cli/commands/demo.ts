@@ -105,7 +105,7 @@ async function show(context: Context): Promise<number> {
       .map(each => `  ${p.cyan('│')} ${each}`)
       .join('\n')}\n`,
   )
-  const gateway = await startGateway(context, { quiet: true, tcp: false })
+  const gateway = await startGateway(context, 'nowhere', { tcp: false })
   try {
     return await withGateway(context, async client => {
       const started = performance.now()
