@@ -63,8 +63,8 @@ function no(problem: string): Fitted {
 
 /** What is wrong with a parameter that the schema does not have; null when it says nothing that matters here. */
 function besides(key: string, value: unknown, { refused, fixed }: Habits): string | null {
-  if (refused?.[key]) return `${key} is not allowed: ${refused[key]}`
-  const harmless = fixed?.[key]
+  if (refused && Object.hasOwn(refused, key)) return `${key} is not allowed: ${refused[key]}`
+  const harmless = fixed && Object.hasOwn(fixed, key) ? fixed[key] : undefined
   if (!harmless) return `there is no parameter ${show(key)}`
   if (harmless.length === 0 || harmless.includes(value)) return null
   return `${key} can only be ${harmless.map(show).join(' or ')} here`

@@ -56,8 +56,8 @@ export function shown(guard: Guard, real: string): string {
   return relative(guard.root, real) || '.'
 }
 
-/** Absolute, without `.` and `..`, and as far as names go inside the workspace. */
-function lexical(guard: Guard, path: string): string {
+/** Absolute, without `.` and `..`, and as far as names go inside the workspace; links are not looked at. */
+export function lexical(guard: Guard, path: string): string {
   if (path.includes('\0')) throw outside(path)
   const full = isAbsolute(path) ? resolve(path) : resolve(guard.root, path)
   if (within(guard.root, full)) return full

@@ -3,24 +3,26 @@
  *
  * Owns `write` and `edit`. The new content is a file of its own, flushed to the disk and renamed over the old one, with the
  * old one's mode and owner; set-user-id bits are not kept. Never follows a link out, never replaces a special file.
+ * Changes of one file take turns; a change from elsewhere in between is noticed by its inode, size and time.
  * `write` repeated with the same arguments leaves the same file, so it is safe to repeat; `edit` is not: after it the text
  * that it looks for is gone.
  */
 import { randomBytes } from 'node:crypto'
 import { constants } from 'node:fs'
-import { lstat, open, rename, unlink } from 'node:fs/promises'
+import { lstat, open, realpath, rename, unlink } from 'node:fs/promises'
 import type { Tool } from '../core/ports.ts'
 import { DeputyError } from '../protocol/errors.ts'
 import type { Zod } from '../protocol/zod.ts'
-import { type Guard, makeGuard, openFile, openParent, regular, shown } from './guard.ts'
+import { type Guard, lexical, makeGuard, openFile, openParent, regular, shown } from './guard.ts'
 import { makeTool, said } from './kit.ts'
 import { replace } from './replace.ts'
+import type { Turns } from './turns.ts'
 
 const maxWrite = 8 * 1024 * 1024
 const maxEdit = 4 * 1024 * 1024
 const paths = { file_path: 'path', filename: 'path', file: 'path' }
 
-export function writeTool(stateDir: string, zod: () => Zod): Tool {
+export function writeTool(stateDir: string, turns: Turns, zod: () => Zod): Tool {
   return makeTool(
     {
       name: 'write',
@@ -37,7 +39,7 @@ export function writeTool(stateDir: string, zod: () => Zod): Tool {
           throw new DeputyError('TOOL_FAILED', `The content has ${bytes.length} bytes; ${maxWrite} are allowed.`, {
             fix: 'Write it in parts with exec.',
           })
-        const saved = await save(guard, path, bytes, context.signal)
+        const saved = await turns(await sameFile(guard, path), () => save(guard, path, bytes, context.signal))
         return said(`${saved.created ? 'Created' : 'Replaced'} ${saved.path} (${bytes.length} bytes).`, {
           path: saved.path,
         })
@@ -47,7 +49,7 @@ export function writeTool(stateDir: string, zod: () => Zod): Tool {
   )
 }
 
-export function editTool(stateDir: string, zod: () => Zod): Tool {
+export function editTool(stateDir: string, turns: Turns, zod: () => Zod): Tool {
   return makeTool(
     {
       name: 'edit',
@@ -60,10 +62,12 @@ export function editTool(stateDir: string, zod: () => Zod): Tool {
         z.object({ path: z.string(), oldText: z.string(), newText: z.string(), replaceAll: z.boolean().optional() }),
       async run({ path, oldText, newText, replaceAll = false }, context) {
         const guard = await makeGuard(context.workspace, stateDir)
-        const before = await slurp(guard, path)
-        const edited = replace(before.text, oldText, newText, replaceAll)
-        if (!edited.ok) throw new DeputyError('TOOL_FAILED', edited.problem, { fix: 'Nothing was changed.' })
-        const saved = await save(guard, path, Buffer.from(edited.text), context.signal, before.version)
+        const { saved, edited } = await turns(await sameFile(guard, path), async () => {
+          const before = await slurp(guard, path)
+          const edited = replace(before.text, oldText, newText, replaceAll)
+          if (!edited.ok) throw new DeputyError('TOOL_FAILED', edited.problem, { fix: 'Nothing was changed.' })
+          return { edited, saved: await save(guard, path, Buffer.from(edited.text), context.signal, before.version) }
+        })
         const where = edited.lines.slice(0, 10).join(', ') + (edited.lines.length > 10 ? ', …' : '')
         const times = edited.lines.length === 1 ? `line ${where}` : `${edited.lines.length} places, lines ${where}`
         return said(`Changed ${saved.path} at ${times}.`, { path: saved.path, places: edited.lines.length })
@@ -71,6 +75,15 @@ export function editTool(stateDir: string, zod: () => Zod): Tool {
     },
     zod,
   )
+}
+
+/** The real path where there is one, so that two names of a file share their turns. */
+async function sameFile(guard: Guard, path: string): Promise<string> {
+  const full = lexical(guard, path)
+  return realpath(full).catch(error => {
+    if (error.code === 'ENOENT' || error.code === 'ENOTDIR') return full
+    throw error
+  })
 }
 
 async function slurp(guard: Guard, path: string): Promise<{ text: string; version: string }> {

@@ -1,7 +1,8 @@
 /**
  * All tools that a model can call here, as one box.
  *
- * Owns which tools exist, and what they share: the threads that search and the commands that run. Decides nothing about who
+ * Owns which tools exist, and what they share: the threads that search, the turns of
+ * those who write, the commands that run. Decides nothing about who
  * may call what (core/tool-policy.ts, core/grant.ts).
  * Opening costs next to nothing; zod (18 ms, 13 MB) is loaded by ready(), which must be awaited before the first spec() or
  * parse() of a tool. Names, groups and repeat are there at once.
@@ -16,6 +17,7 @@ import { readTool } from './read.ts'
 import { editTool, writeTool } from './save.ts'
 import { agentsTool, spawnTool, yieldTool } from './spawn.ts'
 import { subagentsTool } from './subagents.ts'
+import { makeTurns } from './turns.ts'
 
 export interface ToolBoxOptions {
   /** Never shown to a tool, whatever the workspace is. */
@@ -44,10 +46,11 @@ export function openTools(options: ToolBoxOptions): ToolBox {
     return loaded.zod
   }
   const commands = openCommands(stateDir, agent => options.exec(agent), zod)
+  const turns = makeTurns()
   const tools: readonly Tool[] = [
     readTool(stateDir, zod),
-    writeTool(stateDir, zod),
-    editTool(stateDir, zod),
+    writeTool(stateDir, turns, zod),
+    editTool(stateDir, turns, zod),
     lsTool(stateDir, zod),
     grepTool(stateDir, makeSearcher(options.searchSeconds ?? 20), zod),
     commands.tool,
