@@ -140,6 +140,9 @@ function collect(): Answer {
       const unfinished = !finish || finish.finishReason.unified === 'interrupted'
       const nameless = (failed?.error as { name?: unknown } | undefined)?.name === 'AI_InvalidResponseDataError'
       if (failed && !nameless) return { ok: false, trouble: classed(failed.error), usage: usage() }
+      const raw = finish?.finishReason.unified === 'error' ? finish.finishReason.raw : undefined
+      if (raw)
+        return { ok: false, trouble: trouble('bad_answer', `${provider} ended its answer: ${raw}.`), usage: usage() }
       if (unfinished || nameless || finish?.finishReason.unified === 'error') {
         const reason = heard
           ? trouble('network', `${provider} closed the line in the middle of an answer.`)

@@ -332,6 +332,25 @@ test('no key gets into an event or a log line, whatever the provider echoes', as
   }
 })
 
+test('a server that points elsewhere is not followed: the key would go along', async () => {
+  const other = await startProvider()
+  script({ status: 307, headers: { location: `${other.baseUrl}/messages` } })
+  const { failure } = await hear(stubModels([provider('anthropic-messages')]).models, request('stub/one'))
+  expect(failure).toMatchObject({ class: 'bad_request', code: 'MODEL_BAD_REQUEST' })
+  expect(failure?.message).toContain('307')
+  expect(other.requests.length).toBe(0)
+  await other.close()
+})
+
+test('an answer that the provider itself calls malformed is asked for again', async () => {
+  const bad = {
+    candidates: [{ content: { role: 'model', parts: [{ text: 'x' }] }, finishReason: 'MALFORMED_FUNCTION_CALL' }],
+  }
+  script({ garbage: `data: ${JSON.stringify(bad)}\n\n` }, { text: 'well formed' })
+  const settings = provider('google-generative-ai', { baseUrl: stub.googleUrl })
+  expect((await hear(stubModels([settings]).models, request('stub/one'))).text).toBe('well formed')
+})
+
 test('a line that nobody answers', async () => {
   const port = stub.port
   await stub.close()

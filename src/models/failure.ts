@@ -97,7 +97,7 @@ function classOf(status: number | null, said: string): FailureClass | null {
   if (status === 429 || (status === null && words.rate.test(said))) return 'rate_limit'
   if (status === 408 || (status !== null && status >= 500)) return 'overloaded'
   if (words.refusal.test(said)) return 'refusal'
-  if (status !== null && status >= 400) return 'bad_request'
+  if (status !== null && status >= 300) return 'bad_request'
   if (words.overloaded.test(said)) return 'overloaded'
   return null
 }

@@ -22,7 +22,8 @@ export function openWires(send: typeof fetch): Wires {
 
   const watched: typeof fetch = async (url, init) => {
     const watch = init?.signal ? watches.get(init.signal) : undefined
-    const response = await send(url, init)
+    // A key travels in headers that fetch would carry along to wherever a server points.
+    const response = await send(url, { ...init, redirect: 'manual' })
     return watch ? watch.follow(response) : response
   }
 
