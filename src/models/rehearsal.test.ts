@@ -58,6 +58,12 @@ test('it says what it is, what was not understood, and how to set a real model',
   expect(heard.end!.usage.output).toBeGreaterThan(50)
 })
 
+test('help lists the commands without a complaint', async () => {
+  const { text: words } = await ask([user('Help!')])
+  expect(words).toContain('count <pattern> in <file>')
+  expect(words).not.toContain("don't understand")
+})
+
 test('commands run step by step, and the answer has what came of each', async () => {
   const messages = [
     user('read a.txt\ncount ERROR in b.log\nsay in between\nrun date\nsearch x in b.log\nlist .\nwrite c.txt: hi'),

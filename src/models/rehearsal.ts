@@ -172,7 +172,7 @@ function explain(line: string): string {
   const first = line.split('\n')[0]!.slice(0, 200)
   return [
     'I am the rehearsal model that comes with Deputy. I am not a language model: I only carry out commands, one a line.',
-    first ? `I don't understand: ${first}` : 'There was nothing to carry out.',
+    ...(/^(help)?\W*$/i.test(first) ? [] : [`I don't understand: ${first}`]),
     '',
     'Commands:',
     ...forms.map(form => `  ${form}`),
