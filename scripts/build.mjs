@@ -2,15 +2,17 @@
  * Bundles src/ into dist/: deputy.js (the program), protocol.js and client.js (what the package exports).
  *
  * Every `await import()` in the sources becomes a chunk of its own, so that a command reads from disk only what it runs
- * and the gateway starts without a provider, commander or a terminal library. `--if-changed` does nothing when dist/ was
- * made from these very sources: the stamp holds the path, size and time of each file, which costs a stat and no reading.
+ * and the gateway starts without a provider or the SQL of the CLI. `--if-changed` does nothing when dist/ was made from
+ * these very sources: the stamp holds the path, size and time of each file, which costs a stat and no reading. `--out dir`
+ * writes there instead of dist/.
  */
 import { createHash } from 'node:crypto'
-import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { join, relative, resolve } from 'node:path'
 
 const root = resolve(import.meta.dirname, '..')
-const dist = join(root, 'dist')
+const out = process.argv.indexOf('--out')
+const dist = out < 0 ? join(root, 'dist') : resolve(process.argv[out + 1])
 const stamp = join(dist, '.stamp')
 
 function* files(folder) {
@@ -67,7 +69,6 @@ if (!process.argv.includes('--if-changed') || built() !== now) {
   await bundle.close()
   writeFileSync(join(fresh, '.stamp'), now)
   rmSync(dist, { recursive: true, force: true })
-  mkdirSync(root, { recursive: true })
   renameSync(fresh, dist)
   const bytes = output.reduce((sum, chunk) => sum + (chunk.code ?? chunk.source).length, 0)
   console.log(

@@ -43,6 +43,8 @@ interface RunEvent {
   sessionKey: string
   agentId: string
   change: string
+  outcome?: string
+  at: number
 }
 
 interface AgentEvent {
@@ -76,10 +78,11 @@ export async function talk(context: Context, first: Client, options: TalkOptions
   const pending = new Set<string>()
   /** Runs of this conversation and what they delegated. */
   const family = new Set<string>()
+  /** Sub-agents that were told of and are at work. */
+  const children = new Map<string, RunRow>()
   let client = first
   let streamed = ''
   let lastFinal = ''
-  let told = 0
   let interruptedAt = 0
   let ended = false
   const draft: string[] = []
@@ -111,10 +114,7 @@ export async function talk(context: Context, first: Client, options: TalkOptions
     const own = commands[message]
     if (own) own()
     else if (message === '') screen.settle()
-    else {
-      told = 0
-      send(message).catch(trouble)
-    }
+    else send(message).catch(trouble)
   }
 
   async function send(message: string): Promise<void> {
@@ -218,12 +218,17 @@ export async function talk(context: Context, first: Client, options: TalkOptions
     if (event.sessionKey === sessionKey) family.add(run)
     if (!parent || !family.has(parent)) return
     family.add(run)
-    if ((change !== 'started' && change !== 'done') || told >= toldChildren * 2) return
-    told++
-    client
-      .request('runs.get', { run })
-      .then(answer => child(answer.run))
-      .catch(trouble)
+    if (change === 'started' && children.size < toldChildren) client.request('runs.get', { run }).then(began, trouble)
+    const known = children.get(run)
+    if (change !== 'done' || !known) return
+    children.delete(run)
+    child({ ...known, state: 'done', outcome: event.outcome ?? null, endedAt: event.at })
+  }
+
+  function began(answer: { run: RunRow }): void {
+    const { run } = answer
+    if (run.state !== 'done') children.set(run.run, run)
+    child(run)
   }
 
   function child(run: RunRow): void {
