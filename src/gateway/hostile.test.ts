@@ -201,7 +201,9 @@ describe('after hello', () => {
     const slow = await inside()
     const quick = await connect({ socketPath: door.socketPath })
     let heard = 0
-    quick.on('chat', () => void (heard += 1))
+    quick.on('chat', () => {
+      heard += 1
+    })
     slow.ws.pause()
     const base = { run: 'r', session: 's', sessionKey: 'agent:main:main', agent: 'main', wireId: 'w' }
     let text = ''

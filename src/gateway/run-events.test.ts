@@ -2,7 +2,7 @@ import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import type { HouseEvent } from '../core/ports.ts'
 import type { Protocol } from '../protocol/dialect.ts'
 import type { Scope } from '../protocol/scopes.ts'
-import { type Connection, makeConnection } from './connection.ts'
+import { makeConnection } from './connection.ts'
 import { type Fanout, makeFanout } from './fanout.ts'
 import { localPeer } from './peer.ts'
 import { makeRunEvents, type RunEvents } from './run-events.ts'
@@ -30,10 +30,11 @@ interface Seen {
 /** A connection that was let in, and what it is sent. */
 function listener(options: { protocol?: Protocol; caps?: string[]; scopes?: Scope[] } = {}) {
   const seen: Seen[] = []
-  const line = { send: (text: string) => void seen.push(JSON.parse(text)), close() {}, buffered: () => 0, opened() {} }
-  let connection!: Connection
-  const handlers = { connect: () => undefined, request: () => undefined, closed: () => undefined }
-  connection = makeConnection({ id: 'c', nonce: 'n', now: 0, peer: localPeer, line, limits, handlers })
+  const nothing = () => undefined
+  const send = (text: string) => void seen.push(JSON.parse(text))
+  const line = { send, close: nothing, buffered: () => 0, opened: nothing }
+  const handlers = { connect: nothing, request: nothing, closed: nothing }
+  const connection = makeConnection({ id: 'c', nonce: 'n', now: 0, peer: localPeer, line, limits, handlers })
   connection.receive('{"type":"req","id":"1","method":"connect"}')
   const client = { id: 'x', version: '1', platform: 'p', mode: 'cli' }
   const scopes = options.scopes ?? (['operator.read'] as const)
@@ -148,11 +149,30 @@ describe('a turn on the wire', () => {
     expect(of('agent').at(-1)!.data['phase']).toBe(outcome === 'failed' || outcome === 'interrupted' ? 'error' : 'end')
   })
 
-  test('a run that is cancelled before it began is ended by its state', () => {
+  test('the end of the run may be told before its turn; the next stretch has an id of its own', () => {
+    const { of } = listener()
+    state('started')
+    turn({ yielded: true })
+    state('waiting')
+    expect(events.wireIds('r')).toEqual([])
+    state('woken', { wireId: 'r:1' })
+    state('started', { wireId: 'r:1' })
+    state('done', { wireId: 'r:1', outcome: 'succeeded' })
+    turn({ wireId: 'r:1', aliases: [] })
+    expect(of('chat').map(({ runId, state }) => `${runId} ${state}`)).toEqual([
+      'w delta',
+      'w final',
+      'r:1 delta',
+      'r:1 final',
+    ])
+  })
+
+  test('a run that is cancelled before it began is ended by its state', async () => {
     const { of } = listener()
     state('queued')
     expect(events.wireIds('r')).toEqual(['w'])
     state('done', { outcome: 'cancelled' })
+    await Promise.resolve()
     expect(of('chat')).toEqual([expect.objectContaining({ runId: 'w', state: 'aborted' })])
     expect(events.wireIds('r')).toEqual([])
   })

@@ -3,8 +3,8 @@
  *
  * Owns the per-run counters and the pace of deltas. Invariants: 1. every wire run that was heard of ends with exactly one
  * chat final, aborted or error (decisions.md 4). 2. deltas are at most one per `deltaMs` and the last one before the end is
- * never lost. 3. memory is one small entry per live wire run. The house tells `run.turn` before `run.state done`; a run that
- * ends without a turn (cancelled before it began) is ended here by its state.
+ * never lost. 3. memory is one small entry per live wire run. The house tells `run.turn` and `run.state done` of one
+ * transaction together, in either order; a run that ends without a turn is ended here by its state.
  */
 import type { HouseEvent } from '../core/ports.ts'
 import type { Clock } from '../core/ports.ts'
@@ -189,18 +189,30 @@ export function makeRunEvents(options: { fanout: Fanout; clock: Clock; deltaMs: 
   function state(event: Extract<HouseEvent, { on: 'run.state' }>): void {
     const { run, parent, sessionKey, agent: agentId, wireId, change, wait, outcome, error, at } = event
     fanout.send('run', () => ({ run, parent, sessionKey, agentId, runId: wireId, change, wait, outcome, error, at }))
-    if (change === 'done') {
-      const entry = entries.get(wireId)
-      if (entry) {
+    switch (change) {
+      case 'done': {
+        for (const connection of fanout.connections) connection.runs.delete(run)
+        const entry = entries.get(wireId)
         const words = { aliases: [], text: '', yielded: false, stop: 'stop' as const, outcome: outcome ?? null, at }
-        end(entry, error === undefined ? words : { ...words, error })
+        // Its turn, if it has one, is told in the same breath and ends it with its words.
+        if (entry)
+          queueMicrotask(
+            () => entries.get(wireId) === entry && end(entry, error === undefined ? words : { ...words, error }),
+          )
+        break
       }
-      for (const connection of fanout.connections) connection.runs.delete(run)
-      return
+      case 'queued':
+      case 'started': {
+        const entry = entryOf(event)
+        if (parent !== null) entry.spawnedBy ??= byRun.get(parent)?.sessionKey
+        if (change === 'started') start(entry, at)
+        break
+      }
+      case 'waiting':
+      case 'woken':
+        // A wait ends a turn (run.turn) and a wake begins one: `started` tells of it.
+        break
     }
-    const entry = entryOf(event)
-    if (parent !== null) entry.spawnedBy ??= byRun.get(parent)?.sessionKey
-    if (change === 'started' || change === 'woken') start(entry, at)
   }
 
   return {

@@ -4,12 +4,12 @@
 import type { Session } from '../../core/types.ts'
 import { DeputyError } from '../../protocol/errors.ts'
 import type { Limits } from '../../protocol/limits.ts'
+import { meant } from '../../sessions/keys.ts'
 import type { House } from '../../sessions/types.ts'
 import type { Fanout } from '../fanout.ts'
 import type { HealthDesk } from '../health.ts'
 import type { RunEvents } from '../run-events.ts'
 import type { Facts } from '../types.ts'
-import { fullKey } from './keys.ts'
 
 export interface Room {
   house: House
@@ -22,24 +22,24 @@ export interface Room {
   newId(): string
 }
 
-/** The key of the session that a call means: given, or named by its id, or the agent's main one. */
+/** The full key of the session that a call means: given, or named by its id, or the agent's main one. */
 export async function keyOf(
   room: Room,
   params: { sessionKey?: string | undefined; sessionId?: string | undefined; agentId?: string | undefined },
 ): Promise<string> {
-  const agent = params.agentId ?? room.facts.defaultAgent()
-  if (params.sessionKey !== undefined) return fullKey(params.sessionKey, agent)
-  if (params.sessionId !== undefined) {
-    const session = await room.house.session(params.sessionId)
-    if (!session) throw new DeputyError('UNKNOWN_SESSION', `There is no session ${params.sessionId}.`)
+  const { sessionKey, sessionId, agentId: agent } = params
+  if (sessionKey === undefined && sessionId !== undefined) {
+    const session = await room.house.session(sessionId)
+    if (!session) throw new DeputyError('UNKNOWN_SESSION', `There is no session ${sessionId}.`)
     return session.key
   }
-  return fullKey('main', agent)
+  return meant({ agent, sessionKey }, room.facts.defaultAgent()).key
 }
 
 /** The open session of a key; UNKNOWN_SESSION when there is none. */
-export async function sessionOf(room: Room, key: string): Promise<Session> {
-  const session = await room.house.sessionByKey(fullKey(key, room.facts.defaultAgent()))
+export async function sessionOf(room: Room, sessionKey: string): Promise<Session> {
+  const key = await keyOf(room, { sessionKey })
+  const session = await room.house.sessionByKey(key)
   if (!session)
     throw new DeputyError('UNKNOWN_SESSION', `There is no session ${key}.`, { details: { sessionKey: key } })
   return session

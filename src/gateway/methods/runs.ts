@@ -7,7 +7,6 @@ import type { Params, Result } from '../../protocol/methods.ts'
 import type { RunRow, RunStep } from '../../protocol/results.ts'
 import type { CancelInput, RunView } from '../../sessions/types.ts'
 import type { Call } from '../dispatch.ts'
-import { fullKey } from './keys.ts'
 import { keyOf, type Room, sessionOf } from './room.ts'
 import { textOf } from './transcript.ts'
 
@@ -74,7 +73,7 @@ export async function runsSpawn(room: Room, params: Params<'runs.spawn'>, call: 
     principal: call.principal,
     agent,
     task,
-    sessionKey: sessionKey === undefined ? await keyOf(room, {}) : fullKey(sessionKey, room.facts.defaultAgent()),
+    sessionKey: await keyOf(room, { sessionKey }),
     ...(label === undefined ? {} : { label }),
     ...(model === undefined ? {} : { model }),
     ...(timeoutSeconds === undefined ? {} : { timeoutSeconds }),
