@@ -175,6 +175,7 @@ function worded(job: SearchJob, found: SearchResult): string {
   if (found.stopped === 'limit') notes.push(`Stopped after ${found.matches} matches; there may be more.`)
   if (found.stopped === 'bytes')
     notes.push(`Stopped after ${maxBytes / 1024} kB of output; there is more: narrow the search.`)
-  if (found.skipped.length > 0) notes.push(`Left out: ${found.skipped.join(', ')}.`)
+  const more = found.skippedMore > 0 ? ` and ${found.skippedMore} more` : ''
+  if (found.skipped.length > 0) notes.push(`Left out: ${found.skipped.join(', ')}${more}.`)
   return [found.text, notes.length > 0 ? `[${notes.join(' ')}]` : ''].filter(Boolean).join('\n')
 }

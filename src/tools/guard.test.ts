@@ -164,7 +164,9 @@ describe('a folder that is swapped for a link while a tool is at work', () => {
         bench.call('write', { path: `d/sub/deep${n}/g`, content: 'x' }),
         bench.call('edit', { path: 'd/f', oldText: 'ours', newText: `ours${n}` }),
         bench.call('ls', { path: 'd' }),
-        ...(n % 15 === 0 ? [bench.call('grep', { pattern: 'token' }), bench.call('grep', { path: 'd', pattern: 'token' })] : []),
+        ...(n % 15 === 0
+          ? [bench.call('grep', { pattern: 'token' }), bench.call('grep', { path: 'd', pattern: 'token' })]
+          : []),
       ])
       for (const answer of answers) outcomes[answer.isError ? 'refused' : 'ok'] += 1
       texts.push(...answers.map(answer => answer.text))

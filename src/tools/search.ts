@@ -2,10 +2,11 @@
  * The search behind `grep`, as it runs in a thread of its own.
  *
  * Owns walking, reading and matching. It is one function that is handed to the thread as text, so it may use nothing from
- * outside itself but its argument and Node; that also keeps it whole in a bundle. It may block its thread: whoever started
- * it ends the thread when it takes too long, also in the middle of a regular expression.
- * Invariants: as guard.ts: links are not followed, every file and folder is checked by the kernel's name for it once it is
- * open, special files are never opened.
+ * outside itself but its arguments; that also keeps it whole in a bundle. It may block its thread: whoever started it ends
+ * the thread when it takes too long, also in the middle of a regular expression.
+ * Invariants: 1 as guard.ts: links are not followed, every file and folder is checked by the kernel's name for it once it
+ * is open, special files are not read. 2 memory does not grow with a file, a folder or the number of matches: a thread
+ * that runs out of memory can take the whole process with it, whatever its limits say.
  */
 
 export interface SearchJob {
@@ -16,6 +17,7 @@ export interface SearchJob {
   hidden: string
   source: string
   flags: string
+  /** Empty: every file. */
   glob: string
   count: boolean
   context: number
@@ -31,10 +33,11 @@ export interface SearchResult {
   searched: number
   /** Why it ended before everything was searched. */
   stopped: 'limit' | 'bytes' | null
-  /** Counting went on, but not every file with matches is listed. */
+  /** Files with matches that are counted and not listed. */
   unlisted: number
-  /** Folders left out by name, and files left out for their size. */
+  /** What was left out, the first few by name. */
   skipped: string[]
+  skippedMore: number
 }
 
 /** Node's modules by name, so that the text below needs no import. */
@@ -43,33 +46,47 @@ type Modules = (name: string) => unknown
 export function search(job: SearchJob, modules: Modules): SearchResult {
   const fs = modules('node:fs') as typeof import('node:fs')
   const { matchesGlob, relative } = modules('node:path') as typeof import('node:path')
+  const { O_RDONLY, O_DIRECTORY, O_NOFOLLOW, O_NONBLOCK } = fs.constants
   const leftOut = ['.git', 'node_modules']
-  const maxFile = 32 * 1024 * 1024
-  const maxLine = 400
+  const maxNames = 100_000
+  const maxShown = 400
   const procfs = process.platform === 'linux'
   const pattern = new RegExp(job.source, job.flags)
+  const buffer = Buffer.alloc(1024 * 1024)
   const out: string[] = []
-  const result: SearchResult = { text: '', matches: 0, files: 0, searched: 0, stopped: null, unlisted: 0, skipped: [] }
-  const skipped = new Set<string>()
   let bytes = 0
+  const result: SearchResult = {
+    text: '',
+    matches: 0,
+    files: 0,
+    searched: 0,
+    stopped: null,
+    unlisted: 0,
+    skipped: [],
+    skippedMore: 0,
+  }
 
   const inside = (folder: string, path: string) => path === folder || path.startsWith(`${folder}/`)
   const name = (path: string) => relative(job.root, path) || '.'
 
-  /** Opens what is still where it was found, or nothing. */
-  function opened<T>(path: string, flags: number, use: (fd: number) => T): T | null {
+  function skip(what: string): void {
+    if (result.skipped.length < 20) result.skipped.push(what)
+    else result.skippedMore += 1
+  }
+
+  /** Opens what is still where it was found, and only then uses it. */
+  function opened(path: string, flags: number, use: (fd: number) => void): void {
     let fd: number
     try {
-      fd = fs.openSync(path, flags | fs.constants.O_NOFOLLOW | fs.constants.O_NONBLOCK)
+      fd = fs.openSync(path, flags | O_RDONLY | O_NOFOLLOW | O_NONBLOCK)
     } catch (error) {
-      // Gone, swapped for a link, or not ours to read: a search goes on without it.
-      skipped.add(`${name(path)} (${(error as NodeJS.ErrnoException).code})`)
-      return null
+      // Gone, swapped for a link, or not ours to read: a search goes on without it, and says so.
+      skip(`${name(path)} (${(error as NodeJS.ErrnoException).code})`)
+      return
     }
     try {
       const real = procfs ? fs.readlinkSync(`/proc/self/fd/${fd}`) : fs.realpathSync(path)
-      if (!inside(job.root, real) || (job.hidden && inside(job.hidden, real))) return null
-      return use(fd)
+      if (inside(job.root, real) && !(job.hidden && inside(job.hidden, real))) use(fd)
     } finally {
       fs.closeSync(fd)
     }
@@ -83,73 +100,110 @@ export function search(job: SearchJob, modules: Modules): SearchResult {
   }
 
   function clip(line: string, at: number): string {
-    if (line.length <= maxLine) return line
-    const from = Math.max(0, Math.min(at - 100, line.length - maxLine))
-    return `${from > 0 ? '…' : ''}${line.slice(from, from + maxLine)}…`
+    if (line.length <= maxShown) return line
+    const from = Math.max(0, Math.min(at - 100, line.length - maxShown))
+    return `${from > 0 ? '…' : ''}${line.slice(from, from + maxShown)}${from + maxShown < line.length ? '…' : ''}`
   }
 
-  function searchFile(path: string): void {
-    const data = opened(path, fs.constants.O_RDONLY, fd => {
-      const stat = fs.fstatSync(fd)
-      if (!stat.isFile()) return null
-      if (stat.size > maxFile) {
-        skipped.add(`${name(path)} (${stat.size} bytes)`)
-        return null
+  /** Calls `take` with every line. A line longer than the buffer is given by its beginning. False for a binary file. */
+  function eachLine(fd: number, take: (line: string) => void, cut: () => void): boolean {
+    let held = 0
+    let dropping = false
+    for (let first = true; !result.stopped; first = false) {
+      const read = fs.readSync(fd, buffer, held, buffer.length - held, null)
+      if (first && buffer.subarray(0, Math.min(read, 8192)).includes(0)) return false
+      const filled = held + read
+      const end = read === 0 ? filled : buffer.subarray(0, filled).lastIndexOf(10) + 1
+      const full = end === 0 && filled === buffer.length
+      if (full && !dropping) cut()
+      const upTo = full ? filled : end
+      const lines = buffer.toString('utf8', 0, upTo).split('\n')
+      // Behind the last line end there is nothing, unless the file or the buffer ended there.
+      if (lines.at(-1) === '') lines.pop()
+      for (const [n, line] of lines.entries()) {
+        if (result.stopped) break
+        if (n > 0 || !dropping) take(line.endsWith('\r') ? line.slice(0, -1) : line)
       }
-      return fs.readFileSync(fd)
-    })
-    if (!data || data.subarray(0, 8192).includes(0)) return
-    result.searched += 1
-    const text = data.toString('utf8')
-    const lines = text.split(/\r?\n/)
-    if (lines.at(-1) === '') lines.pop()
-    let found = 0
-    let shownTo = -1
-    for (const [at, line] of lines.entries()) {
-      pattern.lastIndex = 0
-      const match = pattern.exec(line)
-      if (!match) continue
-      found += 1
-      result.matches += 1
-      if (job.count) continue
-      const from = Math.max(shownTo + 1, at - job.context)
-      if (job.context > 0 && from > shownTo + 1 && out.length > 0) emit('--')
-      for (let n = from; n < at; n++) emit(`${name(path)}-${n + 1}-${clip(lines[n] ?? '', 0)}`)
-      emit(`${name(path)}:${at + 1}:${clip(line, match.index)}`)
-      shownTo = at
-      for (let n = at + 1; n <= at + job.context && n < lines.length; n++) {
-        pattern.lastIndex = 0
-        if (pattern.test(lines[n] ?? '')) break
-        emit(`${name(path)}-${n + 1}-${clip(lines[n] ?? '', 0)}`)
-        shownTo = n
-      }
-      if (result.matches >= job.limit) result.stopped ??= 'limit'
-      if (result.stopped) break
+      if (upTo > 0) dropping = full
+      buffer.copy(buffer, 0, upTo, filled)
+      held = filled - upTo
+      if (read === 0) break
     }
+    return true
+  }
+
+  function searchFile(path: string, fd: number): void {
+    if (!fs.fstatSync(fd).isFile()) return
+    const file = name(path)
+    const before: string[] = []
+    let found = 0
+    let number = 0
+    let shownTo = 0
+    let after = 0
+    const take = (line: string): void => {
+      number += 1
+      const match = pattern.exec(line)
+      if (match && job.count) {
+        found += 1
+        result.matches += 1
+      } else if (match) {
+        found += 1
+        if (job.context > 0 && out.length > 0 && number - before.length > shownTo + 1) emit('--')
+        for (const [n, earlier] of before.entries()) emit(`${file}-${number - before.length + n}-${clip(earlier, 0)}`)
+        emit(`${file}:${number}:${clip(line, match.index)}`)
+        if (!result.stopped) result.matches += 1
+        if (result.matches >= job.limit) result.stopped ??= 'limit'
+        before.length = 0
+        shownTo = number
+        after = job.context
+      } else if (after > 0) {
+        after -= 1
+        shownTo = number
+        emit(`${file}-${number}-${clip(line, 0)}`)
+      } else if (job.context > 0) {
+        before.push(line)
+        if (before.length > job.context) before.shift()
+      }
+    }
+    const text = eachLine(fd, take, () => skip(`${file} line ${number + 1} behind its first MB`))
+    if (text) result.searched += 1
     if (found > 0) result.files += 1
-    if (job.count && found > 0) emit(`${name(path)}: ${found}`)
+    if (job.count && found > 0) emit(`${file}: ${found}`)
   }
 
   function wanted(path: string): boolean {
-    if (!job.glob) return true
-    const relativePath = name(path)
-    return matchesGlob(relativePath, job.glob) || matchesGlob(relativePath, `**/${job.glob}`)
+    const file = name(path)
+    return !job.glob || matchesGlob(file, job.glob) || matchesGlob(file, `**/${job.glob}`)
   }
 
-  function walk(folder: string): void {
-    const entries = opened(folder, fs.constants.O_RDONLY | fs.constants.O_DIRECTORY, fd =>
-      fs.readdirSync(procfs ? `/proc/self/fd/${fd}` : folder, { withFileTypes: true }),
-    )
-    for (const entry of (entries ?? []).sort((a, b) => (a.name < b.name ? -1 : 1))) {
+  function entries(path: string, fd: number): { name: string; folder: boolean }[] {
+    const found: { name: string; folder: boolean }[] = []
+    const folder = fs.opendirSync(procfs ? `/proc/self/fd/${fd}` : path)
+    try {
+      for (let entry = folder.readSync(); entry; entry = folder.readSync()) {
+        if (found.length === maxNames) {
+          skip(`${name(path)}/ behind its first ${maxNames} entries`)
+          break
+        }
+        if (entry.isDirectory() || entry.isFile()) found.push({ name: entry.name, folder: entry.isDirectory() })
+      }
+    } finally {
+      folder.closeSync()
+    }
+    return found.sort((a, b) => (a.name < b.name ? -1 : 1))
+  }
+
+  function walk(path: string, fd: number): void {
+    for (const entry of entries(path, fd)) {
       if (result.stopped) return
-      const path = `${folder}/${entry.name}`
-      if (entry.isDirectory() && leftOut.includes(entry.name)) skipped.add(`${name(path)}/`)
-      else if (entry.isDirectory()) walk(path)
-      else if (entry.isFile() && wanted(path)) searchFile(path)
+      const inner = `${path}/${entry.name}`
+      if (entry.folder && leftOut.includes(entry.name)) skip(`${name(inner)}/`)
+      else if (entry.folder) opened(inner, O_DIRECTORY, open => walk(inner, open))
+      else if (wanted(inner)) opened(inner, 0, open => searchFile(inner, open))
     }
   }
 
-  if (fs.lstatSync(job.start).isDirectory()) walk(job.start)
-  else searchFile(job.start)
-  return { ...result, text: out.join('\n'), skipped: [...skipped].slice(0, 20) }
+  if (fs.lstatSync(job.start).isDirectory()) opened(job.start, O_DIRECTORY, fd => walk(job.start, fd))
+  else opened(job.start, 0, fd => searchFile(job.start, fd))
+  return { ...result, text: out.join('\n') }
 }
