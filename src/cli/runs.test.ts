@@ -59,7 +59,7 @@ describe('the tree', () => {
       '◔ main             three logs                rehearsal/rehearsal   50 s  240 tok',
       '├─ ✓ extractor     count errors in a.1.log   rehearsal/rehearsal  2.3 s  240 tok',
       '├─ ✗ extractor     count errors in a.2.log   rehearsal/rehearsal  2.3 s  240 tok',
-      '│  └─ ● extractor  deep                      rehearsal/rehearsal   50 s  240 tok',
+      '│  └─ ● extractor  deep                      rehearsal/rehearsal   50 s',
       '└─ ○ extractor     count errors in a.3.log   rehearsal/rehearsal',
     ])
   })

@@ -80,7 +80,8 @@ export function drawTree(runs: readonly RunRow[], columns: number, now: number, 
   const right = all.map(({ run }) => [
     line(run.model),
     runtime(run, now),
-    run.spent.tokens > 0 ? `${count(run.spent.tokens)} tok` : '',
+    // While a model call is open, its row holds what was set aside for it, not what it used.
+    run.spent.tokens > 0 && run.state !== 'running' ? `${count(run.spent.tokens)} tok` : '',
     money(run.spent.nano),
   ])
   const widths = [0, 1, 2, 3].map(at => Math.max(0, ...right.map(cells => width(cells[at]!))))
@@ -118,7 +119,7 @@ export function runTable(runs: readonly RunRow[], columns: number, now: number, 
     line(run.agent),
     `${sign(run, p)} ${standing(run)}`,
     title(run),
-    run.spent.tokens > 0 ? count(run.spent.tokens) : '',
+    run.spent.tokens > 0 && run.state !== 'running' ? count(run.spent.tokens) : '',
     money(run.spent.nano),
     runtime(run, now),
     ago(run.createdAt, now),

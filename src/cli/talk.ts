@@ -78,6 +78,8 @@ export async function talk(context: Context, first: Client, options: TalkOptions
   const pending = new Set<string>()
   /** Runs of this conversation and what they delegated. */
   const family = new Set<string>()
+  /** Runs of this conversation that have not ended: at work, or waiting for what they delegated. */
+  const live = new Set<string>()
   /** Sub-agents that were told of and are at work. */
   const children = new Map<string, RunRow>()
   let client = first
@@ -158,7 +160,7 @@ export async function talk(context: Context, first: Client, options: TalkOptions
     interruptedAt = now
     draft.length = 0
     if (twice) leave()
-    else if (pending.size === 0) dim('Press Ctrl-C again to leave.')
+    else if (pending.size === 0 && live.size === 0) dim('Press Ctrl-C again to leave.')
     else {
       dim('Stopping … press Ctrl-C again to leave.')
       stop().catch(trouble)
@@ -215,7 +217,11 @@ export async function talk(context: Context, first: Client, options: TalkOptions
 
   function onRun(event: RunEvent): void {
     const { run, parent, change } = event
-    if (event.sessionKey === sessionKey) family.add(run)
+    if (event.sessionKey === sessionKey) {
+      family.add(run)
+      if (change === 'done') live.delete(run)
+      else live.add(run)
+    }
     if (!parent || !family.has(parent)) return
     family.add(run)
     if (change === 'started' && children.size < toldChildren) client.request('runs.get', { run }).then(began, trouble)

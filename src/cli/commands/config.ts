@@ -133,14 +133,16 @@ async function get(context: Context, options: GetOptions, key: string | undefine
 }
 
 async function change(context: Context, make: (config: ConfigStore) => Promise<Change>, said: string): Promise<number> {
-  const done = await make(open(context))
+  const store = open(context)
+  const existed = store.exists
+  const done = await make(store)
   if (context.json) {
     context.document(done)
     return exit.done
   }
   const { paint: p } = context
   context.say(done.changed.length === 0 ? 'Nothing changed: it was so already.' : said)
-  if (!done.commentsKept)
+  if (existed && !done.commentsKept)
     context.note(p.yellow('The file had to be written anew, without its comments; they are in deputy.json.bak.'))
   if (done.restart.length > 0)
     context.note(p.dim(`A gateway that runs takes this at its next start: ${done.restart.join(', ')}`))
