@@ -78,7 +78,6 @@ const killWork: Measure = {
         after(bench, killed, shows(id, 1)),
         after(bench, killed, seen => seen.plan === id),
       ])
-      for (const r of bench.provider.requests) if (r.nr > killed.last) console.error((r.inAt - killed.againAt) / 1e6, r)
       const repeated = bench.provider.requests.some(seen => seen.nr > killed.last && is(`${id}.0`, 0)(seen))
       await killed.gateway.stop()
       bench.provider.forget()

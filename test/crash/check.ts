@@ -115,7 +115,7 @@ export function checkWork(story: Story): string[] {
       ),
     ),
     ...once('final answers', said(`done ${id} ${children}/${children}`)),
-    ...once('messages taken in', own.filter(row => row.role === 'user' && row.run === null).length),
+    ...once('messages taken in', own.filter(row => row.meta.includes(`"idempotencyKey":"${id}"`)).length),
     ...once('requests taken in', end.keys.length),
     ...once('requests answered', end.keys.filter(row => row.answered === 1).length),
   ]

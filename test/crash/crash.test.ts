@@ -46,7 +46,7 @@ test(
     const names = new Set(died.filter(at => at.includes(':')).map(at => at.replace(/:\d+$/, '')))
     console.log(
       `seed ${seed}: ${count} delegations, ${died.length} kills at ${names.size} named points and ` +
-        `${died.filter(at => !at.includes(':')).length} random moments, ${missed.length} not reached`,
+        `${died.filter(at => !at.includes(':')).length} random moments; not reached: ${missed.join(', ') || 'none'}`,
     )
     expect(told.flatMap(one => one.problems)).toEqual([])
     expect(died.length).toBeGreaterThan(missed.length)

@@ -11,8 +11,8 @@ import { checkCancel, checkWork, type Death, type Story } from './check.ts'
 import { type Facts, readFacts } from './rows.ts'
 import type { Life, World } from './world.ts'
 
-/** How a life ends: at a named point, or so many ms after it began. */
-export type Kill = { point: string } | { afterMs: number }
+/** How a life ends: at a named point, or so many ms after its process was started, or after it was ready. */
+export type Kill = { point: string } | { afterMs: number; from: 'start' | 'ready' }
 
 export type Kind = 'work' | 'cancel'
 
@@ -27,7 +27,7 @@ const children = 3
 /** Longest that a story may take in one life; far beyond what it needs. */
 const patienceMs = 30_000
 
-const words = (kill: Kill) => ('point' in kill ? kill.point : `${kill.afterMs} ms`)
+const words = (kill: Kill) => ('point' in kill ? kill.point : `${kill.afterMs} ms after ${kill.from}`)
 
 function planOf(id: string, kind: Kind): Plan {
   const note = { name: 'exec', args: { command: 'echo {id} >> effects.log' } }
@@ -105,20 +105,24 @@ export async function tell(world: World, kind: Kind, id: string, kills: readonly
     const last = deaths.at(-1)
     if (last && last.againAt === 0) last.againAt = againAt
     const life = world.start(kill && 'point' in kill ? kill.point : undefined)
-    const timer = kill && 'afterMs' in kill ? setTimeout(() => void life.kill(), kill.afterMs) : null
+    const die = (from: 'start' | 'ready') => {
+      if (kill && 'afterMs' in kill && kill.from === from) setTimeout(() => void life.kill(), kill.afterMs)
+    }
+    die('start')
     try {
       const wire = await life.connect()
+      die('ready')
       if (wire && (await send(wire, plan)) && kind === 'cancel') {
         await cancel(world, wire, plan, cancelled)
         cancelled = true
       }
       const ended = await untilOver(world, life, id)
+      // The rows may be there a moment before the death that follows them is known here.
+      if (kill) await Promise.race([life.end, sleep(50)])
       await wire?.close()
-      if (ended && kill) told.missed.push(words(kill))
-      else if (kill) told.died.push(words(kill))
+      if (kill) (life.over() ? told.died : told.missed).push(words(kill))
       else if (!ended) throw new Error(`the last life ended by itself (${await life.end}):\n${state(world, id)}`)
     } finally {
-      if (timer) clearTimeout(timer)
       await life.kill()
     }
     if (kill) deaths.push({ at: words(kill), againAt: 0, facts: readFacts(home.path, id) })

@@ -13,7 +13,7 @@ const writes = ['accept', 'claim', 'intent', 'reply', 'result', 'wait', 'finish'
 const points = ['before', 'after', 'resolve'] as const
 
 /** How often each is passed in one life: a higher count would not be reached. */
-const passes: Record<(typeof writes)[number] | 'model' | 'tool', number> = {
+const passes: Record<string, number> = {
   accept: 1,
   claim: 4,
   intent: 6,
@@ -41,15 +41,16 @@ function shuffled<T>(items: readonly T[], next: () => number): T[] {
   return Array.from({ length: items.length }, () => rest.splice(Math.floor(next() * rest.length), 1)[0]!)
 }
 
-/** Every named point once, with a random count. */
-function named(next: () => number): Kill[] {
-  const upTo = (most: number) => 1 + Math.floor(next() * most)
-  return [
-    ...writes.flatMap(name => points.map(point => ({ point: `${name}:${point}:${upTo(passes[name])}` }))),
-    ...(['model', 'tool'] as const).flatMap(name =>
-      (['before', 'after'] as const).map(point => ({ point: `${name}:${point}:${upTo(passes[name])}` })),
-    ),
-  ]
+/** Every named point, as `name:point`. */
+const named: readonly string[] = [
+  ...writes.flatMap(name => points.map(point => `${name}:${point}`)),
+  ...['model', 'tool'].flatMap(name => ['before', 'after'].map(point => `${name}:${point}`)),
+]
+
+/** A random count for a point; the later the life, the less of the story is left to pass it in. */
+function counted(point: string, life: number, next: () => number): Kill {
+  const most = Math.max(1, Math.floor(passes[point.split(':')[0]!]! / (life + 1)))
+  return { point: `${point}:${1 + Math.floor(next() * most)}` }
 }
 
 /**
@@ -60,13 +61,25 @@ export function tales(seed: number, rounds: number, moments: number): Tale[] {
   const next = random(seed)
   const deaths = shuffled(
     [
-      ...Array.from({ length: rounds }, () => named(next)).flat(),
-      ...Array.from({ length: moments }, () => ({ afterMs: Math.floor(next() * 900) })),
+      ...Array.from({ length: rounds }, () => named).flat(),
+      ...Array.from(
+        { length: moments },
+        (_, i): Kill =>
+          i % 4 === 0
+            ? { afterMs: Math.floor(next() * 400), from: 'start' }
+            : { afterMs: Math.floor(next() * 300), from: 'ready' },
+      ),
     ],
     next,
   )
   const work: Tale[] = []
-  while (deaths.length > 0) work.push({ kind: 'work', kills: deaths.splice(0, 3) })
+  while (deaths.length > 0) {
+    const three = deaths.splice(0, 3)
+    work.push({
+      kind: 'work',
+      kills: three.map((kill, i) => (typeof kill === 'string' ? counted(kill, i, next) : kill)),
+    })
+  }
   const recoveries = points.map(
     (point): Tale => ({ kind: 'work', kills: [{ point: 'tool:after:2' }, { point: `recover:${point}:1` }] }),
   )
