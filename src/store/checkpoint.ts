@@ -14,7 +14,7 @@ const pendingFrames = 512
 /** Frames of a log that never came to be moved whole, so that it could not begin again: the writer is held for that. */
 const longFrames = walLimit / 8192
 /** After this long without a commit the log is emptied and the thread ended. */
-const quietMs = 2000
+const quietMs = 1000
 /** After a failure, as on a full disk. */
 const againMs = 5000
 

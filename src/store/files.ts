@@ -5,13 +5,14 @@
  * Owns pragmas and the reasons not to open. Never mends, empties or replaces a file: what it refuses stays byte-identical.
  */
 import { closeSync, existsSync, fsyncSync, openSync, renameSync, rmSync, statSync } from 'node:fs'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { DeputyError } from '../protocol/errors.ts'
 import { makeConnection, makeHandles } from './dialect.ts'
 import { applicationId, inspect } from './integrity.ts'
 import { migrate, newestVersion } from './migrations.ts'
 import { sqliteSpelling } from './schema.ts'
+import { damaged, failureOf } from './trouble.ts'
 
 /** The log may keep this much after a checkpoint. */
 export const walLimit = 64 * 1024 * 1024
@@ -30,17 +31,24 @@ export interface Files {
 /** Opens the database of an existing home, making it first if there is none. Throws STORE_* and HOME_UNWRITABLE. */
 export async function openFiles(dir: string): Promise<Files> {
   const path = databasePath(dir)
-  if (!existsSync(path)) await create(path)
   const unclean = sizeOf(`${path}-wal`) > 0
-  const reader = new DatabaseSync(path, { readOnly: true, timeout: busyMs })
+  if (!existsSync(path)) {
+    // A log without its file: what it holds would be mixed into a new file.
+    if (unclean) throw damaged(`${path} is gone and its log is still there`)
+    await create(path)
+  }
+  const open: DatabaseSync[] = []
   try {
+    const reader = new DatabaseSync(path, { readOnly: true, timeout: busyMs })
+    open.push(reader)
     const version = inspect(reader, path)
     const writer = openWriter(path)
+    open.push(writer)
     if (version < newestVersion) await upgrade(writer, version)
     return { writer, reader, unclean }
   } catch (error) {
-    if (reader.isOpen) reader.close()
-    throw error
+    for (const db of open) db.close()
+    throw failureOf(error)?.error ?? error
   }
 }
 
@@ -55,14 +63,17 @@ async function create(path: string): Promise<void> {
   }
   const db = new DatabaseSync(fresh)
   try {
+    // Nobody relies on the file before it has its name, so it goes to the disk once, as a whole.
+    db.exec('pragma synchronous = off; pragma journal_mode = memory')
     db.exec(`pragma page_size = 8192; pragma auto_vacuum = incremental; pragma application_id = ${applicationId}`)
     await upgrade(db, 0)
     db.exec('pragma journal_mode = wal')
   } finally {
     db.close()
   }
+  sync(fresh)
   renameSync(fresh, path)
-  syncFolder(join(path, '..'))
+  sync(dirname(path))
 }
 
 function openWriter(path: string): DatabaseSync {
@@ -89,11 +100,11 @@ function sizeOf(path: string): number {
   return statSync(path, { throwIfNoEntry: false })?.size ?? 0
 }
 
-function syncFolder(dir: string): void {
-  const folder = openSync(dir, 'r')
+function sync(path: string): void {
+  const file = openSync(path, 'r')
   try {
-    fsyncSync(folder)
+    fsyncSync(file)
   } finally {
-    closeSync(folder)
+    closeSync(file)
   }
 }

@@ -33,6 +33,8 @@ export interface StoreHealth {
   /** Writes that have not ended, and those of them that wait for the disk. */
   queued: number
   waiting: number
+  /** Transactions since the store was opened; a commit carries as many writes as came together. */
+  commits: number
 }
 
 export interface StoreOptions {

@@ -34,7 +34,7 @@ export function failureOf(error: unknown): Failure | null {
   const cause = error as Error
   switch (code & 0xff) {
     case BUSY:
-      return { ...none, busy: true, error: lost(cause) }
+      return { ...none, busy: true, error: locked(cause) }
     case FULL:
       return {
         ...none,
@@ -59,6 +59,13 @@ export function damaged(what: string, cause?: unknown): DeputyError {
 
 function lost(cause: Error): DeputyError {
   return new DeputyError('STORE_LOST_GROUP', `The database could not write: ${cause.message}.`, { cause })
+}
+
+function locked(cause: Error): DeputyError {
+  return new DeputyError('STORE_LOST_GROUP', `The database could not write: ${cause.message}.`, {
+    fix: 'Another program has the file open for writing: end it, the work goes on by itself.',
+    cause,
+  })
 }
 
 function sqliteCode(error: unknown): number | null {

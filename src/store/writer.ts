@@ -53,8 +53,8 @@ export interface WriterOptions {
 
 export interface Writer {
   write<T>(name: WriteName, body: Body<T>): Promise<T>
-  /** Bodies that have not ended, and those of them that wait for the disk. */
-  counts(): { queued: number; waiting: number }
+  /** Bodies that have not ended, those of them that wait for the disk, and transactions so far. */
+  counts(): { queued: number; waiting: number; commits: number }
   /** Resolves when nothing is queued or under way; what waits for the disk does not count. */
   idle(): Promise<void>
   /** No group begins while `body` runs; waits for the one under way. */
@@ -78,6 +78,7 @@ export function makeWriter({ db, crash, committed, trouble }: WriterOptions): Wr
   let closed = false
   /** Work done since the loop last had a turn. */
   let spentMs = 0
+  let commits = 0
   let turnComes = false
   let retry: NodeJS.Timeout | null = null
   /** Since when another program has had the file locked. */
@@ -229,6 +230,7 @@ export function makeWriter({ db, crash, committed, trouble }: WriterOptions): Wr
     for (const ending of endings) hit(ending, 'before')
     try {
       commit.run()
+      commits++
     } catch (error) {
       lose(error)
     }
@@ -296,7 +298,7 @@ export function makeWriter({ db, crash, committed, trouble }: WriterOptions): Wr
 
   return {
     write,
-    counts: () => ({ queued: queue.length, waiting: waiting.length }),
+    counts: () => ({ queued: queue.length + waiting.length, waiting: waiting.length, commits }),
     idle: whenIdle,
     async pause(body) {
       while (running) await new Promise<void>(resolve => setImmediate(resolve))

@@ -1,0 +1,83 @@
+import { DatabaseSync } from 'node:sqlite'
+import { expect, test } from 'vitest'
+import { makeConnection, makeHandles } from './dialect.ts'
+import { migrate, newestVersion } from './migrations.ts'
+import { samples } from './samples.ts'
+import { sqliteSpelling } from './schema.ts'
+
+async function migrated(from = 0): Promise<DatabaseSync> {
+  const db = new DatabaseSync(':memory:')
+  await migrate(makeHandles(makeConnection(db))().db, sqliteSpelling, from)
+  return db
+}
+
+/** What a released version made is frozen: a difference here is a new migration, never another snapshot. */
+test('version 1', async () => {
+  const db = await migrated()
+  const rows = db
+    .prepare(
+      "select sql from sqlite_schema where sql is not null and name not like 'sqlite_%' order by type desc, tbl_name, name",
+    )
+    .all()
+  await expect(rows.map(row => `${row['sql']}\n`).join('')).toMatchFileSnapshot('./schema-1.sql')
+  expect(newestVersion).toBe(1)
+})
+
+test('every column of every table is one that the house knows, and none is missing', async () => {
+  const db = await migrated()
+  const tables = db.prepare("select name from sqlite_schema where type = 'table' and name not like 'sqlite_%'").all()
+  const known = Object.fromEntries(
+    tables.map(({ name }) => [
+      name,
+      db
+        .prepare(`select name from pragma_table_info('${name}')`)
+        .all()
+        .map(row => row['name']),
+    ]),
+  )
+  const ids = (table: string) => (['inbox', 'outbox', 'audit'].includes(table) ? ['id'] : [])
+  const wanted = Object.fromEntries(
+    Object.entries(samples).map(([table, row]) => [table, [...ids(table), ...Object.keys(row)]]),
+  )
+  const sorted = (all: Record<string, unknown[]>) =>
+    Object.fromEntries(Object.entries(all).map(([k, v]) => [k, [...v].sort()]))
+  expect(sorted(known as Record<string, unknown[]>)).toEqual(sorted(wanted))
+})
+
+/** The questions that are asked all the time, and the index that must answer them. */
+const questions: [string, string][] = [
+  ["select id from sessions where key = 'k' and closed_at is null", 'sessions_open_key'],
+  ["select id from runs where session = 's' and state <> 'done'", 'runs_live'],
+  ["select id from inbox where session = 's' and state = 'unread' order by id", 'inbox_unread'],
+  [
+    "select id from runs where lane = 'main' and state = 'queued' and paused = 0 order by woken desc, queued_at, id limit 1",
+    'runs_claimable',
+  ],
+  ["select count(*) from runs where lane = 'main' and state = 'running'", 'runs_running'],
+  ["select id from runs where parent = 'r' and state <> 'done'", 'runs_live_children'],
+  ["select * from runs where parent = 'r' and detached = 0 and state <> 'done'", 'runs_live_children'],
+  ["select * from runs where parent = 'r' order by created_at", 'runs_parent'],
+  ["select min(wait_until) from runs where wait_until is not null and state = 'waiting'", 'runs_wait_until'],
+  ["select min(deadline_at) from runs where deadline_at is not null and state <> 'done'", 'runs_deadline'],
+  ["select * from outbox where state not in ('sent', 'dead') order by channel, account, chat, id", 'outbox_heads'],
+  ["select * from messages where session = 's' order by ord, seq", 'messages_view'],
+  ["select * from rpc_keys where run = 'r' and answered_turn is null", 'rpc_keys_run'],
+  ["select * from messages where substr(parts, 1, 9) = '{\"body\":\"' and parts = 'p'", 'messages_body'],
+  ["select * from steps where run = 'r' and state in ('open', 'asking')", 'steps_open'],
+]
+for (const [question, index] of questions)
+  test(`${index} answers ${question}`, async () => {
+    const db = await migrated()
+    const plan = db
+      .prepare(`explain query plan ${question}`)
+      .all()
+      .map(row => String(row['detail']))
+    expect(plan.join('; ')).toContain(index)
+    expect(plan.join('; ')).not.toMatch(/TEMP B-TREE|SCAN \w+$/)
+  })
+
+test('a bound value is as good as one in the text for a partial index', async () => {
+  const db = await migrated()
+  const plan = db.prepare('explain query plan select id from runs where session = ? and state <> ?').all('s', 'done')
+  expect(plan.map(row => row['detail']).join()).toContain('runs_live')
+})
