@@ -1,0 +1,154 @@
+import { describe, expect, test } from 'vitest'
+import {
+  backoffMs,
+  type Delivery,
+  type DeliveryEvent,
+  type DeliveryStep,
+  doubtBlocksMs,
+  maxAttempts,
+  next,
+  type Service,
+  step,
+} from './delivery.ts'
+import type { SendOutcome } from './ports.ts'
+
+function delivery(over: Partial<Delivery> = {}): Delivery {
+  const none = { attempt: 0, doubtSince: null, orphan: false, remoteId: null, error: null, notBefore: 0 }
+  return { id: 1, chat: 'c', state: 'pending', ...none, createdAt: 0, updatedAt: 0, ...over }
+}
+function go(row: Delivery, ...events: DeliveryEvent[]): Extract<DeliveryStep, { ok: true }> {
+  let done: DeliveryStep = { ok: true, row, act: null }
+  for (const event of events) {
+    done = step((done as { row: Delivery }).row, event)
+    if (!done.ok) throw new Error(`${event.on}: ${done.reason}`)
+  }
+  return done as Extract<DeliveryStep, { ok: true }>
+}
+const plain: Service = { keyed: false, lookup: false }
+const attempt = (service = plain, now = 1000): DeliveryEvent => ({ on: 'try', service, now })
+const outcome = (nth: number, outcome: SendOutcome, now = 2000): DeliveryEvent => ({
+  on: 'outcome',
+  attempt: nth,
+  outcome,
+  now,
+})
+const sent: SendOutcome = { sent: true, remoteId: 'm1' }
+const lost: SendOutcome = { sent: false, certain: false, retryable: true, code: 'network', message: 'reset' }
+const refused: SendOutcome = { ...lost, certain: true }
+const hopeless: SendOutcome = { ...refused, retryable: false, code: 'blocked' }
+
+describe('one message', () => {
+  test('is sent', () => {
+    const sending = go(delivery(), attempt())
+    expect(sending).toMatchObject({ row: { state: 'sending', attempt: 1 } })
+    expect(sending.act).toEqual({ do: 'send', attempt: 1, first: false, maybeRepeat: false, edit: null })
+    expect(go(sending.row, outcome(1, sent)).row).toMatchObject({ state: 'sent', remoteId: 'm1', error: null })
+  })
+
+  test('that surely failed is tried again later, unmarked; one that can never arrive is dead', () => {
+    const again = go(delivery(), attempt(), outcome(1, refused)).row
+    expect(again).toMatchObject({ state: 'pending', notBefore: 3000, error: 'network: reset', doubtSince: null })
+    expect(go(again, attempt()).act).toMatchObject({ attempt: 2, maybeRepeat: false })
+    expect(go(delivery(), attempt(), outcome(1, hopeless)).row).toMatchObject({
+      state: 'dead',
+      error: 'blocked: reset',
+    })
+    const late = go(delivery(), attempt(), outcome(1, { ...refused, code: 'rate_limit', retryAtMs: 99_000 })).row
+    expect(late.notBefore).toBe(99_000)
+  })
+
+  test.each<[string, Service, object]>([
+    ['a key', { keyed: true, lookup: false }, { do: 'send', maybeRepeat: false }],
+    ['a key and a look-up', { keyed: true, lookup: true }, { do: 'send', maybeRepeat: false }],
+    ['a look-up', { keyed: false, lookup: true }, { do: 'lookUp' }],
+    ['neither', plain, { do: 'send', maybeRepeat: true }],
+  ])('that may have been seen, where the service has %s', (_, service, act) => {
+    for (const doubt of [outcome(1, lost), { on: 'recover', now: 2000 } as const]) {
+      const uncertain = go(delivery(), attempt(service), doubt).row
+      expect(uncertain).toMatchObject({ state: 'uncertain', doubtSince: 2000 })
+      expect(go(uncertain, attempt(service)).act).toMatchObject({ attempt: 2, ...act })
+    }
+  })
+
+  test('a mark stays, also when the marked repeat surely failed', () => {
+    const row = go(delivery(), attempt(), outcome(1, lost), attempt(), outcome(2, refused)).row
+    expect(row).toMatchObject({ state: 'uncertain', doubtSince: 2000 })
+    expect(go(row, attempt()).act).toMatchObject({ maybeRepeat: true })
+  })
+
+  test('looked up: there, not there, nobody can tell', () => {
+    const asked = go(delivery(), attempt(), outcome(1, lost), attempt({ keyed: false, lookup: true })).row
+    const found = (found: 'sent' | 'absent' | 'unknown') =>
+      go(asked, { on: 'lookedUp', attempt: 2, found, now: 9000 }).row
+    expect(found('sent')).toMatchObject({ state: 'sent', doubtSince: null })
+    expect(found('absent')).toMatchObject({ state: 'pending', doubtSince: null, notBefore: 9000 })
+    expect(found('unknown')).toMatchObject({ state: 'uncertain', doubtSince: 2000, notBefore: 13_000 })
+  })
+
+  test('an answer to an attempt that is over changes nothing; a late yes to the last one counts', () => {
+    const second = go(delivery(), attempt(), outcome(1, lost), attempt()).row
+    expect(step(second, outcome(1, sent))).toMatchObject({ ok: false })
+    const recovered = go(delivery(), attempt(), { on: 'recover', now: 2000 }).row
+    expect(step(recovered, outcome(1, refused))).toMatchObject({ ok: false })
+    expect(go(recovered, outcome(1, sent)).row).toMatchObject({ state: 'sent' })
+    expect(step(go(recovered, outcome(1, sent)).row, attempt())).toMatchObject({ ok: false })
+  })
+
+  test('is dead after the last attempt, and an operator may try again', () => {
+    const last = delivery({ attempt: maxAttempts - 1 })
+    expect(go(last, attempt(), outcome(maxAttempts, refused)).row.state).toBe('dead')
+    const dead = go(last, attempt(), outcome(maxAttempts, lost)).row
+    expect(dead.state).toBe('dead')
+    expect(go(dead, { on: 'retry', now: 5000 }).row).toMatchObject({ state: 'uncertain', attempt: 0, notBefore: 5000 })
+    expect(step(delivery(), { on: 'retry', now: 5000 })).toMatchObject({ ok: false })
+  })
+
+  test('waits twice as long each time, within bounds', () => {
+    expect([1, 2, 3, 20, 99].map(n => backoffMs('network', n))).toEqual([1000, 2000, 4000, 300_000, 300_000])
+    expect(backoffMs('auth', 1)).toBe(60_000)
+    expect(backoffMs('never heard of', 1)).toBe(1000)
+  })
+})
+
+describe('a reply that streams', () => {
+  const open = go(delivery({ state: 'streaming' }), attempt())
+  const finish: DeliveryEvent = { on: 'finish', now: 3000 }
+
+  test('is shown first, then edited; an edit may be repeated unmarked', () => {
+    expect(open.act).toMatchObject({ do: 'send', first: true, edit: null })
+    const done = go(open.row, outcome(1, sent), finish, attempt())
+    expect(done.act).toMatchObject({ do: 'send', first: false, edit: 'm1', maybeRepeat: false })
+    expect(go(done.row, { on: 'recover', now: 4000 }, attempt()).act).toMatchObject({ edit: 'm1', maybeRepeat: false })
+    expect(step(open.row, attempt())).toMatchObject({ ok: false })
+  })
+
+  test('whose first showing is lost is marked, one that surely failed is not', () => {
+    const row = open.row
+    expect(go(row, outcome(1, lost), finish, attempt()).act).toMatchObject({ edit: null, maybeRepeat: true })
+    expect(go(row, { on: 'recover', now: 2000 }, finish, attempt()).act).toMatchObject({ maybeRepeat: true })
+    expect(go(row, finish, attempt()).act).toMatchObject({ maybeRepeat: true })
+    expect(go(row, outcome(1, refused), finish, attempt()).act).toMatchObject({ maybeRepeat: false })
+    expect(go(delivery({ state: 'streaming' }), finish, attempt()).act).toMatchObject({ maybeRepeat: false })
+  })
+})
+
+describe('whose turn it is', () => {
+  const row = (id: number, over: Partial<Delivery> = {}) => delivery({ id, ...over })
+  const ids = (rows: Delivery[], now: number) => {
+    const { due, wakeAt } = next(rows, now)
+    return [due.map(each => each.id), wakeAt]
+  }
+  test('the oldest of each chat', () => {
+    expect(ids([row(1), row(2), row(3, { chat: 'd' })], 0)).toEqual([[1, 3], null])
+    expect(ids([row(1, { notBefore: 50 }), row(2)], 0)).toEqual([[], 50])
+    expect(ids([row(1, { state: 'sending' }), row(2)], 0)).toEqual([[], null])
+    expect(ids([row(1, { state: 'streaming' }), row(2)], 0)).toEqual([[2], null])
+  })
+
+  test('one that is in doubt holds up the others for five minutes, then goes on by itself', () => {
+    const doubtful = row(1, { state: 'uncertain', doubtSince: 100, notBefore: 900_000 })
+    expect(ids([doubtful, row(2)], 200)).toEqual([[], 100 + doubtBlocksMs])
+    expect(ids([doubtful, row(2), row(3)], 100 + doubtBlocksMs)).toEqual([[2], 900_000])
+    expect(ids([doubtful, row(2)], 900_000)).toEqual([[1, 2], null])
+  })
+})

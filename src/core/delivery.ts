@@ -1,0 +1,212 @@
+/**
+ * The outbox machine: what may follow what in the delivery of one message (decisions.md 22).
+ *
+ *   pending → sending → sent | pending again | uncertain | dead;   uncertain → looked up, or sent again → …
+ *   streaming (a reply that grows in the chat by edits) → pending, once its words are final
+ *
+ * Owns the states, the backoff and the order within a chat; sends nothing. The shell writes the row that `step` returns,
+ * and only then acts. Ids and `now` come in the event.
+ *
+ * Invariants:
+ * D1 sent and dead absorb (but for an operator's `retry` of a dead one).
+ * D2 whatever may have been seen is never sent again as if it had not: the service's key, its look-up or an edit makes
+ *    the repeat invisible; where it has none of them the repeat is marked.
+ * D3 in a chat the oldest open message goes first and blocks the others, until it is sent, dead, or 5 minutes in doubt.
+ * D4 a crash turns `sending` into `uncertain`, never into `pending`.
+ * D5 under a fair drain every message ends: it is dead after `maxAttempts`.
+ */
+import type { OutboundMessage, SendOutcome } from './ports.ts'
+
+/** How long a message that may have been seen holds up those behind it. */
+export const doubtBlocksMs = 300_000
+/** With the backoff below: about half an hour of trying (openclaw-facts.md §D6). */
+export const maxAttempts = 14
+/** A look-up that has not answered is asked again after this. */
+const lookUpPatienceMs = 30_000
+
+/** A delivery as the machine sees it; route and words are the shell's. */
+export interface Delivery {
+  /** Row number: the order within the chat. */
+  id: number
+  /** Chat (channel, account, address, thread) as one name. */
+  chat: string
+  state: 'streaming' | 'pending' | 'sending' | 'uncertain' | 'sent' | 'dead'
+  /** Sends and look-ups begun; while streaming, 1 once its first showing was sent. */
+  attempt: number
+  /** Since when it may have been seen without our knowing; null = it has surely not been. */
+  doubtSince: number | null
+  /** A first showing may stand in the chat whose id we never learnt, so that the final words repeat a part of it. */
+  orphan: boolean
+  /** The service's id of the message, once known: from then on sending is an edit, which may be repeated. */
+  remoteId: string | null
+  /** `code: message` of the last failure. */
+  error: string | null
+  notBefore: number
+  createdAt: number
+  updatedAt: number
+}
+
+/** What the chat service can tell apart (ports.ts `Outbound`). */
+export interface Service {
+  keyed: boolean
+  lookup: boolean
+}
+
+export type DeliveryEvent =
+  /** Its turn has come: see `next`. Also for the first showing of a streaming reply. */
+  | { on: 'try'; service: Service; now: number }
+  | { on: 'outcome'; attempt: number; outcome: SendOutcome; now: number }
+  | { on: 'lookedUp'; attempt: number; found: 'sent' | 'absent' | 'unknown'; now: number }
+  /** The words of a streaming reply are final. */
+  | { on: 'finish'; now: number }
+  /** After a crash, once per open row. */
+  | { on: 'recover'; now: number }
+  /** An operator wants a dead one tried again. */
+  | { on: 'retry'; now: number }
+
+/** What to do once the row is written; `edit` is the id of the message to change. */
+export type DeliveryAct =
+  | {
+      do: 'send'
+      attempt: number
+      /** The first showing of a streaming reply: sent under a key of its own, since the final words come under the row's. */
+      first: boolean
+      maybeRepeat: OutboundMessage['maybeRepeat']
+      edit: string | null
+    }
+  | { do: 'lookUp'; attempt: number }
+
+export type DeliveryStep = { ok: true; row: Delivery; act: DeliveryAct | null } | { ok: false; reason: string }
+
+export function step(row: Delivery, event: DeliveryEvent): DeliveryStep {
+  switch (event.on) {
+    case 'try':
+      return attempt(row, event.service, event.now)
+    case 'outcome':
+      return outcome(row, event)
+    case 'lookedUp':
+      return lookedUp(row, event)
+    case 'finish':
+      return finish(row, event.now)
+    case 'recover':
+      return recover(row, event.now)
+    case 'retry':
+      if (row.state !== 'dead') return { ok: false, reason: `${row.state} is not dead` }
+      return to(row, event.now, {
+        state: row.doubtSince === null ? 'pending' : 'uncertain',
+        attempt: 0,
+        notBefore: event.now,
+      })
+  }
+}
+
+/**
+ * Which rows may be tried now, at most one that holds up its chat and those that do so no more, and when to look again.
+ * `open` are the rows of any number of chats that are neither sent nor dead, by id.
+ */
+export function next(open: readonly Delivery[], now: number): { due: Delivery[]; wakeAt: number | null } {
+  const due: Delivery[] = []
+  const wakes: number[] = []
+  const blocked = new Set<string>()
+  for (const row of open) {
+    if (row.state === 'streaming' || blocked.has(row.chat)) continue
+    const freeAt = row.doubtSince === null ? null : row.doubtSince + doubtBlocksMs
+    if (freeAt === null || now < freeAt) {
+      blocked.add(row.chat)
+      if (freeAt !== null) wakes.push(freeAt)
+    }
+    if (row.state === 'sending') continue
+    if (row.notBefore <= now) due.push(row)
+    else wakes.push(row.notBefore)
+  }
+  return { due, wakeAt: wakes.length > 0 ? Math.min(...wakes) : null }
+}
+
+/** Wait before the next try, by what went wrong; a service that names a time is waited for at least so long. */
+export function backoffMs(code: string, attempt: number): number {
+  const [first, most] = waits[code] ?? waits['network']!
+  return Math.min(most, first * 2 ** Math.min(attempt - 1, 20))
+}
+
+/** First wait and longest wait, in milliseconds. A credential is mended by a person: no use in hurrying. */
+const waits: Record<string, [number, number]> = {
+  network: [1_000, 300_000],
+  server: [2_000, 300_000],
+  rate_limit: [5_000, 300_000],
+  auth: [60_000, 300_000],
+}
+
+function attempt(row: Delivery, service: Service, now: number): DeliveryStep {
+  const nth = row.attempt + 1
+  const { remoteId, doubtSince } = row
+  if (row.state === 'streaming' && row.attempt === 0) {
+    const act = { do: 'send', attempt: nth, first: true, maybeRepeat: false, edit: null } as const
+    return { ...to(row, now, { attempt: nth }), act }
+  }
+  if (row.state !== 'pending' && row.state !== 'uncertain')
+    return { ok: false, reason: `${row.state} is not to be tried` }
+  const visible = doubtSince !== null && !service.keyed && remoteId === null
+  if (visible && service.lookup) {
+    const asked = to(row, now, { attempt: nth, notBefore: now + lookUpPatienceMs })
+    return { ...asked, act: { do: 'lookUp', attempt: nth } }
+  }
+  const maybeRepeat = visible || (row.orphan && remoteId === null)
+  const act = { do: 'send', attempt: nth, first: false, maybeRepeat, edit: remoteId } as const
+  return { ...to(row, now, { state: 'sending', attempt: nth }), act }
+}
+
+function outcome(row: Delivery, event: Extract<DeliveryEvent, { on: 'outcome' }>): DeliveryStep {
+  const { outcome, now } = event
+  if (row.attempt !== event.attempt || !['sending', 'uncertain', 'streaming'].includes(row.state)) {
+    return { ok: false, reason: `attempt ${event.attempt} is not the one in flight` }
+  }
+  if (row.state === 'streaming') return firstShown(row, outcome, now)
+  if (outcome.sent) {
+    const remoteId = outcome.remoteId ?? row.remoteId
+    return to(row, now, { state: 'sent', remoteId, doubtSince: null, error: null })
+  }
+  if (row.state === 'uncertain') return { ok: false, reason: 'already uncertain' }
+  const error = `${outcome.code}: ${outcome.message}`
+  const doubtSince = outcome.certain ? row.doubtSince : (row.doubtSince ?? now)
+  const hopeless = outcome.certain && !outcome.retryable
+  if (hopeless || row.attempt >= maxAttempts) return to(row, now, { state: 'dead', doubtSince, error })
+  const notBefore = Math.max(now + backoffMs(outcome.code, row.attempt), outcome.retryAtMs ?? 0)
+  return to(row, now, { state: doubtSince === null ? 'pending' : 'uncertain', doubtSince, error, notBefore })
+}
+
+/** The first showing is a courtesy: it is not repeated by itself, and the final words come whatever became of it. */
+function firstShown(row: Delivery, outcome: SendOutcome, now: number): DeliveryStep {
+  if (outcome.sent && outcome.remoteId !== null) return to(row, now, { remoteId: outcome.remoteId, orphan: false })
+  if (outcome.sent || !outcome.certain) return to(row, now, { orphan: true })
+  return to(row, now, { attempt: 0, error: `${outcome.code}: ${outcome.message}` })
+}
+
+function finish(row: Delivery, now: number): DeliveryStep {
+  if (row.state !== 'streaming') return { ok: false, reason: `${row.state} is not streaming` }
+  return to(row, now, { state: 'pending', orphan: row.orphan || inFlight(row), notBefore: now })
+}
+
+function lookedUp(row: Delivery, event: Extract<DeliveryEvent, { on: 'lookedUp' }>): DeliveryStep {
+  const { found, now } = event
+  if (row.state !== 'uncertain' || row.attempt !== event.attempt) return { ok: false, reason: 'not looked up any more' }
+  if (found === 'sent') return to(row, now, { state: 'sent', doubtSince: null, error: null })
+  if (row.attempt >= maxAttempts) return to(row, now, { state: 'dead' })
+  if (found === 'absent') return to(row, now, { state: 'pending', doubtSince: null, notBefore: now })
+  return to(row, now, { notBefore: now + backoffMs('server', row.attempt) })
+}
+
+function recover(row: Delivery, now: number): DeliveryStep {
+  if (row.state === 'sending')
+    return to(row, now, { state: 'uncertain', doubtSince: row.doubtSince ?? now, notBefore: now })
+  if (row.state === 'streaming' && inFlight(row)) return to(row, now, { orphan: true })
+  return { ok: true, row, act: null }
+}
+
+/** Whether the first showing of a streaming reply was sent and nothing has been heard of it. */
+function inFlight(row: Delivery): boolean {
+  return row.attempt > 0 && row.remoteId === null && !row.orphan
+}
+
+function to(row: Delivery, now: number, change: Partial<Delivery>): { ok: true; row: Delivery; act: null } {
+  return { ok: true, row: { ...row, ...change, updatedAt: now }, act: null }
+}
