@@ -54,7 +54,7 @@ const launcher = 'echo 1000 2>/dev/null >/proc/self/oom_score_adj; exec "$@"'
  */
 function holder(limited: boolean): string {
   const limit = `ulimit -u ${maxProcesses} 2>/dev/null || ulimit -p ${maxProcesses} 2>/dev/null`
-  return `read -r _ || exit 125; ulimit -c 0; ${limited ? `${limit}; ` : ''}exec /bin/sh -c "$1" </dev/null 2>&1`
+  return `read -r _ || exit 125; ulimit -c 0; ${limited ? `${limit}; ` : ''}exec /bin/sh -c -- "$1" </dev/null 2>&1`
 }
 
 /** `settings` is asked at each call: they may differ by agent and change with the configuration. */
@@ -83,7 +83,7 @@ export function openCommands(stateDir: string, settingsOf: (agent: string) => Ex
     const launch =
       settings.sandbox === 'off'
         ? openLaunch(args, cwd, settings, context.key, onOutput)
-        : sandboxLaunch(args, cwd, settings, guard, await sandbox(), onOutput)
+        : await sandboxLaunch(args, cwd, settings, guard, await sandbox(), onOutput)
     context.signal.throwIfAborted()
     const held = await hold(launch)
     const limit = Math.min(args.timeoutSeconds ?? settings.timeoutSeconds, settings.timeoutSeconds)
@@ -202,14 +202,14 @@ function openLaunch(
   return { argv, cwd, env, user: null, sandbox: null, key, onOutput }
 }
 
-function sandboxLaunch(
+async function sandboxLaunch(
   args: Arguments,
   cwd: string,
   settings: ExecSettings,
   guard: Guard,
   sandbox: Sandbox,
   onOutput: Launch['onOutput'],
-): Launch {
+): Promise<Launch> {
   const path = [...settings.pathPrepend, standardPath].join(':')
   const env = { PATH: path, HOME: '/tmp', TMPDIR: '/tmp', LANG: 'C.UTF-8', TERM: 'dumb', ...settings.env, ...args.env }
   return {
@@ -233,7 +233,12 @@ function sandboxLaunch(
     cwd: '/',
     env: {},
     user: guard.owner && guard.owner.uid !== 0 ? guard.owner : null,
-    sandbox: commandArguments(sandbox, guard, { cwd, env, network: settings.network, tools: settings.pathPrepend }),
+    sandbox: await commandArguments(sandbox, guard, {
+      cwd,
+      env,
+      network: settings.network,
+      tools: settings.pathPrepend,
+    }),
     key: '',
     onOutput,
   }

@@ -18,7 +18,7 @@
  */
 import { execFile } from 'node:child_process'
 import { constants } from 'node:fs'
-import { access, lstat, readlink } from 'node:fs/promises'
+import { access, lstat, readlink, realpath } from 'node:fs/promises'
 import { delimiter, isAbsolute, join } from 'node:path'
 import { promisify } from 'node:util'
 import { type Guard, within } from './guard.ts'
@@ -127,13 +127,13 @@ export interface Inside {
 }
 
 /** All arguments for one command. */
-export function commandArguments(sandbox: Sandbox, guard: Guard, inside: Inside): string[] {
-  const tools = inside.tools.filter(folder => !within(folder, guard.state) && !within(guard.state, folder))
+export async function commandArguments(sandbox: Sandbox, guard: Guard, inside: Inside): Promise<string[]> {
+  const tools = await Promise.all(inside.tools.map(folder => showable(guard, folder)))
   return [
     ...sandbox.fixed,
     ...(inside.network ? visible(etcOfNetwork) : ['--unshare-net']),
     ...(guard.owner?.uid === 0 ? ['--uid', '65534', '--gid', '65534'] : []),
-    ...tools.flatMap(folder => ['--ro-bind-try', folder, folder]),
+    ...tools.flat().flatMap(folder => ['--ro-bind-try', folder, folder]),
     '--bind',
     guard.root,
     guard.root,
@@ -144,4 +144,10 @@ export function commandArguments(sandbox: Sandbox, guard: Guard, inside: Inside)
     inside.cwd,
     ...Object.entries(inside.env).flatMap(([name, value]) => ['--setenv', name, value]),
   ]
+}
+
+/** The folder, unless it is not there or would show the state directory. */
+async function showable(guard: Guard, folder: string): Promise<string[]> {
+  const real = await realpath(folder).catch(() => null)
+  return real && !within(real, guard.state) && !within(guard.state, real) ? [folder] : []
 }
