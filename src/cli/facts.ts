@@ -7,6 +7,7 @@ import { DeputyError } from '../protocol/errors.ts'
 import type { RunRow, RunStep, SessionRow } from '../protocol/results.ts'
 import type { Context } from './context.ts'
 import { reach } from './reach.ts'
+import { shortId } from './runs.ts'
 
 export interface RunsFilter {
   sessionKey?: string
@@ -29,7 +30,7 @@ export interface Facts {
   sessions(filter: { agent?: string; limit: number; subagents: boolean }): Promise<readonly SessionFact[]>
 }
 
-function fromGateway(client: Client): Facts {
+export function fromGateway(client: Client): Facts {
   return {
     runs: async filter => (await client.request('runs.list', filter)).runs,
     run: async run => (await client.request('runs.get', { run })).run,
@@ -68,4 +69,15 @@ export async function withFacts<T>(context: Context, body: (facts: Facts) => Pro
   } finally {
     client.close()
   }
+}
+
+/** A run's id from its short form (runs.ts), searched among the newest thousand; any other id as it is. */
+export async function fullId(facts: Facts, id: string): Promise<string> {
+  if (!/^[0-9a-f]{8}(\.|$)/.test(id)) return id
+  const found = (await facts.runs({ limit: 1000 })).map(({ run }) => run).filter(run => shortId(run) === id)
+  if (found.length > 1)
+    throw new DeputyError('USAGE', `${id} stands for ${found.length} runs: ${found.slice(0, 4).join(', ')}.`, {
+      fix: 'Write the whole id.',
+    })
+  return found[0] ?? id
 }

@@ -118,12 +118,12 @@ export function span(ms: number): string {
   if (seconds < 10) return `${seconds.toFixed(1)} s`
   const whole = Math.round(seconds)
   if (whole < 60) return `${whole} s`
-  if (whole < 3600) return two(Math.floor(whole / 60), 'min', whole % 60, 's')
-  if (whole < 86_400) return two(Math.floor(whole / 3600), 'h', Math.floor((whole % 3600) / 60), 'min')
-  return two(Math.floor(whole / 86_400), 'd', Math.floor((whole % 86_400) / 3600), 'h')
+  if (whole < 3600) return both(Math.floor(whole / 60), 'min', whole % 60, 's')
+  if (whole < 86_400) return both(Math.floor(whole / 3600), 'h', Math.floor((whole % 3600) / 60), 'min')
+  return both(Math.floor(whole / 86_400), 'd', Math.floor((whole % 86_400) / 3600), 'h')
 }
 
-function two(much: number, unit: string, little: number, small: string): string {
+function both(much: number, unit: string, little: number, small: string): string {
   return little === 0 ? `${much} ${unit}` : `${much} ${unit} ${little} ${small}`
 }
 
@@ -135,6 +135,14 @@ export function ago(at: number, now: number): string {
   if (seconds < 3600) return `${Math.floor(seconds / 60)} min ago`
   if (seconds < 86_400) return `${Math.floor(seconds / 3600)} h ago`
   return `${Math.floor(seconds / 86_400)} d ago`
+}
+
+/** `2026-11-22 21:16`, in the machine's time zone. */
+export function moment(at: number): string {
+  const date = new Date(at)
+  const two = (n: number) => String(n).padStart(2, '0')
+  const day = `${date.getFullYear()}-${two(date.getMonth() + 1)}-${two(date.getDate())}`
+  return `${day} ${two(date.getHours())}:${two(date.getMinutes())}`
 }
 
 /** `842`, `12.4k`, `1.2M`. */

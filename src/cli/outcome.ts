@@ -6,14 +6,15 @@ import type { AgentWait } from '../protocol/results.ts'
 import type { Context } from './context.ts'
 import { plain } from './format.ts'
 import { exit } from './host.ts'
+import { atWork } from './reach.ts'
+import { shortId } from './runs.ts'
 
-export function tellEnd(context: Context, runId: string, end: AgentWait | null): number {
+export function tellEnd(context: Context, end: AgentWait): number {
   const { paint: p } = context
-  if (end === null) {
-    const run = { runId, status: 'timeout' }
-    if (context.json) context.document(run)
-    context.note(p.yellow(`Still at work; it goes on without you.`))
-    context.note(`  deputy runs tree ${runId}${context.flags}`)
+  if (atWork(end)) {
+    if (context.json) context.document(end)
+    context.note(p.yellow('Still at work; it goes on without you.'))
+    context.note(`  deputy runs tree ${shortId(end.run ?? end.runId)}${context.flags}`)
     return exit.failed
   }
   const failed = end.status !== 'ok'

@@ -224,6 +224,30 @@ describe('waiting for an answer', () => {
   })
 })
 
+describe('the short form of a run’s id', () => {
+  const id = '900f7e8e-7b24-4f73-b27a-aec509b2e99f'
+  const other = '900f7e8e-0000-4000-8000-000000000000'
+  const serveRuns = (...ids: string[]) =>
+    serve({
+      'runs.list': () => ({ runs: ids.map(run => ({ ...row, run })) }),
+      'runs.get': params => ({ run: { ...row, run: params['run'] } }),
+    })
+
+  test('is what the list shows and what the commands take', async () => {
+    await serveRuns(id, `${id}.2`)
+    expect((await deputy('runs', 'list')).out).toMatch(/^900f7e8e {4}main.*\n900f7e8e\.2 {2}main/m)
+    expect(JSON.parse((await deputy('runs', 'show', '900f7e8e.2', '--json')).out).run.run).toBe(`${id}.2`)
+    expect(JSON.parse((await deputy('runs', 'show', id, '--json')).out).run.run).toBe(id)
+  })
+
+  test('that fits two runs is refused', async () => {
+    await serveRuns(id, other)
+    const { code, err } = await deputy('runs', 'show', '900f7e8e')
+    expect(code).toBe(2)
+    expect(err).toContain(other)
+  })
+})
+
 test('words from a model cannot drive the terminal', async () => {
   await serve({ agent: () => [accepted], 'agent.wait': () => ({ ...ended, text: 'a\x1b[2J\x1b]0;title\x07b' }) })
   expect((await deputy('agent', '-m', 'x')).out).toBe('ab\n')

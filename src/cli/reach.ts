@@ -48,28 +48,30 @@ const patienceMs = 30_000
 const askMs = 60_000
 
 /**
- * Waits until the run itself is over, its sub-agents included. Null when `timeoutMs` ran out first: the run goes on. A gateway
- * that restarts meanwhile is waited for and asked again, since the run survives it.
+ * Waits until the run itself is over, its sub-agents included. An answer with status `timeout` and no `endedAt` says that
+ * `timeoutMs` ran out first: the run goes on. A gateway that restarts meanwhile is waited for and asked again, since the run
+ * survives it.
  */
 export async function waitForEnd(
   context: Context,
   client: Client,
   runId: string,
   timeoutMs: number,
-): Promise<AgentWait | null> {
+): Promise<AgentWait> {
   const until = performance.now() + timeoutMs
   let line = client
   let away = 0
+  let answer: AgentWait = { runId, status: 'timeout' }
   for (;;) {
     const left = until - performance.now()
-    if (left <= 0) return null
+    if (left <= 0) return answer
     try {
-      const answer = await line.request('agent.wait', {
+      answer = await line.request('agent.wait', {
         runId,
         until: 'done',
         timeoutMs: Math.ceil(Math.min(left, askMs)),
       })
-      if (answer.status !== 'timeout' || answer.endedAt !== undefined) {
+      if (!atWork(answer)) {
         if (line !== client) line.close()
         return answer
       }
@@ -83,4 +85,9 @@ export async function waitForEnd(
       line = await reach(context).catch(() => line)
     }
   }
+}
+
+/** Whether the answer says that the run has not ended yet. */
+export function atWork(answer: AgentWait): boolean {
+  return answer.status === 'timeout' && answer.endedAt === undefined
 }

@@ -43,6 +43,11 @@ export function runtime(run: RunRow, now: number): string {
   return span((run.endedAt ?? now) - run.startedAt)
 }
 
+/** For people: the first eight signs of the id, and what makes a sub-agent's differ from its parent's. */
+export function shortId(id: string): string {
+  return id.replace(/^([0-9a-f]{8})-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}/, '$1')
+}
+
 export function title(run: RunRow): string {
   return line(run.label ?? run.task)
 }
@@ -115,7 +120,7 @@ export function runTable(runs: readonly RunRow[], columns: number, now: number, 
     { title: 'asked', right: true },
   ]
   const rows = runs.map(run => [
-    run.run,
+    shortId(run.run),
     line(run.agent),
     `${sign(run, p)} ${standing(run)}`,
     title(run),

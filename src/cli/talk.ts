@@ -295,8 +295,10 @@ export async function talk(context: Context, first: Client, options: TalkOptions
   listen()
   void options.leave.then(leave)
   for (const each of options.greeting) context.say(each)
-  const { messages } = await client.request('chat.history', { sessionKey, limit: 6 })
-  for (const each of recall(messages, context)) context.say(each)
+  if (context.host.stdin.isTTY) {
+    const { messages } = await client.request('chat.history', { sessionKey, limit: 12 })
+    for (const each of recall(messages, context)) context.say(each)
+  }
   screen.setPrompt(`${p.cyan('›')} `)
   const code = await left.promise
   client.close()
@@ -307,11 +309,11 @@ export async function talk(context: Context, first: Client, options: TalkOptions
 function recall(messages: readonly ChatMessage[], { paint: p, columns }: Context): string[] {
   const said = messages.flatMap(message => {
     const words = (message.content as { type: string; text?: string }[]).flatMap(part => (part.text ? [part.text] : []))
-    if (message.role === 'toolResult' || words.length === 0) return []
+    if (message.role === 'toolResult' || message.__openclaw.kind !== undefined || words.length === 0) return []
     const whole = plain(words.join('\n')).trim()
     const short = whole.split('\n').slice(0, 6).join('\n')
     const mark = message.role === 'user' ? '› ' : '  '
     return [p.dim(mark + wrap(`${short}${short === whole ? '' : ' …'}`, columns, '  ').slice(2))]
   })
-  return said.length > 0 ? [p.dim('  earlier:'), ...said, ''] : []
+  return said.length > 0 ? [p.dim('  earlier:'), ...said.slice(-4), ''] : []
 }

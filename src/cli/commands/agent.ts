@@ -48,7 +48,7 @@ Examples:
           answer.then(done => accepted.resolve(done.runId), accepted.reject)
           const runId = await accepted.promise
           const end = await waitForEnd(context, client, runId, options.timeout ?? Number.POSITIVE_INFINITY)
-          return tellEnd(context, runId, end)
+          return tellEnd(context, end)
         }),
       ),
     )

@@ -111,7 +111,7 @@ async function show(context: Context): Promise<number> {
       const started = performance.now()
       const { end, runs } = await watch(context, client, message)
       tell(context, end, runs, performance.now() - started)
-      return end?.status === 'ok' ? exit.done : exit.failed
+      return end.status === 'ok' ? exit.done : exit.failed
     })
   } finally {
     await gateway.stop()
@@ -123,7 +123,7 @@ async function watch(
   context: Context,
   client: Client,
   message: string,
-): Promise<{ end: AgentWait | null; runs: readonly RunRow[] }> {
+): Promise<{ end: AgentWait; runs: readonly RunRow[] }> {
   const accepted = Promise.withResolvers<string>()
   client
     .request(
@@ -144,7 +144,7 @@ async function watch(
   }
   const over = waitForEnd(context, client, runId, Number.POSITIVE_INFINITY)
   try {
-    let end: AgentWait | null | undefined
+    let end: AgentWait | undefined
     while (end === undefined) {
       await look()
       end = await Promise.race([over, sleep(frameMs, undefined)])
@@ -156,12 +156,12 @@ async function watch(
   }
 }
 
-function tell(context: Context, end: AgentWait | null, runs: readonly RunRow[], tookMs: number): void {
+function tell(context: Context, end: AgentWait, runs: readonly RunRow[], tookMs: number): void {
   const { paint: p, columns } = context
-  if (end?.status !== 'ok')
-    context.note(`${p.red('deputy:')} ${plain(end?.error ?? 'The demo did not come to its end.')}`)
+  if (end.status !== 'ok')
+    context.note(`${p.red('deputy:')} ${plain(end.error ?? 'The demo did not come to its end.')}`)
   context.say(`\n${p.bold('The merged answer')}\n`)
-  context.say(wrap(plain(end?.text ?? ''), columns, '  '))
+  context.say(wrap(plain(end.text ?? ''), columns, '  '))
   const children = runs.filter(run => run.parent !== null)
   const work = children.reduce((sum, run) => sum + ((run.endedAt ?? 0) - (run.startedAt ?? 0)), 0)
   const spent = runs.reduce(

@@ -3,13 +3,13 @@ import type { Command } from 'commander'
 import { DeputyError } from '../../protocol/errors.ts'
 import type { CancelResult, RunRow, RunStep } from '../../protocol/results.ts'
 import type { Context } from '../context.ts'
-import { ago, clip, count, line, money, pairs, plain, span, table, wrap } from '../format.ts'
+import { ago, clip, count, line, moment, money, pairs, plain, span, table, wrap } from '../format.ts'
 import { exit } from '../host.ts'
-import { withFacts } from '../facts.ts'
+import { fromGateway, fullId, withFacts } from '../facts.ts'
 import { limit } from '../parse.ts'
 import type { Cli } from '../program.ts'
 import { withGateway } from '../reach.ts'
-import { drawTree, runTable, runtime, sign, standing, title } from '../runs.ts'
+import { drawTree, runTable, runtime, shortId, sign, standing, title } from '../runs.ts'
 
 interface ListOptions {
   session?: string
@@ -26,7 +26,8 @@ export function register(command: Command, cli: Cli): void {
   command.addHelpText(
     'after',
     `
-list, show, tree and log also work while the gateway is stopped: they read its database.
+A run is named by its id, or by the short form that the lists show. list, show, tree and log also work
+while the gateway is stopped: they read its database.
 
 Examples:
   $ deputy runs list --live
@@ -104,7 +105,7 @@ async function list(context: Context, options: ListOptions): Promise<number> {
 }
 
 async function show(context: Context, id: string): Promise<number> {
-  const run = await withFacts(context, facts => facts.run(id))
+  const run = await withFacts(context, async facts => facts.run(await fullId(facts, id)))
   if (context.json) {
     context.document({ run })
     return exit.done
@@ -124,9 +125,9 @@ async function show(context: Context, id: string): Promise<number> {
     ['label', line(run.label ?? '')],
     ['model', line(run.model)],
     ['session', run.sessionKey],
-    ['asked', `${new Date(run.createdAt).toLocaleString()} ${p.dim(`(${ago(run.createdAt, now)})`)}`],
+    ['asked', `${moment(run.createdAt)} ${p.dim(`(${ago(run.createdAt, now)})`)}`],
     ['time', runtime(run, now)],
-    ['deadline', run.deadlineAt === null ? '' : new Date(run.deadlineAt).toLocaleString()],
+    ['deadline', run.deadlineAt === null ? '' : moment(run.deadlineAt)],
     ['spent', spent.filter(each => each !== '').join(', ')],
     ['budget', budget.join(', ')],
     ['steps', String(run.steps)],
@@ -146,7 +147,7 @@ async function show(context: Context, id: string): Promise<number> {
 
 async function tree(context: Context, id: string | undefined): Promise<number> {
   const trees = await withFacts(context, async facts => {
-    if (id !== undefined) return [await facts.tree(id)]
+    if (id !== undefined) return [await facts.tree(await fullId(facts, id))]
     const live = await facts.runs({ limit: 200, state: ['queued', 'running', 'waiting'] })
     const newest = live.length > 0 ? live : await facts.runs({ limit: 1 })
     const one = new Map(newest.map(run => [run.tree, run.run]))
@@ -173,7 +174,7 @@ function recent(runs: readonly RunRow[]): readonly RunRow[] {
 }
 
 async function log(context: Context, id: string): Promise<number> {
-  const { run, steps } = await withFacts(context, facts => facts.log(id))
+  const { run, steps } = await withFacts(context, async facts => facts.log(await fullId(facts, id)))
   if (context.json) {
     context.document({ run, steps })
     return exit.done
@@ -216,10 +217,10 @@ async function cancel(context: Context, options: CancelOptions, run: string | un
     throw new DeputyError('USAGE', 'Say what to stop: one of a run id, --session <key> and --all.', {
       fix: 'deputy runs cancel --help',
     })
-  const report = await withGateway(context, client =>
+  const report = await withGateway(context, async client =>
     client.request('runs.cancel', {
       reason: 'deputy runs cancel',
-      ...(run !== undefined && { run }),
+      ...(run !== undefined && { run: await fullId(fromGateway(client), run) }),
       ...(options.session !== undefined && { sessionKey: options.session }),
       ...(options.all && { all: true as const }),
     }),
@@ -235,7 +236,7 @@ function tellCancel(context: Context, report: CancelResult): void {
   else {
     context.say(`Stopped ${report.runs.length} ${report.runs.length === 1 ? 'run' : 'runs'}:`)
     const head = [{ title: 'run' }, { title: 'agent' }, { title: 'was' }, { title: 'task', elastic: true }]
-    const rows = report.runs.map(each => [each.run, line(each.agent), each.was, line(each.task)])
+    const rows = report.runs.map(each => [shortId(each.run), line(each.agent), each.was, line(each.task)])
     for (const each of table(head, rows, columns, p)) context.say(each)
   }
   if (report.alreadyDone.length > 0) context.say(p.dim(`Had already ended: ${report.alreadyDone.length}`))

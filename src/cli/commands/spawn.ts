@@ -1,12 +1,13 @@
 /** `deputy spawn`: start a sub-agent by hand, without a model turn. */
 import { randomUUID } from 'node:crypto'
 import type { Command } from 'commander'
-import { line, pairs, plain } from '../format.ts'
+import { line, moment, pairs, plain } from '../format.ts'
 import { exit } from '../host.ts'
 import { tellEnd } from '../outcome.ts'
 import { seconds } from '../parse.ts'
 import type { Cli } from '../program.ts'
 import { waitForEnd, withGateway } from '../reach.ts'
+import { shortId } from '../runs.ts'
 
 interface Options {
   wait?: boolean
@@ -49,11 +50,7 @@ Examples:
             ...(options.timeout && { timeoutSeconds: Math.ceil(options.timeout / 1000) }),
           })
           if (options.wait)
-            return tellEnd(
-              context,
-              receipt.run,
-              await waitForEnd(context, client, receipt.run, Number.POSITIVE_INFINITY),
-            )
+            return tellEnd(context, await waitForEnd(context, client, receipt.run, Number.POSITIVE_INFINITY))
           if (context.json) {
             context.document(receipt)
             return exit.done
@@ -64,11 +61,11 @@ Examples:
             ['agent', line(receipt.agent)],
             ['model', line(receipt.model)],
             ['tools', receipt.tools.join(', ') || 'none'],
-            ['deadline', receipt.deadlineAt === null ? 'none' : new Date(receipt.deadlineAt).toLocaleString()],
+            ['deadline', receipt.deadlineAt === null ? 'none' : moment(receipt.deadlineAt)],
             ['result to', receipt.returnTo === null ? 'nobody' : plain(options.session ?? 'the main conversation')],
           ]
           for (const each of pairs(facts, p)) context.say(`  ${each}`)
-          context.note(p.dim(`  deputy runs show ${receipt.run}${context.flags}`))
+          context.note(p.dim(`  deputy runs show ${shortId(receipt.run)}${context.flags}`))
           return exit.done
         }),
       ),
