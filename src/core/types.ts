@@ -21,7 +21,8 @@ export type Lane = 'main' | 'subagent'
 export type Wait =
   | { for: 'children'; mode: 'all' | 'any'; until: number | null }
   | { for: 'message'; until: number | null }
-  | { for: 'timer'; until: number }
+  /** `after`: the newest inbox row that the waiting call shows already; only later ones end the pause. */
+  | { for: 'timer'; until: number; after: number }
   | { for: 'ask'; n: number; runs: readonly string[]; mode: 'all' | 'any'; until: number | null; outside: boolean }
 
 /** Amounts that may run out; `null` is "no limit". `nano` is money, `tokens` counts input and output, `calls` model calls. */

@@ -46,7 +46,7 @@ export function fitting(rule: AnyRule): fc.Arbitrary<unknown> {
     case 'flag':
       return fc.boolean()
     case 'secret':
-      return fc.oneof(fc.stringMatching(/^[a-z0-9]{8,24}$/), ref)
+      return fc.oneof(fc.stringMatching(/^sk-[a-z0-9]{8,24}$/), ref)
     case 'list':
       return fc.array(fitting(rule.of), { maxLength: 3 })
     case 'map': {

@@ -5,7 +5,7 @@
  * mark that a tool which must not be repeated has begun. Never asks a model; never ends a run.
  */
 import type { ModelIntent, Run, Spend, Step, ToolIntent } from '../types.ts'
-import { type Decision, type Effect, fenced, type Mailbox, negative, nothing, refuse } from './facts.ts'
+import { type Decision, type Effect, fenced, type Mailbox, nothing, refuse } from './facts.ts'
 
 export interface ClaimView {
   run: Run
@@ -38,8 +38,6 @@ export interface IntentView {
   box: Mailbox
   /** The model step that a crash left open, to be asked again; null for a new one. */
   open: Step | null
-  /** What the open step's last attempt has reserved. */
-  openReserved: Spend
   /** Highest step number so far; 0 without one. */
   last: number
   /** True at the beginning of a turn: then followups are shown too. */
@@ -71,7 +69,6 @@ export function intent(view: IntentView, event: IntentEvent): Decision {
   if (open) {
     // The attempt that a crash cut off may have been charged: it counts in full until a settlement says otherwise.
     effects.push({ do: 'usage.unknown', run: run.id })
-    effects.push({ do: 'run.money', run: run.id, spent: view.openReserved, lent: negative(view.openReserved) })
     effects.push({ do: 'step.set', run: run.id, n, to: { intent: written, startedAt: event.now } })
   } else {
     effects.push({
@@ -102,23 +99,8 @@ export function intent(view: IntentView, event: IntentEvent): Decision {
       at: event.now,
     },
   })
-  effects.push({ do: 'run.money', run: run.id, spent: nothing, lent: event.reserve })
+  effects.push({ do: 'run.money', run: run.id, spent: event.reserve, lent: nothing })
   return { ok: true, effects }
-}
-
-/** What a budget has left: limit − spent − lent, component by component; null is unlimited. */
-export function free(run: Pick<Run, 'grant' | 'spent' | 'lent'>): {
-  nano: number | null
-  tokens: number | null
-  calls: number | null
-} {
-  const left = (limit: number | null, spent: number, lent: number) => (limit === null ? null : limit - spent - lent)
-  const { budget } = run.grant
-  return {
-    nano: left(budget.nano, run.spent.nano, run.lent.nano),
-    tokens: left(budget.tokens, run.spent.tokens, run.lent.tokens),
-    calls: left(budget.calls, run.spent.calls, run.lent.calls),
-  }
 }
 
 /** A tool that must not be repeated is about to begin, or has a process group now. Written before anything happens. */

@@ -7,9 +7,9 @@
  */
 import type { ErrorCode } from '../../protocol/errors.ts'
 import { finalKey, resultKey } from '../ids.ts'
-import type { ChildEnd, InboxRow, Message, Outcome, Run, Spend } from '../types.ts'
+import type { ChildEnd, InboxRow, Message, Outcome, Run } from '../types.ts'
 import { newRun, rouse } from './accept.ts'
-import { type Decision, type Effect, type Fresh, type Mailbox, negative, refuse } from './facts.ts'
+import { type Decision, type Effect, type Fresh, type Mailbox, refuse } from './facts.ts'
 
 export interface EndView {
   run: Run
@@ -20,8 +20,6 @@ export interface EndView {
   home: Mailbox | null
   /** Inbox rows that an open model step was showing: the end is their answer. */
   showing: readonly number[]
-  /** What its calls in flight have reserved. */
-  reserved: Spend
 }
 
 export interface EndEvent {
@@ -68,10 +66,8 @@ export function end(view: EndView, event: EndEvent): Decision {
       at: event.now,
     })
   }
-  if (view.reserved.calls > 0) {
-    effects.push({ do: 'usage.unknown', run: run.id })
-    effects.push({ do: 'run.money', run: run.id, spent: view.reserved, lent: negative(view.reserved) })
-  }
+  // A call in flight counts in full until a late settlement says otherwise; `spent` holds its reservation already.
+  if (event.outcome !== 'succeeded') effects.push({ do: 'usage.unknown', run: run.id })
   effects.push({
     do: 'run.set',
     run: run.id,
@@ -184,11 +180,7 @@ function sendHome(view: EndView, event: EndEvent): Effect[] {
     outcome: event.outcome,
     error: event.error,
     runtimeMs: Math.max(0, event.now - (run.startedAt ?? event.now)),
-    spent: {
-      nano: run.spent.nano + view.reserved.nano,
-      tokens: run.spent.tokens + view.reserved.tokens,
-      calls: run.spent.calls + view.reserved.calls,
-    },
+    spent: run.spent,
   }
   const seq = home.session.seq + 1
   const message: Message = {

@@ -120,7 +120,7 @@ export function negative(spend: Spend): Spend {
  */
 export function satisfied(
   wait: Wait,
-  unread: readonly Pick<InboxRow, 'kind'>[],
+  unread: readonly (Pick<InboxRow, 'kind'> & { id?: number })[],
   openChildren: number,
   askedOpen: number,
 ): boolean {
@@ -132,7 +132,9 @@ export function satisfied(
     case 'message':
       return unread.length > 0
     case 'timer':
-      return outside || has('timer')
+      return unread.some(
+        row => (row.id ?? Number.POSITIVE_INFINITY) > wait.after && ['message', 'exit', 'timer'].includes(row.kind),
+      )
     case 'ask': {
       if (has('timer') || has('answer')) return true
       if (!wait.outside) return false

@@ -21,7 +21,7 @@ import type {
 } from '../types.ts'
 import { birth, type ChildPlan } from './accept.ts'
 import { type EndEvent, type EndView, end } from './end.ts'
-import { type Decision, type Effect, fenced, negative, positions, refuse, satisfied } from './facts.ts'
+import { type Decision, type Effect, fenced, negative, nothing, positions, refuse, satisfied } from './facts.ts'
 
 export interface ReplyView extends EndView {
   step: Step
@@ -84,7 +84,7 @@ export function reply(view: ReplyView, event: ReplyEvent): Decision & { after?: 
       charged: event.charged,
       usage: event.usage,
     },
-    { do: 'run.money', run: run.id, spent: event.charged, lent: negative(view.stepReserved) },
+    { do: 'run.money', run: run.id, spent: add(event.charged, negative(view.stepReserved)), lent: nothing },
     { do: 'message.put', message },
     {
       do: 'step.set',
@@ -160,7 +160,7 @@ function over(
   const { run } = view
   const text = textOf(event.parts)
   const unread = view.box.unread.filter(row => !read.has(row.id))
-  const after: Run = { ...run, spent: add(run.spent, event.charged), lent: add(run.lent, negative(view.stepReserved)) }
+  const after: Run = { ...run, spent: add(add(run.spent, event.charged), negative(view.stepReserved)) }
   if (event.stop !== 'refusal' && view.box.openChildren > 0) {
     const wait: Wait = { for: 'children', mode: 'all', until: null }
     return {
@@ -186,7 +186,6 @@ function over(
       run: after,
       box: { ...view.box, session, unread },
       showing: [],
-      reserved: { nano: 0, tokens: 0, calls: 0 },
     },
     { ...event, ...verdict, text: text || null, seq },
   )

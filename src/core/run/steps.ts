@@ -8,7 +8,7 @@
 import { timerKey } from '../ids.ts'
 import type { ModelIntent, Part, Run, Spend, Step, TokenUsage, ToolIntent, Wait } from '../types.ts'
 import { wake } from './accept.ts'
-import { type Decision, type Effect, fenced, type Mailbox, negative, positions, refuse, satisfied } from './facts.ts'
+import { type Decision, type Effect, fenced, type Mailbox, nothing, positions, refuse, satisfied } from './facts.ts'
 import { type After, park, toolMessage } from './reply.ts'
 
 export interface ToolView {
@@ -106,12 +106,21 @@ export function cooldown(
       charged: event.charged,
       usage: event.usage,
     },
-    { do: 'run.money', run: view.run.id, spent: event.charged, lent: negative(view.stepReserved) },
+    {
+      do: 'run.money',
+      run: view.run.id,
+      spent: {
+        nano: event.charged.nano - view.stepReserved.nano,
+        tokens: event.charged.tokens - view.stepReserved.tokens,
+        calls: event.charged.calls - view.stepReserved.calls,
+      },
+      lent: nothing,
+    },
   ]
-  const wait: Wait = { for: 'timer', until: event.until }
   // Rows the open step already shows must not end the pause that the very same call asked for.
-  const fresh = view.box.unread.filter(row => !intent.inbox.includes(row.id))
-  if (satisfied(wait, fresh, view.box.openChildren, 0)) return { ok: true, effects, after: 'again' }
+  const after = Math.max(0, ...view.box.unread.filter(row => intent.inbox.includes(row.id)).map(row => row.id))
+  const wait: Wait = { for: 'timer', until: event.until, after }
+  if (satisfied(wait, view.box.unread, view.box.openChildren, 0)) return { ok: true, effects, after: 'again' }
   return {
     ok: true,
     effects: [...effects, { do: 'run.set', run: view.run.id, to: { state: 'waiting', wait } }],

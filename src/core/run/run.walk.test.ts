@@ -1,0 +1,258 @@
+import fc from 'fast-check'
+import { describe, expect, test } from 'vitest'
+import { drain, type Machine, machine, openWalk, step } from '../../../test/support/walk.ts'
+import type { Effect } from './facts.ts'
+
+const walks = process.env['DEPUTY_LONG'] ? 100_000 : 2_000
+
+const moves = fc.array(fc.tuple(fc.nat(11), fc.nat(30), fc.nat(5000)), { minLength: 5, maxLength: 150, size: 'max' })
+
+function property(by: Machine) {
+  return fc.property(moves, list => {
+    const walk = openWalk(by)
+    for (const [what, at, dice] of list) step(walk, what, at, dice)
+    drain(walk)
+  })
+}
+
+/** The words of the counterexample that a broken machine gives; null when none was found. */
+function found(by: Machine, runs = 6_000): string | null {
+  const result = fc.check(property(by), { numRuns: runs, seed: 7, endOnFailure: true })
+  return result.failed ? ((result.errorInstance as Error | null)?.message ?? 'failed') : null
+}
+
+type AnyDecision = { ok: boolean; effects?: Effect[] }
+
+/** A machine in which the effects of some decisions come out different. */
+function spoiled<K extends keyof Machine>(
+  names: readonly K[],
+  change: (effects: Effect[], view: never) => Effect[],
+): Machine {
+  const wrapped = Object.fromEntries(
+    names.map(name => [
+      name,
+      (view: never, event: never) => {
+        const decision = (machine[name] as (view: never, event: never) => AnyDecision)(view, event)
+        return decision.ok && decision.effects ? { ...decision, effects: change(decision.effects, view) } : decision
+      },
+    ]),
+  )
+  return { ...machine, ...wrapped } as Machine
+}
+
+describe('walks over the run machine', () => {
+  test('every invariant holds after every transaction, and a fair drain leaves nothing stuck', () => {
+    fc.assert(property(machine), { numRuns: walks })
+  })
+})
+
+describe('the walks', () => {
+  test('go everywhere: waits of each kind, deep and detached children, every outcome, unknown tools', () => {
+    const seen = new Set<string>()
+    fc.assert(
+      fc.property(moves, list => {
+        const walk = openWalk(machine)
+        for (const [what, at, dice] of list) {
+          step(walk, what, at, dice)
+          for (const run of walk.world.runs.values())
+            seen.add(
+              run.wait ? `wait ${run.wait.for}` : `${run.state} depth ${run.depth}${run.detached ? ' detached' : ''}`,
+            )
+        }
+        for (const run of walk.world.runs.values()) seen.add(`outcome ${run.outcome}`)
+        for (const one of walk.world.steps) seen.add(`step ${one.state}`)
+        for (const row of walk.world.inbox) seen.add(`row ${row.kind} ${row.state}`)
+      }),
+      { numRuns: 1500, seed: 3 },
+    )
+    for (const place of [
+      'wait children',
+      'wait message',
+      'wait timer',
+      'wait ask',
+      'running depth 2',
+      'running depth 1 detached',
+      'outcome succeeded',
+      'outcome cancelled',
+      'outcome interrupted',
+      'outcome failed',
+      'outcome budget_exhausted',
+      'step unknown',
+      'step cancelled',
+      'row result unread',
+      'row result dead',
+      'row result kept',
+      'row message dropped',
+      'row timer read',
+    ])
+      expect([...seen]).toContain(place)
+  })
+})
+
+describe('planted bugs are found', () => {
+  const wakes = (effect: Effect) => effect.do === 'run.set' && effect.to.state === 'queued'
+  const marks = (effect: Effect) => effect.do === 'inbox.mark' && effect.state === 'read'
+
+  test.each<[string, Machine]>([
+    [
+      'yieldNoCheck: waits although a row is there',
+      spoiled(['yielded', 'ask'], (effects, view: never) => {
+        const { run } = view as { run: { id: string } }
+        return effects.some(effect => effect.do === 'run.set' && effect.to.state === 'waiting')
+          ? effects
+          : [
+              ...effects,
+              { do: 'run.set', run: run.id, to: { state: 'waiting', wait: { for: 'message', until: null } } },
+            ]
+      }),
+    ],
+    [
+      'finishNoCheck: ends and forgets who wrote meanwhile',
+      spoiled(['reply', 'end'], effects =>
+        effects.filter(effect => effect.do !== 'run.put' || effect.run.parent !== null),
+      ),
+    ],
+    [
+      'acceptTwoTx: the row without the wake',
+      spoiled(['accept'], effects => effects.filter(effect => effect.do !== 'run.put' && !wakes(effect))),
+    ],
+    [
+      'readAtIntent: read before it was answered',
+      spoiled(['intent'], effects => [
+        ...effects,
+        ...effects.flatMap((effect): Effect[] =>
+          effect.do === 'step.put' && effect.step.intent.kind === 'model' && effect.step.intent.inbox.length > 0
+            ? [
+                {
+                  do: 'inbox.mark',
+                  session: '',
+                  ids: effect.step.intent.inbox,
+                  state: 'read',
+                  run: effect.step.run,
+                  step: effect.step.n,
+                  ord: null,
+                },
+              ]
+            : [],
+        ),
+      ]),
+    ],
+    [
+      'consumeAllAtResult: everything unread is read',
+      spoiled(['reply'], (effects, view: never) => {
+        const { box } = view as { box: { unread: { id: number }[] } }
+        return effects.map(effect =>
+          marks(effect) && effect.do === 'inbox.mark' ? { ...effect, ids: box.unread.map(row => row.id) } : effect,
+        )
+      }),
+    ],
+    [
+      'cascadeWakes: results of a cancelled tree start turns',
+      spoiled(['end'], effects =>
+        effects.flatMap((effect): Effect[] =>
+          effect.do === 'tree.end'
+            ? [
+                effect,
+                {
+                  do: 'inbox.put',
+                  row: {
+                    session: effect.root,
+                    kind: 'result',
+                    mode: 'steer',
+                    state: 'unread',
+                    seq: null,
+                    key: `cascade:${effect.root}`,
+                    from: effect.root,
+                    at: 1,
+                  },
+                },
+              ]
+            : [effect],
+        ),
+      ),
+    ],
+    [
+      'cancelBottomUp: only the run itself ends',
+      spoiled(['end', 'reply'], effects => effects.filter(effect => effect.do !== 'tree.end')),
+    ],
+    [
+      'cancelForgets: a call in flight is charged to nobody',
+      spoiled(['end'], effects => effects.filter(effect => effect.do !== 'usage.unknown')),
+    ],
+    [
+      'crashForgets: a repeated call forgets the first',
+      spoiled(['intent'], effects => effects.filter(effect => effect.do !== 'usage.unknown')),
+    ],
+    [
+      'noRefund: a child keeps its limit',
+      spoiled(['end', 'reply'], effects => effects.filter(effect => effect.do !== 'run.settle')),
+    ],
+    [
+      'returnNowhere: the result is not posted',
+      spoiled(['end', 'reply'], effects =>
+        effects.filter(effect => effect.do !== 'inbox.put' || effect.row.kind !== 'result'),
+      ),
+    ],
+    [
+      'postedWithoutWake: the result arrives and nobody is woken',
+      spoiled(['end', 'reply'], effects => effects.filter(effect => !wakes(effect))),
+    ],
+    [
+      'toolRepeat: a never call is simply called again',
+      { ...machine, recover: (view, event) => machine.recover({ ...view, open: [] }, event) },
+    ],
+    [
+      'attNeverReset: crashes are counted for ever',
+      spoiled(['reply', 'result'], effects =>
+        effects.filter(effect => effect.do !== 'run.set' || effect.to.attempts !== 0),
+      ),
+    ],
+    [
+      'staleWorker: an old epoch still writes',
+      {
+        ...machine,
+        claim: (view, event) => {
+          const decision = machine.claim(view, event)
+          return decision.ok
+            ? {
+                ok: true,
+                effects: decision.effects.map(effect =>
+                  effect.do === 'run.set'
+                    ? { ...effect, to: { ...effect.to, epoch: view.run.epoch + (view.run.attempts > 0 ? 0 : 1) } }
+                    : effect,
+                ),
+              }
+            : decision
+        },
+      },
+    ],
+    [
+      'lostLent: a spawn takes nothing from its payer',
+      spoiled(['reply'], effects => effects.filter(effect => effect.do !== 'run.money' || effect.lent.calls === 0)),
+    ],
+    [
+      'twoFinals: interim and final words share a key',
+      spoiled(['reply'], effects =>
+        effects.map(effect => (effect.do === 'outbox.put' ? { ...effect, key: `${effect.run}/final` } : effect)),
+      ),
+    ],
+    [
+      'askForgotten: recovery drops a step that asks',
+      spoiled(['ask'], effects =>
+        effects
+          .filter(effect => effect.do !== 'step.set')
+          .map(effect =>
+            effect.do === 'run.set' && effect.to.wait
+              ? { ...effect, to: { ...effect.to, wait: { for: 'message' as const, until: null } } }
+              : effect,
+          ),
+      ),
+    ],
+  ])('%s', (_name, broken) => {
+    expect(found(broken)).not.toBeNull()
+  })
+
+  test('and the machine itself has none under the same seed', () => {
+    expect(found(machine, 1_000)).toBeNull()
+  })
+})
