@@ -7,6 +7,7 @@
 import { check, type Finding, isRecord } from './check.ts'
 import type { Home } from './home.ts'
 import type { SecretInput } from './kit.ts'
+import { nearest } from './nearest.ts'
 import { root, type Settings } from './schema.ts'
 
 export type { SecretInput, SecretRef } from './kit.ts'
@@ -34,6 +35,7 @@ export function readConfig(
   const gateway = { ...settings.gateway, auth: withEnv(settings.gateway.auth, env) }
   const config: Config = { ...settings, agents, gateway, home }
   issues.push(...rules(config))
+  warnings.push(...advice(config))
   return { config: issues.length === 0 ? deepFreeze(config) : null, issues, warnings }
 }
 
@@ -125,6 +127,13 @@ function rules(config: Config): Finding[] {
       message:
         'found nothing; allowed: both gateway.trustedProxies and trustedProxy.userHeader, since gateway.auth.mode is "trusted-proxy"',
     })
+  config.logging.redactPatterns.forEach((pattern, index) => {
+    if (!isPattern(pattern))
+      findings.push({
+        path: `logging.redactPatterns[${index}]`,
+        message: `found ${JSON.stringify(pattern)}; allowed: a regular expression`,
+      })
+  })
   for (const [path, secret] of [
     ['gateway.auth.token', auth.token],
     ['gateway.auth.password', auth.password],
@@ -133,6 +142,38 @@ function rules(config: Config): Finding[] {
       findings.push({ path, message: 'found an empty string; allowed: a secret, or leave the key out' })
   }
   return findings
+}
+
+function isPattern(text: string): boolean {
+  try {
+    return Boolean(new RegExp(text))
+  } catch {
+    return false
+  }
+}
+
+/** What is allowed and probably not meant. */
+function advice(config: Config): Finding[] {
+  const ids = Object.keys(config.agents.entries)
+  const strangers = (path: string, allowed: readonly string[] | undefined): Finding[] =>
+    (allowed ?? [])
+      .filter(id => id !== '*' && id.toLowerCase() !== 'main' && !ids.includes(id.toLowerCase()))
+      .map(id => {
+        const meant = nearest(id, ids)
+        return { path, message: `there is no agent "${id}"${meant === null ? '' : `; did you mean "${meant}"?`}` }
+      })
+  const short = (['token', 'password'] as const).flatMap(name => {
+    const secret = config.gateway.auth[name]
+    if (typeof secret !== 'string' || secret.length >= 16) return []
+    return [{ path: `gateway.auth.${name}`, message: 'has fewer than 16 characters and may be guessed' }]
+  })
+  return [
+    ...short,
+    ...strangers('agents.defaults.subagents.allowAgents', config.agents.defaults.subagents.allowAgents),
+    ...ids.flatMap(id =>
+      strangers(`agents.entries.${id}.subagents.allowAgents`, config.agents.entries[id]!.subagents.allowAgents),
+    ),
+  ]
 }
 
 function deepFreeze<T>(value: T): T {

@@ -7,6 +7,7 @@
  */
 import { isDeepStrictEqual } from 'node:util'
 import JSON5 from 'json5'
+import { isRecord } from './check.ts'
 import { differences } from './merge.ts'
 import { parseText } from './parse.ts'
 import type { Path } from './path.ts'
@@ -17,6 +18,9 @@ export function rewrite(
   before: Record<string, unknown>,
   after: Record<string, unknown>,
 ): { text: string; kept: boolean } {
+  // Strict JSON has no comments to keep, and stays strict.
+  const indent = jsonIndent(text)
+  if (indent !== null) return { text: `${JSON.stringify(after, null, indent)}\n`, kept: true }
   let edited: string | null = text
   for (const { path, value } of differences(before, after)) {
     edited = edited === null ? null : editAt(edited, path, value)
@@ -30,6 +34,16 @@ function means(text: string, value: unknown): boolean {
     return isDeepStrictEqual(parseText(text, ''), value)
   } catch {
     return false
+  }
+}
+
+/** The indentation of a strict JSON text; null for a text that needs JSON5. */
+function jsonIndent(text: string): string | null {
+  try {
+    JSON.parse(text)
+    return /\n([ \t]+)\S/.exec(text)?.[1] ?? '  '
+  } catch {
+    return null
   }
 }
 
@@ -63,8 +77,7 @@ function addMember(text: string, object: Node, path: Path, value: unknown): stri
   const last = object.members!.at(-1)
   const multiline = last === undefined || text.slice(object.start, last.start).includes('\n')
   const indent = last && multiline ? indentAt(text, last.start) : `${indentAt(text, object.start)}  `
-  const name = /^[A-Za-z_$][\w$]*$/.test(key) ? key : JSON.stringify(key)
-  const member = `${name}: ${literal(nested, indent)}`
+  const member = `${nameOf(key)}: ${literal(nested, indent)}`
   if (last === undefined) {
     const close = text.slice(object.start + 1, object.end - 1)
     // Comments may be all that is in it; they stay, on their own lines.
@@ -88,8 +101,8 @@ function addMember(text: string, object: Node, path: Path, value: unknown): stri
 function endOfLine(text: string, from: number, limit: number): number {
   const newline = text.indexOf('\n', from)
   const end = newline < 0 || newline > limit ? from : newline
-  // Only when nothing but a line comment lies between.
-  return /^[ \t]*(\/\/.*)?$/.test(text.slice(from, end)) ? end : from
+  // Only when nothing but comments lies between.
+  return /^[ \t]*(\/\*((?!\*\/).)*\*\/[ \t]*)*(\/\/.*)?$/.test(text.slice(from, end)) ? end : from
 }
 
 function removeMember(text: string, object: Node, key: string): string {
@@ -107,9 +120,26 @@ function splice(text: string, start: number, end: number, put: string): string {
   return text.slice(0, start) + put + text.slice(end)
 }
 
-/** JSON, its further lines at `indent`. */
+/** A value as JSON5, on one line when it is short, else its further lines below `indent`. */
 function literal(value: unknown, indent: string): string {
-  return JSON.stringify(value, null, 2).replaceAll('\n', `\n${indent}`)
+  const line = onOneLine(value)
+  if (line.length <= 80) return line
+  const deeper = `${indent}  `
+  if (Array.isArray(value)) return `[\n${value.map(item => `${deeper}${literal(item, deeper)},\n`).join('')}${indent}]`
+  if (!isRecord(value)) return line
+  const members = Object.entries(value).map(([key, item]) => `${deeper}${nameOf(key)}: ${literal(item, deeper)},\n`)
+  return `{\n${members.join('')}${indent}}`
+}
+
+function onOneLine(value: unknown): string {
+  if (Array.isArray(value)) return `[${value.map(onOneLine).join(', ')}]`
+  if (!isRecord(value)) return JSON.stringify(value)
+  const members = Object.entries(value).map(([key, item]) => `${nameOf(key)}: ${onOneLine(item)}`)
+  return members.length === 0 ? '{}' : `{ ${members.join(', ')} }`
+}
+
+function nameOf(key: string): string {
+  return /^[A-Za-z_$][\w$]*$/.test(key) ? key : JSON.stringify(key)
 }
 
 /** White space that the line of `at` begins with. */

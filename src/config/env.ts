@@ -15,10 +15,22 @@ export type Env = Readonly<Record<string, string | undefined>>
 /** `.env` files that exist and are safe to read, joined below the process's own variables. */
 export function layeredEnv(own: Env, options: { cwd: string; envFile: string }): { env: Env; warnings: Finding[] } {
   const warnings: Finding[] = []
-  const files = [...new Set([join(options.cwd, '.env'), options.envFile])]
-  let env: Record<string, string | undefined> = {}
-  for (const file of files.reverse()) env = { ...env, ...readEnvFile(file, warnings) }
-  return { env: { ...env, ...own }, warnings }
+  const near = join(options.cwd, '.env')
+  const home = readEnvFile(options.envFile, warnings)
+  const local = near === options.envFile ? {} : withoutSteering(near, readEnvFile(near, warnings), warnings)
+  return { env: { ...home, ...local, ...own }, warnings }
+}
+
+/**
+ * A working directory may hold somebody else's project. Its `.env` may bring keys, and must not decide where the gateway
+ * connects to or how it starts.
+ */
+function withoutSteering(file: string, env: Record<string, string | undefined>, warnings: Finding[]) {
+  const steers = /^(DEPUTY|OPENCLAW|NODE|LD|DYLD)_|_(URL|URI|HOST|ENDPOINT|PROXY)$|^PATH$/i
+  const taken = Object.entries(env).filter(([name]) => !steers.test(name))
+  const left = Object.keys(env).filter(name => steers.test(name))
+  if (left.length > 0) warnings.push({ path: file, message: `${left.join(', ')} not taken from the working directory` })
+  return Object.fromEntries(taken)
 }
 
 function readEnvFile(file: string, warnings: Finding[]): Record<string, string | undefined> {

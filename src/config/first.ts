@@ -4,10 +4,10 @@
  * Never changes a file that exists. Synchronous: it stands on the start path.
  */
 import { randomBytes } from 'node:crypto'
-import { closeSync, constants, fsyncSync, mkdirSync, openSync, writeSync } from 'node:fs'
+import { closeSync, constants, fsyncSync, openSync, writeSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { DeputyError } from '../protocol/errors.ts'
-import { type Home, reason } from './home.ts'
+import { ensureDir, type Home, reason } from './home.ts'
 
 /** A token nobody guesses: 32 random bytes. */
 export function newToken(): string {
@@ -16,9 +16,9 @@ export function newToken(): string {
 
 /** Writes the first file (0600) and returns true; false when there is one already. Throws `HOME_UNWRITABLE`. */
 export function firstConfig(home: Home): boolean {
+  ensureDir(dirname(home.config))
   let file: number
   try {
-    mkdirSync(dirname(home.config), { recursive: true, mode: 0o700 })
     file = openSync(home.config, constants.O_CREAT | constants.O_EXCL | constants.O_WRONLY, 0o600)
   } catch (cause) {
     if ((cause as { code?: string }).code === 'EEXIST') return false

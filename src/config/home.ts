@@ -75,12 +75,11 @@ const marks = ['deputy.json', 'deputy.sqlite', 'home.lock']
 export function prepareHome(home: Home): string[] {
   const { dir } = home
   try {
-    mkdirSync(dir, { recursive: true, mode: 0o700 })
+    makeDirectories(dir)
   } catch (cause) {
     throw unusable(dir, `It cannot be made: ${reason(cause)}.`, undefined, cause)
   }
   const facts = statSync(dir)
-  if (!facts.isDirectory()) throw unusable(dir, 'It is not a directory.')
   ownedByUs(facts, dir, 'HOME_UNWRITABLE')
   if (dirname(realpathSync(dir)) === realpathSync(dir)) throw unusable(dir, 'It is the root of the file system.')
   if ((facts.mode & 0o077) === 0 && (facts.mode & 0o700) === 0o700) return []
@@ -102,11 +101,24 @@ export function prepareHome(home: Home): string[] {
 /** Makes a directory under the home (0700). Throws `HOME_UNWRITABLE`. */
 export function ensureDir(path: string): string {
   try {
-    mkdirSync(path, { recursive: true, mode: 0o700 })
+    makeDirectories(path)
   } catch (cause) {
     throw unusable(path, `It cannot be made: ${reason(cause)}.`, undefined, cause)
   }
   return path
+}
+
+/** One by one and each 0700, since mkdir's own recursion never ends in a file system such as /proc. */
+function makeDirectories(path: string): void {
+  const facts = statSync(path, { throwIfNoEntry: false })
+  if (facts?.isDirectory()) return
+  if (!facts) makeDirectories(dirname(path))
+  try {
+    mkdirSync(path, { mode: 0o700 })
+  } catch (error) {
+    // Somebody else made it in between, or a file is there.
+    if (!statSync(path, { throwIfNoEntry: false })?.isDirectory()) throw error
+  }
 }
 
 /**

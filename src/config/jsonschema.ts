@@ -18,7 +18,8 @@ export function configSchema(): ConfigSchema {
 }
 
 function schemaOf(rule: AnyRule, path: string, hints: ConfigSchema['uiHints']): Record<string, unknown> {
-  if (path !== '') hints[path] = { help: rule.doc, ...(rule.kind === 'secret' && { sensitive: true as const }) }
+  // Of alternatives the first word counts: that of the rule around them.
+  if (path !== '') hints[path] ??= { help: rule.doc, ...(rule.kind === 'secret' && { sensitive: true as const }) }
   const about = { description: rule.doc }
   const below = (rule: AnyRule, key: string) => schemaOf(rule, path === '' ? key : `${path}.${key}`, hints)
   switch (rule.kind) {

@@ -9,7 +9,7 @@ import { networkInterfaces } from 'node:os'
 import type { ToolPolicy } from '../core/tool-policy.ts'
 import type { Purse } from '../core/types.ts'
 import { DeputyError } from '../protocol/errors.ts'
-import { isScope, type Scope } from '../protocol/scopes.ts'
+import type { Scope } from '../protocol/scopes.ts'
 import type { AgentEntry, Config, SecretInput } from './config.ts'
 import { expand } from './home.ts'
 
@@ -253,9 +253,7 @@ export function gatewayOf(config: Config): Gateway {
               allowUsers: auth.trustedProxy.allowUsers ?? null,
               allowLoopback: auth.trustedProxy.allowLoopback,
             },
-      identityScopes: Object.fromEntries(
-        Object.entries(auth.identityScopes).map(([user, scopes]) => [user, scopes.filter(isScope)]),
-      ),
+      identityScopes: auth.identityScopes,
     },
     trustedProxies: gateway.trustedProxies,
     allowedOrigins: gateway.controlUi.allowedOrigins,

@@ -109,6 +109,7 @@ function walk(value: unknown, path: Path, rule: AnyRule | null, names: readonly 
 function kindOf(value: string, rule: AnyRule | null, names: readonly string[]): Kind {
   if (value === '' || value === redacted || /^\$\{[A-Z_][A-Z0-9_]*\}$/.test(value)) return 'plain'
   if (rule?.kind === 'secret') return 'secret'
+  if (rule?.kind === 'text' && rule.oneOf) return 'plain'
   const [name, above] = [names.at(-1), names.at(-2)]
   if (name !== undefined && isSecretName(name)) return 'secret'
   if (/^[a-z][a-z0-9+.-]*:\/\/[^/\s:@]*:[^/\s@]+@/i.test(value)) return 'secret'

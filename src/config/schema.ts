@@ -1,9 +1,10 @@
 /**
  * The table of the configuration: every key Deputy reads, with OpenClaw's names and meanings (openclaw-facts.md §E).
  *
- * Owns the root and the gateway's part; the other parts are in schema-agents.ts and schema-tools.ts. Data only: what a
- * value means together with others is in rules.ts.
+ * Owns the root and the gateway's part; the other parts are in schema-agents.ts and schema-tools.ts. Data only: what
+ * values mean together is in config.ts.
  */
+import { scopes } from '../protocol/scopes.ts'
 import { choice, flag, list, listOrNone, map, object, open, optional, secret, text, type TypeOf, whole } from './kit.ts'
 import { agents, bindings, messages, session } from './schema-agents.ts'
 import { auth, models, secrets, tools } from './schema-tools.ts'
@@ -14,7 +15,10 @@ const gateway = object(
     port: whole('TCP port; 0 takes a free one', { default: 18_789, max: 65_535 }),
     mode: choice('This machine is the gateway, or uses another', ['local', 'remote'], 'local'),
     bind: choice('Where it listens', ['auto', 'loopback', 'lan', 'tailnet', 'custom'], 'loopback'),
-    customBindHost: text('Address for bind "custom"'),
+    customBindHost: text('Address for bind "custom"', {
+      pattern: /^([0-9a-f:.]+|localhost)$/i,
+      means: 'an IP address of this machine',
+    }),
     auth: object(
       'Who may come in',
       {
@@ -47,11 +51,17 @@ const gateway = object(
           },
           ['cloudflareAccessOidc', 'deviceAutoApprove'],
         ),
-        identityScopes: map('Scopes by user', list('Scopes', text('A scope'))),
+        identityScopes: map('Scopes by user', list('Scopes', choice('A scope', scopes))),
       },
       ['allowTailscale'],
     ),
-    trustedProxies: listOrNone('Proxies whose forwarded addresses are believed', text('An address or network')),
+    trustedProxies: listOrNone(
+      'Proxies whose forwarded addresses are believed',
+      text('An address or network', {
+        pattern: /^[0-9a-f:.]+(\/\d{1,3})?$/i,
+        means: 'an IP address, or a network such as 10.0.0.0/8',
+      }),
+    ),
     publicOrigin: text('The address people use, when it is not this machine', {
       pattern: /^https?:\/\/[^/\s]+\/?$/i,
       means: 'an origin such as https://deputy.example.org',

@@ -6,8 +6,10 @@
  * file that does not pass leaves `current()` as it was and is told as `issues`; changes follow one another, each from the
  * file as it is on the disk then.
  */
-import { existsSync, readFileSync } from 'node:fs'
+import { readFileSync } from 'node:fs'
+import { isDeepStrictEqual } from 'node:util'
 import { DeputyError } from '../protocol/errors.ts'
+import { isRecord } from './check.ts'
 import type { Config } from './config.ts'
 import { rewrite } from './edit.ts'
 import type { Env } from './env.ts'
@@ -74,6 +76,7 @@ export function openConfig(options: OpenOptions): ConfigStore {
       await writeWhole(home.config, text)
       return take(next, kept)
     })
+    // Its caller is told of a failure; the next change goes on from the file as it is.
     queue = work.catch(() => undefined)
     return work
   }
@@ -121,12 +124,11 @@ export function openConfig(options: OpenOptions): ConfigStore {
       warnings: loaded.warnings,
     }),
     validate: text => judge(text, { ...around, exists: true }),
-    set(path, value) {
-      const at = placed(parsePath(path))
-      return write(null, now =>
-        edited(now, parsed => setAt(parsed, at(parsed), value) as Record<string, unknown>, home),
-      )
-    },
+    set: (path, value) =>
+      write(null, now => {
+        const at = placed(parsePath(path), now.source)
+        return edited(now, parsed => setAt(parsed, at, value) as Record<string, unknown>, home)
+      }),
     patch: (raw, baseHash, replacePaths = []) =>
       write(baseHash, now => {
         const patch = parseText(raw, 'the patch')
@@ -167,7 +169,7 @@ export function openConfig(options: OpenOptions): ConfigStore {
         return null
       }
       loaded = { ...next, env: before.env }
-      if (next.hash !== before.hash || before.config !== null) tell(next.issues)
+      if (!isDeepStrictEqual(next.issues, before.issues)) tell(next.issues)
       return null
     },
     watch() {
@@ -192,7 +194,7 @@ function listen<T>(listeners: Set<T>, listener: T): () => void {
 }
 
 function lastGoodOf(around: { home: Home; env: Env; cwd: string }): Config | null {
-  if (!existsSync(around.home.lastGood)) return null
+  if (!isThere(around.home.lastGood)) return null
   return judge(readFileSync(around.home.lastGood, 'utf8'), { ...around, exists: true }).config
 }
 
@@ -233,16 +235,12 @@ function unredacted(wanted: Record<string, unknown>, stored: unknown): Record<st
 }
 
 /** `agents.entries.<id>` of a file that lists its agents means the item of the list with that id. */
-function placed(path: Path): (parsed: unknown) => Path {
-  return parsed => {
-    const list = getAt(parsed, ['agents', 'list'])
-    if (path[0] !== 'agents' || path[1] !== 'entries' || typeof path[2] !== 'string' || !Array.isArray(list))
-      return path
-    const index = list.findIndex(
-      item => String((item as { id?: unknown })?.id).toLowerCase() === String(path[2]).toLowerCase(),
-    )
-    return index < 0 ? path : ['agents', 'list', index, ...path.slice(3)]
-  }
+function placed(path: Path, parsed: unknown): Path {
+  const list = getAt(parsed, ['agents', 'list'])
+  const [agents, entries, id, ...rest] = path
+  if (agents !== 'agents' || entries !== 'entries' || id === undefined || !Array.isArray(list)) return path
+  const index = list.findIndex(item => isRecord(item) && String(item['id']).toLowerCase() === String(id).toLowerCase())
+  return index < 0 ? path : ['agents', 'list', index, ...rest]
 }
 
 /** Whether a key is read at the start only (openclaw-facts.md §E11). */

@@ -6,19 +6,19 @@
  */
 import { randomBytes } from 'node:crypto'
 import { constants } from 'node:fs'
-import { chmod, copyFile, mkdir, open, realpath, rename, rm } from 'node:fs/promises'
+import { chmod, copyFile, open, realpath, rename, rm } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
 import { DeputyError } from '../protocol/errors.ts'
-import { reason } from './home.ts'
+import { ensureDir, reason } from './home.ts'
 
 const backups = 5
 
 /** Throws `CONFIG_UNREADABLE` or `DISK_FULL`; the old file is untouched then. */
 export async function writeWhole(path: string, text: string): Promise<void> {
   const target = await targetOf(path)
+  ensureDir(dirname(target))
   const part = join(dirname(target), `.${basename(target)}.${randomBytes(6).toString('hex')}.part`)
   try {
-    await mkdir(dirname(target), { recursive: true, mode: 0o700 })
     const file = await open(
       part,
       constants.O_CREAT | constants.O_EXCL | constants.O_WRONLY | constants.O_NOFOLLOW,

@@ -1,0 +1,41 @@
+import fc from 'fast-check'
+import JSON5 from 'json5'
+import { expect, test } from 'vitest'
+import { z } from 'zod'
+import { runs, validConfig } from '../../test/support/arbitrary-config.ts'
+import { firstText } from './first.ts'
+import { configSchema } from './jsonschema.ts'
+
+const { schema, uiHints } = configSchema()
+const parser = z.fromJSONSchema(schema as z.core.JSONSchema.JSONSchema)
+
+test('the schema is plain JSON and takes the first file', () => {
+  expect(JSON.parse(JSON.stringify(schema))).toEqual(schema)
+  expect(parser.safeParse(JSON5.parse(firstText('token'))).error).toBeUndefined()
+})
+
+test.each([
+  { gateway: { port: 'x' } },
+  { gateway: { bind: 'everywhere' } },
+  { agents: { list: {} } },
+  { gateway: { auth: { token: 5 } } },
+  { agents: { defaults: { model: 5 } } },
+])('it refuses %j', value => {
+  expect(parser.safeParse(value).success).toBe(false)
+})
+
+test('hints name what is secret and what each key is for', () => {
+  expect(uiHints['gateway.auth.token']).toMatchObject({ sensitive: true })
+  expect(uiHints['models.providers.*.apiKey']).toMatchObject({ sensitive: true })
+  expect(uiHints['gateway.port']!.sensitive).toBeUndefined()
+  expect(Object.values(uiHints).every(({ help }) => help.length > 1)).toBe(true)
+})
+
+test('property: what the check takes, the schema takes', () => {
+  fc.assert(
+    fc.property(validConfig, value => {
+      expect(parser.safeParse(value).error).toBeUndefined()
+    }),
+    { numRuns: runs(60) },
+  )
+})
