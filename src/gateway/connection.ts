@@ -45,8 +45,8 @@ export interface Connection {
   respond(frame: ResponseFrame): void
   /** `text` is an event frame without `seq` and the closing brace. */
   event(text: string, dropIfSlow: boolean): void
-  /** Lets it in; `hello` is sent before anything else. */
-  open(session: Session, id: string, hello: unknown): void
+  /** Lets it in; `hello` is sent before anything else. False when it has gone meanwhile. */
+  open(session: Session, id: string, hello: unknown): boolean
   refuse(id: string, error: DeputyError, code: number, reason: string): void
   close(code: number, reason: string): void
   /** The line is gone. */
@@ -108,13 +108,14 @@ export function makeConnection(options: {
     },
 
     open(opened, id, hello) {
-      if (state !== 'deciding') return
+      if (state !== 'deciding') return false
       clearTimeout(timer)
       state = 'open'
       session = opened
       line.opened()
       connection.respond({ type: 'res', id, ok: true, payload: hello })
       for (const text of queued.splice(0)) connection.receive(text)
+      return true
     },
 
     refuse(id, error, code, reason) {

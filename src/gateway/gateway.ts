@@ -12,7 +12,7 @@ import { checkRequest, type RequestFrame, type ResponseFrame } from '../protocol
 import { closeCodes, type Limits, limits as standard } from '../protocol/limits.ts'
 import { toWire } from '../protocol/refusal.ts'
 import { type Connection, type ConnectionHandlers, type Line, makeConnection } from './connection.ts'
-import { makeComparer, newId } from './crypto.ts'
+import { newId } from './crypto.ts'
 import { makeDispatcher } from './dispatch.ts'
 import { makeFanout } from './fanout.ts'
 import { admit, admitLocal, type HandshakeContext } from './handshake.ts'
@@ -55,7 +55,7 @@ export function openGateway(options: GatewayOptions): Gateway {
   const schemas = openSchemas()
   const fanout = makeFanout()
   const desk = makeHealthDesk({ house, facts, clock, version, startedAt })
-  const presence = makePresence({ fanout, clock, limits, version, startedAt, health: desk.health })
+  const presence = makePresence({ fanout, clock, limits, log, version, startedAt, health: desk.health })
   const helloDesk = makeHelloDesk({ facts, settings, clock, limits, version, bootId: newId(), startedAt, presence })
   const runEvents = makeRunEvents({ fanout, clock, deltaMs: limits.deltaMs })
   const handlers = makeHandlers({ house, facts, desk, fanout, runEvents, limits, now: clock.now, newId })
@@ -64,7 +64,6 @@ export function openGateway(options: GatewayOptions): Gateway {
     settings,
     devices,
     limiter: makeLimiter(settings),
-    equal: makeComparer(),
     now: clock.now,
     skewMs: limits.skewMs,
   }
@@ -104,7 +103,7 @@ export function openGateway(options: GatewayOptions): Gateway {
   async function letIn(connection: Connection, frame: RequestFrame): Promise<void> {
     try {
       // Before the decision, so that nothing is awaited between it and its effect.
-      const [checked, health] = await Promise.all([schemas.connect(frame.params), desk.health()])
+      const [checked, seen] = await Promise.all([schemas.connect(frame.params), desk.glance()])
       if (!checked.ok) {
         const error = new DeputyError('INVALID_REQUEST', `invalid connect params: ${checked.problem}`)
         return connection.refuse(frame.id, error, closeCodes.policy, 'invalid handshake')
@@ -123,8 +122,8 @@ export function openGateway(options: GatewayOptions): Gateway {
       const session = { principal, protocol, client, caps: new Set(caps), connectedAt: clock.now() }
       strangers.delete(connection)
       fanout.add(connection)
-      connection.open(session, frame.id, helloDesk.hello(decision.admission, id, health))
-      presence.joined()
+      if (connection.open(session, frame.id, helloDesk.hello(decision.admission, id, seen))) presence.joined()
+      else fanout.remove(connection)
     } catch (cause) {
       log('error', 'a handshake failed', {
         cause: cause instanceof Error ? (cause.stack ?? cause.message) : String(cause),
@@ -152,6 +151,8 @@ export function openGateway(options: GatewayOptions): Gateway {
 
   async function listenTcp(): Promise<{ host: string; port: number }> {
     const server = makeHttpServer({ settings, facts, uptimeMs: () => clock.now() - startedAt })
+    // Idle HTTP connections are bounded too.
+    server.maxConnections = 2 * limits.connections
     const sockets = attachSockets({ server, settings, limits, log, counts, accept })
     await bind(server, settings)
     server.on('error', error => log('error', 'the TCP listener failed', { error: error.message }))
@@ -208,13 +209,16 @@ function bind(server: ReturnType<typeof makeHttpServer>, settings: Settings): Pr
   const port = settings.port()
   return new Promise((resolve, reject) => {
     server.once('error', (cause: NodeJS.ErrnoException) => {
-      const owner = cause.code === 'EADDRINUSE' ? portOwner(port) : null
+      const taken = cause.code === 'EADDRINUSE'
+      const owner = taken ? portOwner(port) : null
       const by = owner ? ` by process ${owner.pid} (${owner.command})` : ''
-      const message =
-        cause.code === 'EADDRINUSE'
-          ? `Port ${port} on ${host} is taken${by}.`
-          : `The gateway can't listen on ${host}:${port}: ${cause.message}`
-      reject(new DeputyError('PORT_IN_USE', message, { details: { host, port, ...owner }, cause }))
+      const message = taken
+        ? `Port ${port} on ${host} is taken${by}.`
+        : `The gateway can't listen on ${host}:${port}: ${cause.message}`
+      const fix = taken
+        ? `Stop that program, or choose another port: deputy config set gateway.port ${port + 1}`
+        : 'Set gateway.bind and gateway.port to an address of this machine that you may use.'
+      reject(new DeputyError('PORT_IN_USE', message, { fix, details: { host, port, ...owner }, cause }))
     })
     server.listen(port, host, () => {
       server.removeAllListeners('error')

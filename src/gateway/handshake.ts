@@ -12,7 +12,7 @@ import { negotiate, type Protocol } from '../protocol/dialect.ts'
 import { DeputyError, type ErrorCode } from '../protocol/errors.ts'
 import { closeCodes } from '../protocol/limits.ts'
 import { isScope, type Scope, scopes as allScopes } from '../protocol/scopes.ts'
-import { verifyDevice } from './crypto.ts'
+import { equalSecrets, verifyDevice } from './crypto.ts'
 import type { Limiter } from './limiter.ts'
 import type { Peer } from './peer.ts'
 import type { DeviceVerdict, Devices, Settings } from './types.ts'
@@ -37,7 +37,6 @@ export interface HandshakeContext {
   settings: Settings
   devices: Devices
   limiter: Limiter
-  equal(left: string, right: string): boolean
   now(): number
   skewMs: number
 }
@@ -140,7 +139,7 @@ export async function admit(
 ): Promise<Decision> {
   const early = protocolAndRole(params)
   if ('ok' in early) return early
-  const { settings, devices, limiter, equal } = context
+  const { settings, devices, limiter } = context
   const { protocol } = early
   const { auth = {}, device } = params
   const { mode, secret } = settings.auth()
@@ -154,7 +153,7 @@ export async function admit(
 
   // The secret may arrive in either field; both are compared whatever the first gives.
   const shown = [auth.token, auth.password].filter(value => value !== undefined)
-  const matches = secret === null ? [] : shown.map(value => equal(value, secret))
+  const matches = secret === null ? [] : shown.map(value => equalSecrets(value, secret))
   const known = mode === 'none' || matches.includes(true)
 
   if (!known && !device) {

@@ -8,8 +8,15 @@ import type { Health, SessionCount, Status } from '../protocol/results.ts'
 import type { House } from '../sessions/types.ts'
 import type { Facts } from './types.ts'
 
+/** What hello shows of the house. */
+export interface Glance {
+  health: Health
+  modelConfigured: boolean
+}
+
 export interface HealthDesk {
   health(): Promise<Health>
+  glance(): Promise<Glance>
   status(connections: number): Promise<Status>
 }
 
@@ -26,7 +33,7 @@ export function makeHealthDesk(options: {
   startedAt: number
 }): HealthDesk {
   const { house, facts, clock, version, startedAt } = options
-  let last: { at: number; answer: Promise<Health> } | null = null
+  let last: { at: number; answer: Promise<Glance> } | null = null
 
   async function countSessions(agent?: string): Promise<SessionCount> {
     const filter = { limit: recentCount, offset: 0, includeSubagents: agent !== undefined }
@@ -38,7 +45,7 @@ export function makeHealthDesk(options: {
     return { key, updatedAt, age: Math.max(0, clock.now() - updatedAt) }
   }
 
-  async function count(): Promise<Health> {
+  async function count(): Promise<Glance> {
     const began = performance.now()
     const defaultAgentId = facts.defaultAgent()
     const agents = await Promise.all(
@@ -51,7 +58,7 @@ export function makeHealthDesk(options: {
       })),
     )
     const sessions = await countSessions()
-    return {
+    const health: Health = {
       ok: true,
       ts: clock.now(),
       durationMs: Math.round(performance.now() - began),
@@ -64,10 +71,14 @@ export function makeHealthDesk(options: {
       sessions,
       problems: facts.problems(),
     }
+    return { health, modelConfigured: facts.defaultModel() !== null }
   }
 
   const desk: HealthDesk = {
-    health() {
+    async health() {
+      return (await desk.glance()).health
+    },
+    glance() {
       const now = clock.now()
       if (!last || now - last.at >= freshMs || now < last.at) {
         last = { at: now, answer: count() }

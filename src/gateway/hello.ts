@@ -8,11 +8,12 @@ import type { Limits } from '../protocol/limits.ts'
 import { methodNames, methods } from '../protocol/methods.ts'
 import { covers } from '../protocol/scopes.ts'
 import type { Admission } from './handshake.ts'
+import type { Glance } from './health.ts'
 import type { Presence } from './presence.ts'
 import type { Facts, Settings } from './types.ts'
 
 export interface HelloDesk {
-  hello(admission: Admission, connId: string, health: unknown): HelloOk
+  hello(admission: Admission, connId: string, seen: Glance): HelloOk
 }
 
 export function makeHelloDesk(options: {
@@ -31,7 +32,7 @@ export function makeHelloDesk(options: {
     4: methodNames,
   }
   return {
-    hello({ principal, protocol, auth }, connId, health) {
+    hello({ principal, protocol, auth }, connId, { health, modelConfigured }) {
       const agent = facts.defaultAgent()
       const admin = covers(principal.scopes, 'operator.admin')
       return {
@@ -52,7 +53,7 @@ export function makeHelloDesk(options: {
             mainKey: 'main',
             mainSessionKey: `agent:${agent}:main`,
             scope: 'per-sender',
-            modelConfigured: facts.defaultModel() !== null,
+            modelConfigured,
           },
           ...(protocol === 4 ? { suspension: { phase: 'accepting' as const } } : {}),
           ...(admin ? { configPath: facts.configPath, stateDir: facts.stateDir, authMode: settings.auth().mode } : {}),

@@ -1,7 +1,10 @@
 import { connect as connectTcp, type Socket } from 'node:net'
+import fc from 'fast-check'
 import { afterEach, describe, expect, test } from 'vitest'
 import { connectFrame, type Door, openDoor, openRaw, secret } from '../../test/support/door.ts'
 import { connect } from '../client/connect.ts'
+import { methodNames } from '../protocol/methods.ts'
+import { scopes } from '../protocol/scopes.ts'
 
 let door: Door
 afterEach(async () => {
@@ -66,14 +69,13 @@ describe('before hello', () => {
   })
 
   test('more than 15 frames while the handshake is decided are 1008; up to 15 are answered after hello', async () => {
-    // A device store that never answers keeps the handshake undecided.
-    let decide: () => void = () => undefined
-    const waiting = new Promise<void>(resolve => (decide = resolve))
-    door = await openDoor({ settings: { auth: { mode: 'none', secret: null } } })
-    const counts = door.house.sessions
+    // A house that does not answer keeps the handshake undecided.
+    door = await openDoor()
+    const { sessions } = door.house
+    const gate = Promise.withResolvers<void>()
     door.house.sessions = async filter => {
-      await waiting
-      return await counts(filter)
+      await gate.promise
+      return await sessions(filter)
     }
     const good = await openRaw(door.url)
     const bad = await openRaw(door.url)
@@ -85,10 +87,29 @@ describe('before hello', () => {
       for (let n = 0; n < frames; n++) raw.send({ type: 'req', id: String(n), method: 'agents.list', params: {} })
     }
     expect(await bad.closed).toEqual({ code: 1008, reason: 'too many pending handshake frames' })
-    decide()
+    gate.resolve()
     await good.wait(frame => frame.id === '14')
     expect(good.frames.filter(frame => frame.ok).map(frame => frame.id)[0]).toBe('c')
     good.ws.close()
+  })
+
+  test('one who goes while it is decided leaves nothing behind', async () => {
+    door = await openDoor()
+    const { sessions } = door.house
+    const gate = Promise.withResolvers<void>()
+    door.house.sessions = async filter => {
+      await gate.promise
+      return await sessions(filter)
+    }
+    const raw = await openRaw(door.url)
+    raw.send(connectFrame())
+    await new Promise(resolve => setTimeout(resolve, 30))
+    raw.ws.terminate()
+    await raw.closed
+    gate.resolve()
+    const client = await connect({ url: door.url, token: secret })
+    await expect.poll(() => client.request('status', {})).toMatchObject({ connections: 1 })
+    client.close()
   })
 
   test('silence is ended by the handshake timeout', async () => {
@@ -237,6 +258,62 @@ describe('after hello', () => {
     expect(JSON.stringify(answer)).not.toContain('secret')
     expect(door.log.splice(0)).toContainEqual(expect.objectContaining({ level: 'error', message: 'a method failed' }))
     raw.ws.close()
+  })
+})
+
+describe('anything at all', () => {
+  const runs = process.env['DEPUTY_LONG'] ? 20_000 : 300
+  const operator = { kind: 'operator', via: 'socket', user: null, scopes } as const
+  // Params near to right ones, so that they get past the first check.
+  const params = fc.dictionary(
+    fc.constantFrom(
+      'sessionKey',
+      'message',
+      'idempotencyKey',
+      'run',
+      'runId',
+      'limit',
+      'agent',
+      'task',
+      '__proto__',
+      'x',
+    ),
+    fc.oneof(fc.string(), fc.integer(), fc.constant('main'), fc.anything()),
+  )
+
+  test('every request gets exactly one last answer, whatever it says', async () => {
+    door = await openDoor({ tcp: false })
+    await fc.assert(
+      fc.asyncProperty(fc.oneof(fc.constantFrom(...methodNames), fc.string()), params, async (method, params) => {
+        // What waits for a run waits for it rightly; here it would only make the test slow.
+        fc.pre(method !== 'agent')
+        const frame = { type: 'req' as const, id: '1', method, params: { ...params, timeoutMs: 1 } }
+        const answers = await door.gateway.inject(method === 'agent.wait' ? frame : { ...frame, params }, operator)
+        expect(answers).toHaveLength(1)
+        expect(() => JSON.stringify(answers)).not.toThrow()
+      }),
+      { numRuns: runs },
+    )
+    expect(door.log.filter(({ level }) => level === 'error')).toEqual([])
+  })
+
+  test('bytes on the socket never bring it down, before hello or after', async () => {
+    door = await openDoor({ tcp: false })
+    const hello = `${JSON.stringify(connectFrame({ auth: undefined }))}\n`
+    await fc.assert(
+      fc.asyncProperty(
+        fc.boolean(),
+        fc.array(fc.uint8Array({ maxLength: 200 }), { maxLength: 5 }),
+        async (first, chunks) => {
+          const line = openLine(door.socketPath)
+          if (first) line.socket.write(hello)
+          for (const chunk of chunks) line.socket.write(Buffer.concat([chunk, Buffer.from('\n')]))
+          line.socket.end()
+          await line.closed
+        },
+      ),
+      { numRuns: runs / 3 },
+    )
   })
 })
 

@@ -9,6 +9,7 @@ import type { PresenceEntry } from '../protocol/connect.ts'
 import type { Limits } from '../protocol/limits.ts'
 import type { Connection } from './connection.ts'
 import type { Fanout } from './fanout.ts'
+import type { Log } from './types.ts'
 
 export interface Presence {
   list(): PresenceEntry[]
@@ -25,11 +26,13 @@ export function makePresence(options: {
   fanout: Fanout
   clock: Clock
   limits: Limits
+  log: Log
   version: string
   startedAt: number
   health(): Promise<unknown>
 }): Presence {
-  const { fanout, clock, limits, version, startedAt } = options
+  const { fanout, clock, limits, log, version, startedAt } = options
+  const host = hostname()
   const stateVersion = { presence: 1, health: 1 }
   let pulse: ReturnType<typeof setInterval> | null = null
   let check: ReturnType<typeof setInterval> | null = null
@@ -37,7 +40,6 @@ export function makePresence(options: {
   let closed = false
 
   function list(): PresenceEntry[] {
-    const host = hostname()
     const self: PresenceEntry = {
       host,
       version,
@@ -50,10 +52,14 @@ export function makePresence(options: {
     return [self, ...[...fanout.connections].flatMap(entryOf)]
   }
 
-  async function tellHealth(): Promise<void> {
-    const payload = await options.health()
-    stateVersion.health += 1
-    fanout.send('health', () => payload, { stateVersion: { ...stateVersion } })
+  function tellHealth(): void {
+    options.health().then(
+      payload => {
+        stateVersion.health += 1
+        fanout.send('health', () => payload, { stateVersion: { ...stateVersion } })
+      },
+      error => log('error', 'the health could not be told', { error: String(error) }),
+    )
   }
 
   function changed(): void {
@@ -61,7 +67,7 @@ export function makePresence(options: {
     const running = fanout.connections.size > 0 && !closed
     if (running && !pulse) {
       pulse = setInterval(() => fanout.send('tick', () => ({ ts: clock.now() })), limits.tickMs).unref()
-      check = setInterval(() => void tellHealth(), limits.healthMs).unref()
+      check = setInterval(tellHealth, limits.healthMs).unref()
     } else if (!running && pulse && check) {
       clearInterval(pulse)
       clearInterval(check)

@@ -35,14 +35,16 @@ export async function chatHistory(room: Room, params: Params<'chat.history'>): P
   const nothing = { pendingInputs: { items: [], total: 0 }, thinkingLevel: 'off' }
   const session = await room.house.sessionByKey(sessionKey)
   if (!session) return { sessionKey, messages: [], hasMore: false, totalMessages: 0, ...nothing }
-  const limit = params.limit ?? defaultLimit
+  const { limit = defaultLimit, offset = 0 } = params
   const cursor = params.cursor === undefined ? Number.NaN : Number(params.cursor)
   const page = await room.house.history(
     session.id,
-    Number.isSafeInteger(cursor) ? { limit, before: cursor } : { limit },
+    Number.isSafeInteger(cursor) ? { limit: limit + offset, before: cursor } : { limit: limit + offset },
   )
+  const end = Math.max(0, page.messages.length - offset)
+  const wanted = page.messages.slice(Math.max(0, end - limit), end)
   const maxTotal = Math.min(params.maxBytes ?? room.limits.historyChars, room.limits.historyChars)
-  const shown = page.messages.map(message => toChatMessage(message, params.maxChars ?? room.limits.historyChars))
+  const shown = wanted.map(message => toChatMessage(message, params.maxChars ?? room.limits.historyChars))
   const { kept, dropped } = newest(shown, maxTotal)
   const hasMore = page.hasMore || dropped > 0
   const oldest = kept[0]?.__openclaw.seq

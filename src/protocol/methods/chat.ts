@@ -57,7 +57,8 @@ export const chatMethods = {
         /** Per message, in characters. */
         maxChars: z.int().min(1).optional(),
         maxBytes: z.int().min(1).optional(),
-        offset: z.int().min(0).optional(),
+        /** Newest messages that are left out. */
+        offset: z.int().min(0).max(10_000).optional(),
         cursor: z.string().max(128).optional(),
         messageId: z.string().max(128).optional(),
         sessionId: z.string().max(128).optional(),
