@@ -24,7 +24,7 @@ const groupMs = 4
 const retryMs = 1000
 /** How soon a database that another program has locked is tried again, and after how long that is trouble. */
 const busyMs = 20
-const longBusyMs = 2000
+const longBusyMs = 1000
 
 /** `is` adds a name: what the transaction turned out to be besides. */
 export type Body<T> = (tx: Tx, is: (name: WriteName) => void) => Promise<T>
