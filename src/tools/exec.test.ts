@@ -1,9 +1,9 @@
-import { execFile, spawn } from 'node:child_process'
+import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { promisify } from 'node:util'
 import { describe, expect, test } from 'vitest'
 import { type Bench, makeBench } from '../../test/support/tools.ts'
 import type { Mark } from './process.ts'
@@ -13,10 +13,16 @@ import { findSandbox } from './sandbox.ts'
 const bubblewrap = (await findSandbox()) !== undefined
 const modes = bubblewrap ? (['bubblewrap', 'off'] as const) : (['off'] as const)
 
-/** Processes of this machine whose command line holds the text, zombies left out. */
+/** Command lines of this machine's processes that hold the text; zombies have none. */
 async function alive(text: string): Promise<string[]> {
-  const { stdout } = await promisify(execFile)('ps', ['-eo', 'pid=,stat=,args='])
-  return stdout.split('\n').filter(line => line.includes(text) && !/^\s*\d+ Z/.test(line))
+  const pids = readdirSync('/proc').filter(name => /^\d+$/.test(name))
+  const lines = await Promise.all(pids.map(pid => readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => '')))
+  return lines.map(line => line.replaceAll('\0', ' ').trim()).filter(line => line.includes(text))
+}
+
+/** How many are truly at it: the command's text stands in the lines of its shells, too. */
+async function sleeping(n: string): Promise<number> {
+  return (await alive(`sleep ${n}`)).filter(line => line === `sleep ${n}`).length
 }
 
 async function until(condition: () => boolean | Promise<boolean>): Promise<void> {
@@ -85,10 +91,10 @@ describe.each(modes)('a command with sandbox %s', sandbox => {
     const abort = new AbortController()
     const call = bench.call(
       'exec',
-      { command: `trap "" TERM; echo up; sleep ${n} & setsid sh -c 'trap "" TERM; sleep ${n}' & wait; sleep ${n}` },
+      { command: `trap "" TERM; echo up; sleep ${n} & setsid sh -c 'trap "" TERM; sleep ${n}; :' & wait` },
       { signal: abort.signal },
     )
-    await until(async () => (await alive(`sleep ${n}`)).length >= 3)
+    await until(async () => (await sleeping(n)) === 2)
     const began = performance.now()
     abort.abort()
     const answer = await call
@@ -113,7 +119,7 @@ describe.each(modes)('a command with sandbox %s', sandbox => {
     await using bench = await make()
     const n = unique(4)
     const calls = ['a', 'a', 'b'].map(run => bench.call('exec', { command: `sleep ${n}` }, { run, key: `${run}:${n}` }))
-    await until(async () => (await alive(`sleep ${n}`)).length >= 3)
+    await until(async () => (await sleeping(n)) >= 3)
     expect(await bench.box.endAll('a')).toEqual({ ended: 2, stillAlive: [] })
     expect((await Promise.all(calls.slice(0, 2))).map(answer => answer.text)).toEqual(
       Array(2).fill('[ended: cancelled]'),
@@ -183,12 +189,12 @@ describe.each(modes)('a command with sandbox %s', sandbox => {
     const gateway = spawn(process.execPath, ['--input-type=module', '-e', script], {
       stdio: ['ignore', 'inherit', 'inherit'],
     })
-    await until(async () => (await alive(`sleep ${n}`)).filter(line => !line.includes('node')).length >= 3)
+    await until(async () => (await sleeping(n)) >= 2)
     gateway.kill('SIGKILL')
     await once(gateway, 'exit')
     const mark = JSON.parse(readFileSync(marks, 'utf8')) as Mark
     if (sandbox === 'bubblewrap') await until(async () => (await alive(`sleep ${n}`)).length === 0)
-    else expect((await alive(`sleep ${n}`)).length).toBeGreaterThan(1)
+    else expect(await sleeping(n)).toBe(2)
     const [boot, ticks, ...key] = mark.startedAt.split('/')
     expect(await endProcess({ ...mark, startedAt: `${boot}/${Number(ticks) + 1}/` })).toBe('gone')
     expect(await endProcess({ ...mark, startedAt: `another-boot/${ticks}/${key.join('/')}` })).toBe('gone')
