@@ -220,6 +220,14 @@ const spoilt = (spoil: (row: Delivery, before: Delivery, on: string) => Partial<
     return done.ok ? { ...done, row: { ...done.row, ...spoil(done.row, row, event.on) } } : done
   },
 })
+/** Decides whose turn it is by rows that are seen wrongly. */
+const misjudged = (see: (row: Delivery) => Delivery): Machine => ({
+  ...real,
+  next: (open, now) => {
+    const { due, wakeAt } = next(open.map(see), now)
+    return { due: open.filter(row => due.some(each => each.id === row.id)), wakeAt }
+  },
+})
 const planted: Record<string, Machine> = {
   sendingToPending: spoilt((row, before, on) =>
     on === 'recover' && before.state === 'sending' ? { state: 'pending', doubtSince: null } : row,
@@ -270,22 +278,8 @@ const planted: Record<string, Machine> = {
       return { due, wakeAt: next(open, now).wakeAt }
     },
   },
-  doubtDoesNotBlock: {
-    ...real,
-    next: (open, now) =>
-      next(
-        open.map(row => (row.doubtSince === null ? row : { ...row, doubtSince: 0 })),
-        now,
-      ),
-  },
-  blockedForEver: {
-    ...real,
-    next: (open, now) =>
-      next(
-        open.filter((_, i) => i === 0 || open[0]!.attempt === 0),
-        now,
-      ),
-  },
+  doubtDoesNotBlock: misjudged(row => (row.doubtSince === null ? row : { ...row, doubtSince: 0 })),
+  doubtBlocksForEver: misjudged(row => ({ ...row, doubtSince: null })),
   neverWakes: { ...real, next: (open, now) => ({ ...next(open, now), wakeAt: null }) },
 }
 
