@@ -11,6 +11,8 @@ import type { Stream } from './host.ts'
 export interface Screen {
   /** Whole lines, above the prompt. */
   print(text: string): void
+  /** As print, but what is being streamed is said to its end first. */
+  later(text: string): void
   /** Part of a line that goes on; hides the prompt until `settle`. */
   stream(text: string): void
   /** Ends a streamed line, if one is open, and shows the prompt again. */
@@ -33,6 +35,7 @@ export function openScreen(stdin: NodeJS.ReadStream, stdout: Stream & { columns?
   /** The streamed line has no newline yet. */
   let open = false
   let closed = false
+  const held: string[] = []
   const echo = Object.assign(
     new Writable({
       write(chunk: Buffer, _encoding, next) {
@@ -70,21 +73,27 @@ export function openScreen(stdin: NodeJS.ReadStream, stdout: Stream & { columns?
   const settle = () => {
     if (open) stdout.write('\n')
     open = false
+    for (const text of held.splice(0)) stdout.write(`${text}\n`)
     if (!streaming) return
     streaming = false
     showPrompt()
   }
+  const print = (text: string) => {
+    if (streaming) {
+      stdout.write(`${open ? '\n' : ''}${text}\n`)
+      open = false
+      return
+    }
+    hidePrompt()
+    stdout.write(`${text}\n`)
+    showPrompt()
+  }
 
   return {
-    print(text) {
-      if (streaming) {
-        stdout.write(`${open ? '\n' : ''}${text}\n`)
-        open = false
-        return
-      }
-      hidePrompt()
-      stdout.write(`${text}\n`)
-      showPrompt()
+    print,
+    later: text => {
+      if (streaming) held.push(text)
+      else print(text)
     },
     stream(text) {
       hidePrompt()

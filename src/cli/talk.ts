@@ -239,7 +239,7 @@ export async function talk(context: Context, first: Client, options: TalkOptions
 
   function child(run: RunRow): void {
     const time = run.state === 'done' ? ` ${p.dim(runtime(run, Date.now()))}` : ''
-    screen.print(`  ${sign(run, p)} ${line(run.agent)}  ${p.dim(clip(title(run), columns - 34))}${time}`)
+    screen.later(`  ${sign(run, p)} ${line(run.agent)}  ${p.dim(clip(title(run), columns - 34))}${time}`)
   }
 
   function listen(): void {
