@@ -321,7 +321,7 @@ describe('the books of random trees', () => {
       expect(walk(bank, input)).toBeNull()
     })
     fc.assert(property, { numRuns: 2000 * long })
-  })
+  }, 600_000)
 
   test.each(Object.keys(planted))('the property catches %s', name => {
     const property = fc.property(walks, input => walk({ ...bank, ...planted[name] }, input) === null)

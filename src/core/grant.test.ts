@@ -301,7 +301,7 @@ describe('over random trees of agents, policies and requests', () => {
       expect(walk(attenuate, input)).toEqual([])
     })
     fc.assert(property, { numRuns: 2000 * long })
-  })
+  }, 600_000)
 
   test.each(Object.keys(planted))('the property catches: %s', name => {
     const property = fc.property(walks, input => walk(planted[name]!, input).length === 0)
