@@ -53,8 +53,8 @@ export function openScreen(stdin: NodeJS.ReadStream, stdout: Stream & { columns?
   if (tty) process.stdout.on('resize', resize)
 
   input.on('line', text => {
-    if (streaming && tty) stdout.write(`${open ? '\n' : ''}`)
-    open = false
+    // Nothing of it was seen while the answer came in.
+    if (streaming && tty) print(`${input.getPrompt()}${text}`)
     keys.line(text)
   })
   input.on('SIGINT', () => keys.interrupt())
