@@ -86,6 +86,7 @@ export function openSecrets(source: { current(): Config; readonly env: Env }): S
     },
     read: input => (typeof input === 'string' ? input : resolve(input)),
     add(name, value) {
+      if (added.get(name) === value) return
       added.set(name, value)
       table = null
     },

@@ -207,7 +207,7 @@ describe('patch and apply', () => {
           home: expect.anything(),
         })
       }),
-      { numRuns: runs(30) },
+      { numRuns: runs(10) },
     )
   })
 })
