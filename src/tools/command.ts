@@ -11,7 +11,7 @@ import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { Socket } from 'node:net'
 import type { Readable, Writable } from 'node:stream'
-import { endGroup, type Mark, markOf, statOf, sweep } from './process.ts'
+import { endGroups, type Mark, markOf, statOf, sweep } from './process.ts'
 import { closeFd, makePipe } from './pipe.ts'
 
 export interface Launch {
@@ -107,7 +107,8 @@ export async function hold(launch: Launch): Promise<Held> {
     async end() {
       const inner = seen.inner === null ? null : ((await statOf(seen.inner))?.pgrp ?? null)
       const polite = launch.sandbox ? inner : pid
-      const ended = await endGroup(pid, seen.released ? polite : null, launch.key, exited)
+      const groups = inner === null ? [pid] : [pid, inner]
+      const ended = await endGroups(groups, seen.released ? polite : null, launch.key, exited)
       if (ended) await done
       return ended
     },

@@ -150,7 +150,7 @@ export function openCommands(stateDir: string, settingsOf: (agent: string) => Ex
           z.object({
             command: z.string().min(1).max(maxCommand),
             cwd: z.string().optional(),
-            timeoutSeconds: z.number().min(1).max(86_400).optional(),
+            timeoutSeconds: z.number().positive().max(86_400).optional(),
             env: z.record(z.string().regex(/^[A-Za-z_]\w*$/), z.string()).optional(),
           }),
         run: (args, context) => run(args, context),

@@ -3,8 +3,8 @@
  *
  * Owns: the JSON Schema a model is shown (built once per tool, on first use), the way from raw arguments to checked ones,
  * and the way from an error to words for the model. Never runs anything itself.
- * Invariants: 1 nothing a model sends throws out of parse. 2 a refusal (DeputyError) and a refusal of the operating system
- * become a reply; anything else is a mistake of ours and is thrown on.
+ * Invariants: 1 nothing a model sends throws out of parse. 2 a refusal of a tool or of the operating system
+ * become a reply; anything else (a mistake of ours, a refusal of the store) is thrown on.
  */
 import type { Tool, ToolAnswer, ToolContext, ToolReply, ToolView } from '../core/ports.ts'
 import type { Repeat } from '../core/types.ts'
@@ -96,15 +96,18 @@ const systemWords: Record<string, string> = {
   EEXIST: 'it exists already',
   EROFS: 'the file system is read-only',
   ENAMETOOLONG: 'the name is too long',
+  E2BIG: 'the command is too long; write it into a file and run that',
   EMFILE: 'too many open files; try again',
   ELOOP: 'the path runs through a link that is not followed',
 }
 
 /** The words for an error that a call may end in; throws on what is a mistake of ours. */
 function refusal(error: unknown, signal: AbortSignal): ToolReply {
-  if (signal.aborted) return failed('RUN_CANCELLED', 'Cancelled before it was finished.').reply
-  if (error instanceof DeputyError) return failed(error.code, `${error.message} ${error.fix}`, error.details).reply
-  const { code, syscall } = error as NodeJS.ErrnoException
+  const { name, code, syscall } = error as NodeJS.ErrnoException
+  if (signal.aborted && (error === signal.reason || name === 'AbortError'))
+    return failed('RUN_CANCELLED', 'Cancelled before it was finished.').reply
+  if (error instanceof DeputyError && /^(TOOL|SANDBOX)_/.test(error.code))
+    return failed(error.code, `${error.message} ${error.fix}`, error.details).reply
   if (!code || !syscall) throw error
   if (code === 'ENOSPC' || code === 'EDQUOT') return failed('DISK_FULL', 'The disk is full; nothing was changed.').reply
   return failed('TOOL_FAILED', `Failed: ${systemWords[code] ?? `${code} in ${syscall}`}.`).reply

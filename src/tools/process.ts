@@ -36,17 +36,17 @@ export async function endProcess(mark: Mark): Promise<'ended' | 'gone' | 'alive'
   const [boot = '', ticks = '', ...key] = mark.startedAt.split('/')
   if (boot === '' || boot !== (await bootId())) return 'gone'
   const leader = await statOf(mark.pgid)
-  const left = remaining(leader?.startTicks === ticks ? mark.pgid : null, key.join('/'))
+  const left = remaining(leader?.startTicks === ticks ? [mark.pgid] : [], key.join('/'))
   if ((await left()).length === 0) return 'gone'
   return (await kill(left)) ? 'ended' : 'alive'
 }
 
 /**
- * Ends a group of ours: asks `polite` (the group of the command itself) to end, and after a grace makes `group` end.
- * False when something of it is still alive after that.
+ * Ends groups of ours: asks `polite` (the group of the command itself) to end, and after a grace makes all of them end.
+ * False when something of them is still alive after that.
  */
-export async function endGroup(
-  group: number,
+export async function endGroups(
+  groups: readonly number[],
   polite: number | null,
   key: string,
   exited: Promise<unknown>,
@@ -55,17 +55,20 @@ export async function endGroup(
     signal(-polite, 'SIGTERM')
     await Promise.race([exited, sleep(graceMs, undefined, { ref: false })])
   }
-  return kill(remaining(group, key))
+  return kill(remaining(groups, key))
 }
 
 /** Ends what a command that has exited left behind. */
 export function sweep(group: number, key: string): Promise<boolean> {
-  return kill(remaining(group, key))
+  return kill(remaining([group], key))
 }
 
-/** What is still alive of a group and of the processes that left it, as targets of a signal. */
-function remaining(group: number | null, key: string): () => Promise<number[]> {
-  return async () => [...(group !== null && (await hasMembers(group)) ? [-group] : []), ...(await strays(key))]
+/** What is still alive of some groups and of the processes that left them, as targets of a signal. */
+function remaining(groups: readonly number[], key: string): () => Promise<number[]> {
+  return async () => {
+    const alive = await Promise.all(groups.map(hasMembers))
+    return [...groups.filter((_, at) => alive[at]).map(group => -group), ...(await strays(key))]
+  }
 }
 
 /** Sends SIGKILL to whatever `left` names until it names nothing; false when the time runs out. */

@@ -19,7 +19,7 @@ import { replace } from './replace.ts'
 import type { Turns } from './turns.ts'
 
 const maxWrite = 8 * 1024 * 1024
-const maxEdit = 4 * 1024 * 1024
+const maxEdit = 2 * 1024 * 1024
 const paths = { file_path: 'path', filename: 'path', file: 'path' }
 
 export function writeTool(stateDir: string, turns: Turns, zod: () => Zod): Tool {
