@@ -18,6 +18,7 @@ import { agentOf, lanesOf } from './config/read.ts'
 import { openSecrets } from './config/secrets.ts'
 import { openConfig } from './config/store.ts'
 import type { Clock, HouseEvent, Tell } from './core/ports.ts'
+import { openDeliverer } from './delivery/deliver.ts'
 import { openEngine } from './engine/engine.ts'
 import { type Gateway, openGateway } from './gateway/gateway.ts'
 import { noDevices } from './gateway/types.ts'
@@ -122,7 +123,7 @@ async function open(
     queued: runs => engine.queued(runs),
     ended: runs => runner.ended(runs),
     timer: at => timers.arm(at),
-    outbox: () => undefined,
+    outbox: () => deliverer.ring(),
   }
   const runner = openRunner(agent, bells)
   const timers = openTimers(agent, bells)
@@ -132,12 +133,15 @@ async function open(
     limits: () => ({ ...lanesOf(config.current()), agent: id => policies.agent(id).maxConcurrent }),
     log,
   })
+  // No channel runs yet: what is put into the outbox waits there.
+  const deliverer = openDeliverer({ store, outbound: () => null, clock, crash, log })
   const house = openHouse({ options: agent, bells, runner })
   listeners.add(house.hear)
   closing.push(async () => {
     timers.stop()
     engine.stop()
     await runner.stop()
+    await deliverer.stop()
     await tools.endAll()
   })
 
@@ -161,6 +165,7 @@ async function open(
   closing.push(() => gateway.close())
   await timers.start()
   await engine.start()
+  await deliverer.start()
   await config.markGood()
   closing.push(config.watch())
   // Nothing waits for an Ollama; it is used once it has been found.

@@ -322,6 +322,8 @@ function outboxRow(effect: Effect & { do: 'outbox.put' }) {
     remote_id: null,
     error: null,
     not_before: 0,
+    doubt_since: null,
+    orphan: 0,
     created_at: effect.at,
     updated_at: effect.at,
   }

@@ -20,9 +20,9 @@ import {
   type QueryResult,
   SqliteAdapter,
   SqliteIntrospector,
-  SqliteQueryCompiler,
 } from 'kysely'
 import { DeputyError } from '../protocol/errors.ts'
+import { StateCompiler } from './compiler.ts'
 import type { Tables } from './tables.ts'
 
 /** Statements kept prepared per connection; the house has far fewer texts than this unless `in` lists vary in length. */
@@ -117,13 +117,13 @@ const driver: Driver = {
 
 const dialect: Dialect = {
   createDriver: () => driver,
-  createQueryCompiler: () => new SqliteQueryCompiler(),
+  createQueryCompiler: () => new StateCompiler(),
   createAdapter: () => new SqliteAdapter(),
   createIntrospector: db => new SqliteIntrospector(db),
 }
 
 export function makeHandles(connection: Connection): () => Handle {
-  const compiler = new SqliteQueryCompiler()
+  const compiler = new StateCompiler()
   const adapter = new SqliteAdapter()
 
   return function handle() {

@@ -151,33 +151,14 @@ async function settleUp(tx: Tx, levels: Below[][]): Promise<void> {
     { nano: number; tokens: number; calls: number; limit: { nano: number; tokens: number; calls: number } }
   >()
   for (const level of [...levels].reverse()) {
-    const flying = new Map<string, { nano: number; tokens: number; calls: number }>()
-    for (const ids of chunks(level.map(run => run.id))) {
-      const rows = await tx
-        .selectFrom('runs')
-        .select(['id', 'spent_nano', 'spent_tokens', 'spent_calls', 'lent_nano', 'lent_tokens', 'lent_calls'])
-        .where('id', 'in', ids)
-        .where(eb => eb.or([eb('lent_nano', '<>', 0), eb('lent_tokens', '<>', 0), eb('lent_calls', '<>', 0)]))
-        .execute()
-      for (const row of rows) {
-        // What is lent beyond children's limits is in flight, and was charged in full above.
-        const limits = brought.get(row.id)?.limit ?? { nano: 0, tokens: 0, calls: 0 }
-        flying.set(row.id, {
-          nano: row.lent_nano - limits.nano,
-          tokens: row.lent_tokens - limits.tokens,
-          calls: row.lent_calls - limits.calls,
-        })
-      }
-    }
     for (const run of level) {
       const below = brought.get(run.id)
-      const flight = flying.get(run.id)
       const spent = {
-        nano: run.spent_nano + (below?.nano ?? 0) + (flight?.nano ?? 0),
-        tokens: run.spent_tokens + (below?.tokens ?? 0) + (flight?.tokens ?? 0),
-        calls: run.spent_calls + (below?.calls ?? 0) + (flight?.calls ?? 0),
+        nano: run.spent_nano + (below?.nano ?? 0),
+        tokens: run.spent_tokens + (below?.tokens ?? 0),
+        calls: run.spent_calls + (below?.calls ?? 0),
       }
-      if (below || flight) {
+      if (below) {
         await tx
           .updateTable('runs')
           .set({

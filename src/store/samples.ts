@@ -158,6 +158,8 @@ export const samples: Samples = {
     remote_id: '7',
     error: 'none',
     not_before: 2,
+    doubt_since: 3,
+    orphan: 1,
     created_at: 3,
     updated_at: 4,
   },

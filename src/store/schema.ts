@@ -73,8 +73,8 @@ const shapes: Record<keyof Tables, Shape> = {
   },
   outbox: {
     columns:
-      'session run? key channel account chat route payload state attempt# remote_id? error? not_before# created_at# ' +
-      'updated_at#',
+      'session run? key channel account chat route payload state attempt# remote_id? error? not_before# ' +
+      'doubt_since#? orphan# created_at# updated_at#',
     key: 'id#',
   },
   devices: {
@@ -124,6 +124,9 @@ const indexes: { name: string; on: keyof Tables; columns: string[]; unique?: tru
   { name: 'messages_body', on: 'messages', columns: ['parts'], where: `substr(parts, 1, 9) = '{"body":"'` },
   { name: 'inbox_key', on: 'inbox', columns: ['session', 'key'], unique: true },
   { name: 'inbox_unread', on: 'inbox', columns: ['session', 'id'], where: "state = 'unread'" },
+  // Whether a wait is over is asked by kind, however many children have reported.
+  { name: 'inbox_unread_kind', on: 'inbox', columns: ['session', 'kind'], where: "state = 'unread'" },
+  { name: 'inbox_dead', on: 'inbox', columns: ['at'], where: "state = 'dead'" },
   { name: 'inbox_from', on: 'inbox', columns: ['from_run'], where: 'from_run is not null' },
   // A session has at most one live run (decisions.md 3).
   { name: 'runs_live', on: 'runs', columns: ['session'], unique: true, where: "state <> 'done'" },

@@ -188,6 +188,9 @@ export interface OutboxTable {
   remote_id: string | null
   error: string | null
   not_before: number
+  /** Since when it may have been seen without our knowing (core/delivery.ts). */
+  doubt_since: number | null
+  orphan: number
   created_at: number
   updated_at: number
 }
