@@ -259,21 +259,26 @@ function walk(bank: Bank, [limit, moves]: Walk): string | null {
     ;({ account: run.account, charge: call.charge } = bank.crashed(run.account, call.charge))
   }
   function audit(): string | null {
-    for (const field of fields) {
-      for (const run of runs) {
-        const own = run.account.limit[field]
-        const spent = (run.frozen ?? spentOf(run))[field]
-        if (run.account.spent[field] !== spent) return `a run's spent ${field} is not what it spent`
-        const lent = sum(run.children.filter(c => c.live).map(c => amountOf(c.account.limit)))[field]
-        if (run.live && own !== null && left(run.account)[field] !== own - spent - lent) return `${field}: conservation`
-        if (own !== null && own - spent - lent < 0) return `${field}: more was spent and lent than there was`
+    for (const run of runs) {
+      const { limit: own, spent: booked } = run.account
+      const spent = run.frozen ?? spentOf(run)
+      const lent = sum(run.children.filter(child => child.live).map(child => amountOf(child.account.limit)))
+      const free = left(run.account)
+      for (const field of fields) {
+        if (booked[field] !== spent[field]) return `a run's spent ${field} is not what it spent`
+        const rest = own[field] === null ? null : own[field] - spent[field] - lent[field]
+        if (rest !== null && rest < 0) return `${field}: more was spent and lent than there was`
+        if (run.live && free[field] !== rest) return `${field}: conservation`
       }
-      const calls = runs.flatMap(run => run.calls)
-      const real = sum(calls.map(call => call.real))[field]
-      if (sum(calls.map(call => call.charge.charged))[field] < real) return `${field}: charged less than really spent`
+    }
+    const calls = runs.flatMap(run => run.calls)
+    const real = sum(calls.map(call => call.real))
+    const charged = sum(calls.map(call => call.charge.charged))
+    for (const field of fields) {
+      if (charged[field] < real[field]) return `${field}: charged less than really spent`
       const first = limit[field]
       if (first === null) continue
-      if (real > first) return `${field}: more really spent than the root was given`
+      if (real[field] > first) return `${field}: more really spent than the root was given`
       if (root.account.limit[field]! + gone[field] !== first) return `${field}: the root's limit leaked`
     }
     return null

@@ -9,7 +9,8 @@
  *    what ended attached children spent, and `lent` the limits of live attached children. Hence for a root:
  *    limit = free + spent + Σ live limits.
  * B2 charged ≥ really spent: a reservation counts as spent until it is settled, and for good when nobody can say.
- * B3 what a run and all its descendants really spend is at most its limit, as long as providers keep to `max_tokens`.
+ * B3 what a run and all its descendants really spend is at most its limit, as long as prompts are not longer than was
+ *    estimated and providers keep to `max_tokens`; what goes beyond is booked as it is, and leaves nothing to spend.
  */
 import type { ResolvedModel } from './ports.ts'
 import type { Purse, Spend } from './types.ts'
