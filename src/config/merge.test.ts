@@ -15,6 +15,8 @@ describe('merge patch', () => {
     [{ a: 'c' }, { a: ['b'] }, { a: ['b'] }],
     [{ a: { b: 'c' } }, { a: { b: 'd', c: null } }, { a: { b: 'd' } }],
     [{ a: [{ b: 'c' }] }, { a: [1] }, { a: [1] }],
+    [{ a: ['b'] }, { a: { b: 1 } }, { a: { b: 1 } }],
+    [{ a: 'foo' }, { a: { b: 1 } }, { a: { b: 1 } }],
     [{ e: null }, { a: 1 }, { e: null, a: 1 }],
     [{}, { a: { bb: { ccc: null } } }, { a: { bb: {} } }],
   ])('%j with %j', (target, patch, expected) => {
@@ -24,8 +26,10 @@ describe('merge patch', () => {
   test('lists of things with an id merge by id, unless they are to be replaced', () => {
     const target = { agents: { list: [{ id: 'a', model: 'x', name: 'A' }, { id: 'b' }] } }
     const patch = { agents: { list: [{ id: 'a', model: 'y', name: null }, { id: 'c' }] } }
+    const before = structuredClone(target)
     expect(mergePatch(target, patch)).toEqual({ agents: { list: [{ id: 'a', model: 'y' }, { id: 'b' }, { id: 'c' }] } })
     expect(mergePatch(target, patch, ['agents.list'])).toEqual(patch)
+    expect(target).toEqual(before)
   })
 
   test('properties: again changes nothing; what the patch does not name stays; what it sets is there', () => {

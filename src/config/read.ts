@@ -193,10 +193,10 @@ function execOf(config: Config): ExecPolicy {
 export interface Gateway {
   port: number
   bind: Config['gateway']['bind']
-  /** Addresses to listen on. */
-  hosts: readonly string[]
+  /** Addresses to listen on; asked of this machine when read. Throws `CONFIG_INVALID` for a tailnet that is not there. */
+  readonly hosts: readonly string[]
   /** Whether every host is of this machine alone. */
-  loopback: boolean
+  readonly loopback: boolean
   auth: {
     mode: 'none' | 'token' | 'password' | 'trusted-proxy'
     token: SecretInput | null
@@ -224,20 +224,23 @@ export interface Gateway {
 export function gatewayOf(config: Config): Gateway {
   const { gateway } = config
   const { auth } = gateway
-  const hosts = hostsOf(gateway.bind, gateway.customBindHost)
-  const loopback = hosts.every(isLoopback)
+  const hosts = () => hostsOf(gateway.bind, gateway.customBindHost)
   const mode = auth.mode ?? (auth.password !== undefined && auth.token === undefined ? 'password' : 'token')
-  if (!loopback && mode === 'none')
+  if (mode === 'none' && !hosts().every(isLoopback))
     throw new DeputyError(
       'CONFIG_UNSAFE_BIND',
-      `gateway.bind "${gateway.bind}" listens on ${hosts.join(', ')}, and gateway.auth.mode is "none".`,
-      { details: { hosts } },
+      `gateway.bind "${gateway.bind}" listens on ${hosts().join(', ')}, and gateway.auth.mode is "none".`,
+      { details: { hosts: hosts() } },
     )
   return {
     port: gateway.port,
     bind: gateway.bind,
-    hosts,
-    loopback,
+    get hosts() {
+      return hosts()
+    },
+    get loopback() {
+      return hosts().every(isLoopback)
+    },
     auth: {
       mode,
       token: auth.token ?? null,
