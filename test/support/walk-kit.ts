@@ -1,0 +1,102 @@
+/**
+ * What a walk over the run machine is made of: the machine's parts, the state of a walk, and one checked transaction.
+ * A machine is handed in, so that a planted bug can stand in for a part of it.
+ */
+import { accept, birth, newRun } from '../../src/core/run/accept.ts'
+import { claim, intent, shown } from '../../src/core/run/claim.ts'
+import { end } from '../../src/core/run/end.ts'
+import type { Decision } from '../../src/core/run/facts.ts'
+import { reply } from '../../src/core/run/reply.ts'
+import { ask, cooldown, fire, recover, result, yielded } from '../../src/core/run/steps.ts'
+import type { Run, Session } from '../../src/core/types.ts'
+import { check } from './invariants.ts'
+import { apply, emptyWorld, type World } from './world.ts'
+
+export const machine = {
+  accept,
+  claim,
+  intent,
+  shown,
+  reply,
+  result,
+  yielded,
+  ask,
+  cooldown,
+  fire,
+  recover,
+  end,
+  newRun,
+  birth,
+}
+export type Machine = typeof machine
+
+export interface Walk {
+  world: World
+  machine: Machine
+  /** Slots of both lanes together. */
+  slots: number
+  /** Completed work by `(run, n)`: doing one twice is an error. */
+  completed: Set<string>
+  /** Epoch in which a `never` tool began, by `(run, n)`. */
+  begun: Map<string, number>
+  /** Crashes of a run since its last completed step. */
+  crashes: Map<string, number>
+  next: number
+}
+
+const limit = { nano: 1_000_000, tokens: 1_000_000, calls: 40 }
+const grant = { scopes: [], tools: ['t'], agents: '*' as const, depth: 3, budget: limit }
+export const usage = { input: 1, output: 1, cacheRead: 0, cacheWrite: 0 }
+export const parts = [{ type: 'text' as const, text: 'words' }]
+
+export function openWalk(by: Machine, slots = 3): Walk {
+  const walk: Walk = {
+    world: emptyWorld(),
+    machine: by,
+    slots,
+    completed: new Set(),
+    begun: new Map(),
+    crashes: new Map(),
+    next: 0,
+  }
+  for (const name of ['a', 'b']) apply(walk.world, [{ do: 'session.put', session: session(name, name, 0, null) }])
+  return walk
+}
+
+export function session(id: string, tree: string, depth: number, spawnedBy: string | null): Session {
+  return {
+    id,
+    key: `agent:main:${id}`,
+    agent: 'main',
+    tree,
+    parentSession: null,
+    spawnedBy,
+    depth,
+    label: null,
+    route: depth === 0 ? { channel: 'c', account: '', to: id } : null,
+    seq: 0,
+    createdAt: 1,
+    updatedAt: 1,
+    closedAt: null,
+  }
+}
+
+export const id = (walk: Walk) => `x${walk.next++}`
+export const fresh = (walk: Walk) => ({ id: `r${id(walk)}`, grant, model: 'm', deadlineAt: null })
+export const endIds = (walk: Walk) => ({
+  ids: { note: id(walk), result: id(walk) },
+  successor: fresh(walk),
+  homeRun: fresh(walk),
+})
+
+export function carry(walk: Walk, decision: Decision): boolean {
+  if (!decision.ok) return false
+  const before = new Map(walk.world.runs)
+  apply(walk.world, decision.effects)
+  check(walk.world, walk.slots, before)
+  return true
+}
+
+export const runsIn = (walk: Walk, state: Run['state']) =>
+  [...walk.world.runs.values()].filter(run => run.state === state)
+export const pick = <T>(list: readonly T[], at: number): T | undefined => list[at % Math.max(1, list.length)]

@@ -1,0 +1,193 @@
+/**
+ * A worker of a walk: what it does next is read from the journal alone, as the real one does.
+ * Owns no state; completed work is noted in the walk, and doing a step twice is an error there.
+ */
+import { childId } from '../../src/core/ids.ts'
+import { type Decision, nothing } from '../../src/core/run/facts.ts'
+import type { ReplyCall } from '../../src/core/run/reply.ts'
+import type { Run, Step, Wait } from '../../src/core/types.ts'
+import { carry, endIds, id, parts, session, usage, type Walk } from './walk-kit.ts'
+import { children, endView, lastReply, mailbox, reserved, stepsOf } from './world.ts'
+
+/** What a worker does next, read from the journal alone. `calm` spawns nothing and waits for nothing: for the drain. */
+export function work(walk: Walk, run: Run, dice: number, calm = false): boolean {
+  const { world, machine: by } = walk
+  const box = mailbox(world, world.sessions.get(run.session)!)
+  const steps = lastReply(world, run.id)
+  const model = steps[0]
+  const open = steps.filter(one => one.kind === 'tool' && (one.state === 'open' || one.state === 'asking'))
+  if (model?.state === 'open' && dice % 5 > 0) return answer(walk, run, model, dice, calm)
+  const tool = open[dice % Math.max(1, open.length)]
+  if (tool) return use(walk, run, tool, dice, calm)
+  const last = stepsOf(world, run.id).length
+  const turnStart =
+    model?.state === 'open' || steps.length <= 1 || steps.at(-1)?.name === 'yield' || steps.at(-1)?.kind === 'model'
+  const reserve = { nano: 10, tokens: 10, calls: 1 }
+  if (run.spent.calls + run.lent.calls + 1 > (run.grant.budget.calls ?? 0)) {
+    return carry(
+      walk,
+      by.end(endView(world, run), {
+        now: world.now,
+        outcome: 'budget_exhausted',
+        code: 'RUN_BUDGET',
+        error: 'spent',
+        text: null,
+        seq: null,
+        followups: 'keep',
+        ...endIds(walk),
+      }),
+    )
+  }
+  return carry(
+    walk,
+    by.intent(
+      { run, box, open: model?.state === 'open' ? model : null, last, turnStart },
+      { now: world.now, epoch: run.epoch, view: null, upto: 0, reserve },
+    ),
+  )
+}
+
+function once(walk: Walk, step: Step): void {
+  const key = `${step.run}/${step.n}`
+  if (walk.completed.has(key)) throw new Error(`step ${key} was completed twice`)
+  walk.completed.add(key)
+  walk.crashes.delete(step.run)
+  const began = walk.begun.get(key)
+  if (began !== undefined && began !== walk.world.runs.get(step.run)?.epoch)
+    throw new Error(`never tool ${key} began before a crash and was completed after it`)
+}
+
+function answer(walk: Walk, run: Run, model: Step, dice: number, calm: boolean): boolean {
+  const { world, machine: by } = walk
+  if (!calm && dice % 11 === 0) {
+    return carry(
+      walk,
+      by.cooldown(
+        {
+          run,
+          box: mailbox(world, world.sessions.get(run.session)!),
+          step: model,
+          stepReserved: reserved(world, run.id),
+        },
+        { now: world.now, epoch: run.epoch, until: world.now + 5, charged: nothing, usage },
+      ),
+    )
+  }
+  const calls = calm ? [] : callsOf(walk, run, model, dice)
+  const event = {
+    now: world.now,
+    epoch: run.epoch,
+    messageId: id(walk),
+    parts,
+    meta: {},
+    calls,
+    resultIds: calls.map(() => id(walk)),
+    stop: dice % 17 === 0 ? ('refusal' as const) : ('stop' as const),
+    usage,
+    charged: { nano: 3, tokens: 3, calls: 1 },
+    followups: 'keep' as const,
+    ...endIds(walk),
+  }
+  const done = carry(
+    walk,
+    by.reply({ ...endView(world, run), step: model, stepReserved: reserved(world, run.id) }, event),
+  )
+  if (done) once(walk, model)
+  return done
+}
+
+function callsOf(walk: Walk, run: Run, model: Step, dice: number): ReplyCall[] {
+  const kinds = [
+    [],
+    [],
+    ['spawn'],
+    ['spawn', 'spawn', 'tool'],
+    ['tool', 'never'],
+    ['yield'],
+    ['spawn', 'ask'],
+    ['never', 'yield'],
+    ['refused'],
+  ][dice % 9]!
+  let free = (run.grant.budget.calls ?? 0) - run.spent.calls - run.lent.calls
+  return kinds.map((kind, i): ReplyCall => {
+    const call = {
+      callId: id(walk),
+      name: kind,
+      args: {},
+      repeat: kind === 'never' ? ('never' as const) : ('safe' as const),
+    }
+    if (kind === 'refused') return { ...call, refused: 'no' }
+    if (kind !== 'spawn') return call
+    if (run.grant.depth === 0 || free < 6) return { ...call, spawn: { ok: false, text: 'no' } }
+    free -= 4
+    const child = session(
+      `s${childId(run.id, model.n + 1 + i)}`,
+      walk.world.sessions.get(run.session)!.tree,
+      run.depth + 1,
+      run.id,
+    )
+    const detached = dice % 7 === 0
+    const plan: Run = {
+      ...walk.machine.newRun(
+        child,
+        {
+          id: childId(run.id, model.n + 1 + i),
+          grant: { ...run.grant, depth: run.grant.depth - 1, budget: { nano: 100, tokens: 100, calls: 4 } },
+          model: 'm',
+          deadlineAt: null,
+        },
+        { now: walk.world.now, task: 't', route: null, lane: 'subagent' },
+      ),
+      parent: run.id,
+      detached,
+      payer: detached ? null : run.id,
+      returnTo: detached ? null : run.session,
+    }
+    return { ...call, spawn: { ok: true, plan: { session: child, run: plan, messageId: id(walk) }, receipt: 'ok' } }
+  })
+}
+
+function use(walk: Walk, run: Run, tool: Step, dice: number, calm: boolean): boolean {
+  const { world, machine: by } = walk
+  const box = mailbox(world, world.sessions.get(run.session)!)
+  const event = { now: world.now, epoch: run.epoch, messageId: id(walk), parts, isError: false }
+  const view = { run, box, step: tool }
+  const others = lastReply(world, run.id).some(
+    one =>
+      one.kind === 'tool' && one.state === 'open' && one.n !== tool.n && one.name !== 'yield' && one.name !== 'ask',
+  )
+  if ((tool.name === 'yield' || tool.name === 'ask') && others) return false
+  let decision: Decision
+  if (tool.name === 'yield' && !calm) {
+    const wait: Wait =
+      box.openChildren > 0
+        ? { for: 'children', mode: dice % 2 === 0 ? 'all' : 'any', until: null }
+        : { for: 'message', until: world.now + 9 }
+    decision = by.yielded(view, { ...event, wait, already: parts })
+  } else if (tool.name === 'ask' && tool.state === 'open' && !calm) {
+    const runs = children(world, run.id).map(one => one.id)
+    decision = by.ask(
+      { ...view, box: { ...box, askedOpen: runs.length } },
+      {
+        now: world.now,
+        epoch: run.epoch,
+        wait: {
+          for: 'ask',
+          n: tool.n,
+          runs,
+          mode: dice % 2 === 0 ? 'all' : 'any',
+          until: world.now + 7,
+          outside: dice % 3 > 0,
+        },
+      },
+    )
+    if (decision.ok && decision.effects.length === 0) decision = by.result(view, event)
+  } else if (tool.startedAt === null && (tool.intent as { repeat?: string }).repeat === 'never') {
+    walk.begun.set(`${run.id}/${tool.n}`, run.epoch)
+    decision = { ok: true, effects: [{ do: 'step.set', run: run.id, n: tool.n, to: { startedAt: world.now } }] }
+    return carry(walk, decision)
+  } else decision = by.result(view, event)
+  const done = carry(walk, decision)
+  if (done && world.steps.find(one => one.run === tool.run && one.n === tool.n)?.state === 'done') once(walk, tool)
+  return done
+}
