@@ -29,7 +29,7 @@ export interface ToolBoxOptions {
 }
 
 export interface ToolBox {
-  /** Loads what schemas need. May be called any number of times. */
+  /** Loads and builds the schemas. May be called any number of times. */
   ready(): Promise<void>
   list(): readonly Tool[]
   get(name: string): Tool | undefined
@@ -62,7 +62,10 @@ export function openTools(options: ToolBoxOptions): ToolBox {
   const byName = new Map(tools.map(tool => [tool.name, tool]))
   return {
     async ready() {
-      loaded.zod ??= (await import('zod')).z
+      if (loaded.zod) return
+      loaded.zod = (await import('zod')).z
+      // Every schema is built now, so that the first prompt need not.
+      for (const tool of tools) tool.spec({ agents: [], canSpawn: false })
     },
     list: () => tools,
     get: name => byName.get(name),
