@@ -298,7 +298,7 @@ function messageRow(message: Message) {
     ord: message.ord,
     id: message.id,
     role: message.role,
-    parts: JSON.stringify(message.parts),
+    parts: { long: JSON.stringify(message.parts) },
     run: message.run,
     step: message.step,
     at: message.at,

@@ -1,13 +1,27 @@
 /**
- * Long texts as files (decisions.md 29): what is over 64 kB stands in `bodies/`, named by its sha-256, and the row holds
- * `{"body":"<hash>"}`.
+ * Long texts as files (decisions.md 29): what is over 64 kB stands in `bodies/`, named by its sha-256, and the column holds
+ * `{"body":"<hash>"}`. The connections fold and unfold (dialect.ts), so nobody above the store ever sees a reference.
  *
- * Owns the folder. A file is whole and on the disk before anybody can make a row of it, is never changed, and goes only
- * when no row has named it for a day. Never knows what a text means.
+ * Owns the folder. A file is whole and on the disk before the statement that names it runs, is never changed, and goes only
+ * when no row has named it for a day. Synchronous like every statement: a body of a transaction waits for nothing else, and
+ * what is written in an order is recorded in that order. Never knows what a text means.
  */
 import { createHash, randomBytes } from 'node:crypto'
-import { statSync, unlinkSync } from 'node:fs'
-import { mkdir, open, readdir, readFile, rename, utimes } from 'node:fs/promises'
+import {
+  closeSync,
+  fsyncSync,
+  futimesSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  unlinkSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs'
+import { readdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Kysely } from 'kysely'
 import { sql } from 'kysely'
@@ -21,56 +35,72 @@ const rowBytes = 64 * 1024
 const graceMs = 24 * 3600_000
 
 export interface Bodies {
-  /** What the column holds: the text itself, or a reference to a file that is on the disk when this resolves. */
-  fold(text: string): Promise<string>
+  /**
+   * What the column holds: the text itself, or a reference to a file that is on the disk now. Throws the file system's own
+   * error (trouble.ts reads it) when there is no room.
+   */
+  fold(text: string): string
   /** The text of a column. Throws STORE_DAMAGED when the file is gone or is not what its name says. */
-  unfold(column: string): Promise<string>
+  unfold(column: string): string
   /** Removes files that no row names; returns how many. */
   sweep(read: Kysely<Tables>): Promise<number>
 }
 
+/** `dir` is the home. Makes nothing before the first long text. */
 export function openBodies(dir: string, clock: Clock): Bodies {
   const folder = join(dir, 'bodies')
 
-  async function fold(text: string): Promise<string> {
+  function fold(text: string): string {
     // A UTF-16 unit is at most three bytes, so most texts need no counting.
     if (text.length * 3 <= rowBytes || Buffer.byteLength(text) <= rowBytes) return text
     const hash = hashOf(text)
-    await keep(join(folder, hash), text)
+    keep(join(folder, hash), text)
     return referenceTo(hash)
   }
 
-  async function keep(path: string, text: string): Promise<void> {
+  function keep(path: string, text: string): void {
     const now = clock.now() / 1000
     try {
       // Known already: young again, so that a sweep leaves it to the row that comes now.
-      await utimes(path, now, now)
+      utimesSync(path, now, now)
       return
     } catch (error) {
       if (codeOf(error) !== 'ENOENT') throw error
     }
-    if (await mkdir(folder, { recursive: true, mode: 0o700 })) await syncFolder(dir)
+    if (mkdirSync(folder, { recursive: true, mode: 0o700 })) syncFolder(dir)
     const fresh = `${path}.${randomBytes(6).toString('hex')}.new`
-    const file = await open(fresh, 'wx', 0o600)
     try {
-      await file.writeFile(text)
-      await file.utimes(now, now)
-      await file.sync()
-    } finally {
-      await file.close()
+      const file = openSync(fresh, 'wx', 0o600)
+      try {
+        writeFileSync(file, text)
+        futimesSync(file, now, now)
+        fsyncSync(file)
+      } finally {
+        closeSync(file)
+      }
+      renameSync(fresh, path)
+    } catch (error) {
+      // Half a file on a full disk would only make it fuller.
+      rmSync(fresh, { force: true })
+      throw error
     }
-    await rename(fresh, path)
-    await syncFolder(folder)
+    syncFolder(folder)
   }
 
-  async function unfold(column: string): Promise<string> {
-    const hash = /^\{"body":"([0-9a-f]{64})"\}$/.exec(column)?.[1]
+  function unfold(column: string): string {
+    const hash = column.length === referenceLength ? reference.exec(column)?.[1] : undefined
     if (!hash) return column
-    const text = await readFile(join(folder, hash), 'utf8').catch(cause => {
-      throw new DeputyError('STORE_DAMAGED', `The text ${hash} cannot be read: ${cause.message}`, { cause })
-    })
-    if (hashOf(text) !== hash) throw new DeputyError('STORE_DAMAGED', `The text ${hash} is not what was written.`)
+    const text = read(join(folder, hash))
+    if (hashOf(text) !== hash) throw lost(`The long text ${join(folder, hash)} is not what was written.`)
     return text
+  }
+
+  function read(path: string): string {
+    try {
+      return readFileSync(path, 'utf8')
+    } catch (cause) {
+      throw lost(`A long text cannot be read: ${(cause as Error).message}.`, cause)
+    }
   }
 
   async function sweep(read: Kysely<Tables>): Promise<number> {
@@ -107,8 +137,17 @@ async function named(read: Kysely<Tables>, hash: string): Promise<boolean> {
   return row !== undefined
 }
 
+function lost(what: string, cause?: unknown): DeputyError {
+  return new DeputyError('STORE_DAMAGED', what, {
+    fix: 'Put the file back from a backup of the home, or start a new session.',
+    cause,
+  })
+}
+
 const hashOf = (text: string) => createHash('sha256').update(text).digest('hex')
 const referenceTo = (hash: string) => `{"body":"${hash}"}`
+const reference = /^\{"body":"([0-9a-f]{64})"\}$/
+const referenceLength = referenceTo('0'.repeat(64)).length
 const codeOf = (error: unknown) => (error as NodeJS.ErrnoException).code
 
 function absent(error: unknown): string[] {
@@ -116,11 +155,11 @@ function absent(error: unknown): string[] {
   throw error
 }
 
-async function syncFolder(path: string): Promise<void> {
-  const folder = await open(path, 'r')
+function syncFolder(path: string): void {
+  const folder = openSync(path, 'r')
   try {
-    await folder.sync()
+    fsyncSync(folder)
   } finally {
-    await folder.close()
+    closeSync(folder)
   }
 }

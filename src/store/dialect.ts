@@ -1,14 +1,14 @@
 /**
  * Kysely over node:sqlite: how a compiled query reaches a DatabaseSync and how its rows come back.
  *
- * Owns the statement cache and the rules for bound values (decisions.md 26). Never begins, commits or rolls back: the
+ * Owns the statement cache and the rules for bound values (decisions.md 26, 29). Never begins, commits or rolls back: the
  * writer does (decisions.md 10), and Kysely's own transactions are refused, since they would commit a stranger's rows.
  *
  * Invariants:
  * 1. A statement runs in the tick in which Kysely hands it over; nothing here waits.
  * 2. A handle that was ended runs nothing any more, whoever still holds it.
  */
-import type { DatabaseSync, SQLInputValue, StatementSync } from 'node:sqlite'
+import type { DatabaseSync, SQLInputValue, SQLOutputValue, StatementSync } from 'node:sqlite'
 import {
   type CompiledQuery,
   type ConnectionProvider,
@@ -22,8 +22,9 @@ import {
   SqliteIntrospector,
 } from 'kysely'
 import { DeputyError } from '../protocol/errors.ts'
+import type { Bodies } from './bodies.ts'
 import { StateCompiler } from './compiler.ts'
-import type { Tables } from './tables.ts'
+import type { LongText, Tables } from './tables.ts'
 
 /** Statements kept prepared per connection; the house has far fewer texts than this unless `in` lists vary in length. */
 const cachedStatements = 400
@@ -45,8 +46,14 @@ export interface Handle {
   end(why: () => DeputyError): void
 }
 
-/** `onError` hears every statement that failed, before its caller does. */
-export function makeConnection(db: DatabaseSync, onError?: (error: unknown) => void): Connection {
+export interface ConnectionOptions {
+  /** Folds long texts on their way in and unfolds them on their way out; without it columns are shown as they are. */
+  bodies?: Bodies
+  /** Hears every statement that failed, before its caller does. */
+  onError?(error: unknown): void
+}
+
+export function makeConnection(db: DatabaseSync, { bodies, onError }: ConnectionOptions = {}): Connection {
   const cache = new Map<string, Prepared>()
 
   function prepare(sql: string): Prepared {
@@ -67,10 +74,12 @@ export function makeConnection(db: DatabaseSync, onError?: (error: unknown) => v
   }
 
   function run(query: CompiledQuery): QueryResult<never> {
-    const values = query.parameters.map((value, i) => bindable(value, i, query.sql))
     try {
+      const values = query.parameters.map((value, i) =>
+        bodies && isLong(value) ? bodies.fold(value.long) : bindable(value, i, query.sql),
+      )
       const { statement, rows } = prepare(query.sql)
-      if (rows) return { rows: statement.all(...values) as never[] }
+      if (rows) return { rows: whole(statement.all(...values)) as never[] }
       const { changes, lastInsertRowid } = statement.run(...values)
       return { rows: [], numAffectedRows: BigInt(changes), insertId: BigInt(lastInsertRowid) }
     } catch (error) {
@@ -79,7 +88,18 @@ export function makeConnection(db: DatabaseSync, onError?: (error: unknown) => v
     }
   }
 
+  /** The one column that holds long texts has one name wherever it is read. */
+  function whole(rows: Record<string, SQLOutputValue>[]): unknown[] {
+    if (!bodies || typeof rows[0]?.['parts'] !== 'string') return rows
+    for (const row of rows) row['parts'] = bodies.unfold(String(row['parts']))
+    return rows
+  }
+
   return { run }
+}
+
+function isLong(value: unknown): value is LongText {
+  return typeof value === 'object' && value !== null && 'long' in value
 }
 
 /**
@@ -94,7 +114,11 @@ export function bindable(value: unknown, index: number, sql: string): SQLInputVa
   }
   if (typeof value === 'number' && Number.isSafeInteger(value)) return value
   const kind =
-    typeof value === 'number' ? `the number ${value}` : value instanceof Date ? 'a Date' : `a ${typeof value}`
+    typeof value === 'number'
+      ? `the number ${value}`
+      : value instanceof Date
+        ? 'a Date'
+        : `a value of type ${typeof value}`
   throw new DeputyError('INTERNAL', `A column takes text, whole numbers and null, not ${kind}.`, {
     details: { parameter: index + 1, sql },
   })

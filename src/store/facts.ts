@@ -82,7 +82,6 @@ export function stepOf(row: Selectable<StepsTable>): Step {
   }
 }
 
-/** `parts` must hold the words already: bodies.ts has put those of long messages back. */
 export function messageOf(row: Selectable<MessagesTable>): Message {
   return {
     session: row.session,

@@ -11,6 +11,7 @@
 import type { Kysely } from 'kysely'
 import type { Clock } from '../core/ports.ts'
 import type { DeputyError, ErrorShape } from '../protocol/errors.ts'
+import { openBodies } from './bodies.ts'
 import { makeCheckpoints } from './checkpoint.ts'
 import { type CrashPoints, noCrash, type WriteName } from './crash.ts'
 import { makeConnection, makeHandles } from './dialect.ts'
@@ -60,6 +61,8 @@ export interface Store {
   onTrouble(listener: (trouble: StoreHealth['trouble']) => void): void
   /** Reads the whole file for damage, in a thread; a finding is trouble, names the tables and ends claiming. For after an unclean stop. */
   check(): Promise<void>
+  /** Removes files of long texts that no row has named for a day; returns how many. Rarely worth while, never at the start. */
+  sweep(): Promise<number>
   /** Resolves when no write is queued or under way. */
   idle(): Promise<void>
   /** Ends what is queued, then closes the file cleanly. */
@@ -85,17 +88,22 @@ export async function openStore({ dir, clock, crash = noCrash, log }: StoreOptio
     for (const listener of listeners) listener(trouble)
   }
 
+  const bodies = openBodies(dir, clock ?? Date)
   const writer = makeWriter({
     db: files.writer,
+    bodies,
     crash,
     committed: () => checkpoints.committed(),
     trouble: failure => (failure?.damaged ? found(failure.error) : setTrouble(failure?.error ?? null)),
   })
   const checkpoints = makeCheckpoints({ db: files.writer, path, pause: writer.pause, log })
   const reading = makeHandles(
-    makeConnection(files.reader, error => {
-      const failure = failureOf(error)
-      if (failure?.damaged) found(failure.error)
+    makeConnection(files.reader, {
+      bodies,
+      onError(error) {
+        const failure = failureOf(error)
+        if (failure?.damaged) found(failure.error)
+      },
     }),
   )()
 
@@ -118,6 +126,7 @@ export async function openStore({ dir, clock, crash = noCrash, log }: StoreOptio
     health: () => ({ claiming: trouble === null, trouble, unclean: files.unclean, ...writer.counts() }),
     onTrouble: listener => void listeners.push(listener),
     check,
+    sweep: () => bodies.sweep(reading.db),
     idle: writer.idle,
     close() {
       closing ??= close()

@@ -8,6 +8,7 @@ import { existsSync } from 'node:fs'
 import { DatabaseSync } from 'node:sqlite'
 import type { Kysely } from 'kysely'
 import { DeputyError } from '../protocol/errors.ts'
+import { openBodies } from './bodies.ts'
 import { makeConnection, makeHandles } from './dialect.ts'
 import { databasePath } from './files.ts'
 import { inspect } from './integrity.ts'
@@ -35,5 +36,5 @@ export function openReader(dir: string): Reader | null {
     db.close()
     throw error
   }
-  return { read: makeHandles(makeConnection(db))().db, close: () => db.close() }
+  return { read: makeHandles(makeConnection(db, { bodies: openBodies(dir, Date) }))().db, close: () => db.close() }
 }

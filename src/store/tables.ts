@@ -4,7 +4,12 @@
  * Owns the row shapes. Rules for columns (decisions.md 26): integers ≤ 2^53, epoch ms, 0/1 for truth, JSON as text, no
  * undefined, no Date. A row never holds a secret and never a prompt.
  */
-import type { Generated } from 'kysely'
+import type { ColumnType, Generated } from 'kysely'
+
+/** A text that the store may keep as a file of its own. */
+export interface LongText {
+  long: string
+}
 
 export interface SessionsTable {
   id: string
@@ -29,8 +34,8 @@ export interface MessagesTable {
   ord: number | null
   id: string
   role: string
-  /** JSON Part[], or JSON {"body": hash} when longer than 64 kB (decisions.md 29). */
-  parts: string
+  /** JSON Part[]. Over 64 kB the file has {"body": hash} here, which only bodies.ts ever sees (decisions.md 29). */
+  parts: ColumnType<string, string | LongText, string | LongText>
   run: string | null
   step: number | null
   at: number

@@ -1,7 +1,8 @@
 /**
- * What an error of SQLite means for the house: which of the few kinds of trouble it is, and what may go on.
+ * What an error of SQLite, or of the file of a long text, means for the house: which of the few kinds of trouble it is, and
+ * what may go on.
  *
- * Owns the reading of SQLite's result codes. Never acts on them.
+ * Owns the reading of SQLite's result codes and the system's. Never acts on them.
  */
 import { DeputyError } from '../protocol/errors.ts'
 
@@ -27,21 +28,16 @@ const NOTADB = 26
 
 const none = { group: false, passing: false, damaged: false, busy: false }
 
-/** Null for an error that concerns one statement only (a broken constraint, a mistake in SQL) or none of SQLite's. */
+/** Null for an error that concerns one statement only (a broken constraint, a mistake in SQL) or none of the disk's. */
 export function failureOf(error: unknown): Failure | null {
   const code = sqliteCode(error)
-  if (code === null) return null
+  if (code === null) return fileFailure(error)
   const cause = error as Error
   switch (code & 0xff) {
     case BUSY:
       return { ...none, busy: true, error: locked(cause) }
     case FULL:
-      return {
-        ...none,
-        group: true,
-        passing: true,
-        error: new DeputyError('DISK_FULL', 'The disk is full.', { cause }),
-      }
+      return full(cause)
     case IOERR:
     case NOMEM:
       return { ...none, group: true, passing: true, error: lost(cause) }
@@ -51,6 +47,18 @@ export function failureOf(error: unknown): Failure | null {
     default:
       return null
   }
+}
+
+/** The file of a long text could not be written: as if the row could not. */
+function fileFailure(error: unknown): Failure | null {
+  const { code, syscall } = (error ?? {}) as NodeJS.ErrnoException
+  if (!syscall) return null
+  if (code === 'ENOSPC' || code === 'EDQUOT') return full(error)
+  return { ...none, group: true, passing: true, error: lost(error as Error) }
+}
+
+function full(cause: unknown): Failure {
+  return { ...none, group: true, passing: true, error: new DeputyError('DISK_FULL', 'The disk is full.', { cause }) }
 }
 
 export function damaged(what: string, cause?: unknown): DeputyError {

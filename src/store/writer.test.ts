@@ -6,6 +6,7 @@ import { DatabaseSync } from 'node:sqlite'
 import { sql } from 'kysely'
 import { afterEach, beforeEach, describe, expect, onTestFinished, test, vi } from 'vitest'
 import { startChild } from './child.ts'
+import { openBodies } from './bodies.ts'
 import { noCrash } from './crash.ts'
 import { openStore, type Tx } from './open.ts'
 import { makeWriter } from './writer.ts'
@@ -85,7 +86,8 @@ describe('a commit that fails', () => {
       create table kv (key text primary key, value text);
       create table child (parent text references kv (key) deferrable initially deferred)`)
     let commits = 0
-    const writer = makeWriter({ db, crash: noCrash, committed: () => commits++, trouble: () => expect.fail() })
+    const bodies = openBodies(dir, Date)
+    const writer = makeWriter({ db, bodies, crash: noCrash, committed: () => commits++, trouble: () => expect.fail() })
     // What is asked together runs together, however slow the machine.
     const clock = vi.spyOn(performance, 'now').mockReturnValue(0)
     onTestFinished(() => clock.mockRestore())

@@ -12,6 +12,7 @@
  */
 import type { DatabaseSync } from 'node:sqlite'
 import { DeputyError } from '../protocol/errors.ts'
+import type { Bodies } from './bodies.ts'
 import { type CrashPoints, type WriteName, type WritePoint, writes } from './crash.ts'
 import { type Handle, makeConnection, makeHandles } from './dialect.ts'
 import type { Tx } from './open.ts'
@@ -44,6 +45,7 @@ type Ending = { job: Job; ok: true; value: unknown } | { job: Job; ok: false; er
 
 export interface WriterOptions {
   db: DatabaseSync
+  bodies: Bodies
   crash: CrashPoints
   /** After every commit, before the callers are told. */
   committed(): void
@@ -63,7 +65,7 @@ export interface Writer {
   close(): Promise<void>
 }
 
-export function makeWriter({ db, crash, committed, trouble }: WriterOptions): Writer {
+export function makeWriter({ db, bodies, crash, committed, trouble }: WriterOptions): Writer {
   const begin = db.prepare('begin immediate')
   const commit = db.prepare('commit')
   const savepoint = db.prepare('savepoint body')
@@ -81,6 +83,8 @@ export function makeWriter({ db, crash, committed, trouble }: WriterOptions): Wr
   let commits = 0
   let turnComes = false
   let retry: NodeJS.Timeout | null = null
+  /** There is some room again; the next commit of what waited shows whether it is enough. */
+  let proving = false
   /** Since when another program has had the file locked. */
   let busySince: number | null = null
   let standingBack: NodeJS.Timeout | null = null
@@ -91,10 +95,13 @@ export function makeWriter({ db, crash, committed, trouble }: WriterOptions): Wr
   let abandon: (() => void) | null = null
 
   const newHandle = makeHandles(
-    makeConnection(db, error => {
-      const failure = failureOf(error)
-      if (failure?.damaged) trouble(failure)
-      if (failure?.group || !db.isTransaction) lose(error)
+    makeConnection(db, {
+      bodies,
+      onError(error) {
+        const failure = failureOf(error)
+        if (failure?.damaged) trouble(failure)
+        if (failure?.group || !db.isTransaction) lose(error)
+      },
     }),
   )
 
@@ -233,7 +240,10 @@ export function makeWriter({ db, crash, committed, trouble }: WriterOptions): Wr
       commits++
     } catch (error) {
       lose(error)
+      return
     }
+    if (proving) trouble(null)
+    proving = false
   }
 
   function tell(endings: readonly Ending[]): void {
@@ -258,6 +268,7 @@ export function makeWriter({ db, crash, committed, trouble }: WriterOptions): Wr
   /** A body that the database gave up although it ran alone. */
   function giveUp(job: Job, error: unknown): void {
     const failure = failureOf(error)
+    proving = false
     if (failure) trouble(failure)
     if (failure?.passing) retry ??= setTimeout(retryAll, retryMs)
     if (failure?.passing && writes[job.name] === 'waits' && !closed) waiting.push(job)
@@ -270,7 +281,8 @@ export function makeWriter({ db, crash, committed, trouble }: WriterOptions): Wr
       retry = setTimeout(retryAll, retryMs)
       return
     }
-    trouble(null)
+    if (waiting.length === 0) trouble(null)
+    else proving = true
     queue.unshift(...waiting.splice(0))
     start()
   }
