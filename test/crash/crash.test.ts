@@ -4,8 +4,8 @@
  */
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { type Provider, startProvider } from '../../bench/provider.ts'
-import { tell, type Told } from './drive.ts'
-import { type Tale, tales } from './kills.ts'
+import { type Tale, tell, type Told } from './drive.ts'
+import { tales } from './kills.ts'
 import { makeWorld } from './world.ts'
 
 const long = process.env['DEPUTY_LONG'] === '1'
@@ -25,7 +25,7 @@ async function lane(name: string, queue: { n: number; tale: Tale }[]): Promise<T
   try {
     for (let next = queue.shift(); next; next = queue.shift()) {
       const { n, tale } = next
-      const one = await tell(world, tale.kind, `c${n}`, tale.kills)
+      const one = await tell(world, tale, `c${n}`)
       const problems = one.problems.map(problem => `seed ${seed}, ${name}, tale ${n} (${tale.kind}): ${problem}`)
       told.push({ ...one, problems })
     }

@@ -16,6 +16,13 @@ export type Kill = { point: string } | { afterMs: number; from: 'start' | 'ready
 
 export type Kind = 'work' | 'cancel'
 
+export interface Tale {
+  kind: Kind
+  /** The parent works on while its children do. */
+  busy: boolean
+  kills: readonly Kill[]
+}
+
 export interface Told {
   problems: string[]
   /** Points at which it really died, and those that the story did not come to. */
@@ -29,15 +36,20 @@ const patienceMs = 30_000
 
 const words = (kill: Kill) => ('point' in kill ? kill.point : `${kill.afterMs} ms after ${kill.from}`)
 
-function planOf(id: string, kind: Kind): Plan {
+/**
+ * A parent delegates three pieces of work. In every second story it works on meanwhile, with a slow model, so that results
+ * arrive while one of its own calls is in flight.
+ */
+function planOf(id: string, kind: Kind, busy: boolean): Plan {
   const note = { name: 'exec', args: { command: 'echo {id} >> effects.log' } }
-  const steps = [
-    { calls: [{ name: 'read', args: { path: 'note.txt' } }] },
-    { calls: [{ name: 'write', args: { path: 'out/{id}.txt', content: 'line of {id}' } }, note] },
-    { calls: [{ name: 'grep', args: { pattern: '{id}', path: 'out' } }] },
-  ]
-  const child = kind === 'work' ? { steps } : { steps: steps.slice(0, 1), hold: { name: `${id}-never`, at: 1 } }
-  return { id, steps: [{ spawn: { from: 0, count: children, child } }], children }
+  const read = { name: 'read', args: { path: 'note.txt' } }
+  const write = { name: 'write', args: { path: 'out/{id}.txt', content: 'line of {id}' } }
+  const grep = { name: 'grep', args: { pattern: '{id}', path: 'out' } }
+  const work = { steps: [{ calls: [read] }, { calls: [write, note] }, { calls: [grep] }] }
+  const waits = { steps: [{ calls: [read] }], hold: { name: `${id}-never`, at: 1 } }
+  const spawn = { from: 0, count: children, child: kind === 'work' ? work : waits }
+  const meanwhile = busy ? [{ calls: [read] }, { calls: [read, note] }, { calls: [read] }] : []
+  return { id, steps: [{ spawn }, ...meanwhile], children, ...(busy ? { delayMs: 25 } : {}) }
 }
 
 function linesOf(path: string): string[] {
@@ -92,9 +104,9 @@ async function cancel(world: World, wire: Wire, plan: Plan, again: boolean): Pro
 }
 
 /** One story over several lives. Each kill is one death; the last life has none. */
-export async function tell(world: World, kind: Kind, id: string, kills: readonly Kill[]): Promise<Told> {
+export async function tell(world: World, { kind, busy, kills }: Tale, id: string): Promise<Told> {
   const { provider, home } = world
-  const plan = planOf(id, kind)
+  const plan = planOf(id, kind, busy)
   const deaths: Death[] = []
   const told: Told = { problems: [], died: [], missed: [] }
   const lives: (Kill | null)[] = [...kills, null]

@@ -1,12 +1,7 @@
 /**
  * Which deaths to die: every named point that a delegation passes, and random moments. Seeded: a seed is the whole list.
  */
-import type { Kill, Kind } from './drive.ts'
-
-export interface Tale {
-  kind: Kind
-  kills: Kill[]
-}
+import type { Kill, Tale } from './drive.ts'
 
 /** Writes that a delegation without channels, approvals and schedules passes; the others belong to their own tests. */
 const writes = ['accept', 'claim', 'intent', 'reply', 'result', 'wait', 'finish'] as const
@@ -53,6 +48,8 @@ function counted(point: string, life: number, next: () => number): Kill {
   return { point: `${point}:${1 + Math.floor(next() * most)}` }
 }
 
+const late = (kill: string | Kill) => typeof kill !== 'string' || !/^(accept|wait):/.test(kill)
+
 /**
  * Stories of three deaths each: `rounds` times every named point, `moments` random ones, and a cancelled story for each
  * point of `cancel`. A death in recovery follows one at work, since otherwise there is nothing to recover.
@@ -74,15 +71,23 @@ export function tales(seed: number, rounds: number, moments: number): Tale[] {
   )
   const work: Tale[] = []
   while (deaths.length > 0) {
-    const three = deaths.splice(0, 3)
+    // What comes early in a story goes first, or it would be over already.
+    const three = deaths.splice(0, 3).sort((a, b) => Number(late(a)) - Number(late(b)))
     work.push({
       kind: 'work',
+      busy: work.length % 2 === 1,
       kills: three.map((kill, i) => (typeof kill === 'string' ? counted(kill, i, next) : kill)),
     })
   }
   const recoveries = points.map(
-    (point): Tale => ({ kind: 'work', kills: [{ point: 'tool:after:2' }, { point: `recover:${point}:1` }] }),
+    (point): Tale => ({
+      kind: 'work',
+      busy: false,
+      kills: [{ point: 'tool:after:2' }, { point: `recover:${point}:1` }],
+    }),
   )
-  const cancels = points.map((point): Tale => ({ kind: 'cancel', kills: [{ point: `cancel:${point}:1` }] }))
+  const cancels = points.map(
+    (point): Tale => ({ kind: 'cancel', busy: false, kills: [{ point: `cancel:${point}:1` }] }),
+  )
   return [...work, ...Array.from({ length: rounds }, () => [...recoveries, ...cancels]).flat()]
 }
