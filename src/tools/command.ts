@@ -11,6 +11,7 @@ import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { Socket } from 'node:net'
 import type { Readable, Writable } from 'node:stream'
+import { DeputyError } from '../protocol/errors.ts'
 import { endGroups, type Mark, markOf, statOf, sweep } from './process.ts'
 import { closeFd, makePipe } from './pipe.ts'
 
@@ -60,6 +61,7 @@ interface Seen {
 
 /** Throws when the program can't be started at all. */
 export async function hold(launch: Launch): Promise<Held> {
+  const setup = launch.sandbox && words(launch.sandbox)
   const pipe = await makePipe()
   const seen: Seen = { released: false, complaint: '', inner: null, exitCode: null }
   const running = await started(launch, pipe.writer)
@@ -73,12 +75,11 @@ export async function hold(launch: Launch): Promise<Held> {
   output.on('data', launch.onOutput)
   const streams = [output, child.stderr as Readable, ...(launch.sandbox ? [child.stdio[4] as Readable] : [])]
   const drained = Promise.all(streams.map(closed))
-  child.stderr?.setEncoding('utf8').on('data', (piece: string) => {
-    seen.complaint = (seen.complaint + piece).slice(0, complaintBytes)
-  })
-  if (launch.sandbox) {
+  for (const stream of streams) stream.on('error', error => complain(seen, error.message))
+  child.stderr?.setEncoding('utf8').on('data', (piece: string) => complain(seen, piece))
+  if (setup !== null) {
     follow(child.stdio[4] as Readable, seen)
-    feed(child.stdio[3] as Writable, launch.sandbox.map(word => `${word}\0`).join(''))
+    feed(child.stdio[3] as Writable, setup, seen)
   }
   const done = finish()
   const mark = await markOf(pid, launch.key)
@@ -102,7 +103,7 @@ export async function hold(launch: Launch): Promise<Held> {
     done,
     release() {
       seen.released = true
-      feed(child.stdin as Writable, '\n')
+      feed(child.stdin as Writable, '\n', seen)
     },
     async end() {
       const inner = seen.inner === null ? null : ((await statOf(seen.inner))?.pgrp ?? null)
@@ -132,13 +133,21 @@ async function started(launch: Launch, output: number) {
   return { child, exited, pid: child.pid! }
 }
 
-/** Writes to a child that may be gone already: then its exit says so, and the broken pipe adds nothing. */
-function feed(stream: Writable, text: string): void {
-  stream.on('error', error => {
-    if ((error as NodeJS.ErrnoException).code !== 'EPIPE' && (error as NodeJS.ErrnoException).code !== 'ECONNRESET')
-      throw error
-  })
+/** Arguments as bwrap reads them. A NUL inside one would be read as the beginning of another argument. */
+function words(list: readonly string[]): string {
+  if (list.some(word => word.includes('\0')))
+    throw new DeputyError('TOOL_ARGUMENTS', 'An argument of the sandbox has a NUL character.', { fix: 'Leave it out.' })
+  return list.map(word => `${word}\0`).join('')
+}
+
+/** Writes to a child that may be gone already: then its exit tells, and a broken pipe adds nothing to it. */
+function feed(stream: Writable, text: string, seen: Seen): void {
+  stream.on('error', error => complain(seen, error.message))
   stream.end(text)
+}
+
+function complain(seen: Seen, text: string): void {
+  seen.complaint = (seen.complaint + text).slice(0, complaintBytes)
 }
 
 /** Reads what bwrap reports of itself: one JSON object a line. */

@@ -146,13 +146,15 @@ export function openCommands(stateDir: string, settingsOf: (agent: string) => Ex
           'Run a shell command (/bin/sh) in the workspace, as a rule in a sandbox without network. What it leaves running ends with it.',
         aliases: { cmd: 'command', workdir: 'cwd', timeout: 'timeoutSeconds' },
         fixed: { description: [], background: [false], pty: [false], elevated: [false], host: ['auto', 'sandbox'] },
-        input: z =>
-          z.object({
-            command: z.string().min(1).max(maxCommand),
+        input: z => {
+          const text = z.string().refine(value => !value.includes('\0'), 'has a NUL character')
+          return z.object({
+            command: text.min(1).max(maxCommand),
             cwd: z.string().optional(),
             timeoutSeconds: z.number().positive().max(86_400).optional(),
-            env: z.record(z.string().regex(/^[A-Za-z_]\w*$/), z.string()).optional(),
-          }),
+            env: z.record(z.string().regex(/^[A-Za-z_]\w*$/), text).optional(),
+          })
+        },
         run: (args, context) => run(args, context),
       },
       zod,

@@ -96,6 +96,7 @@ describe('special files', () => {
           ['read', { path: name }],
           ['write', { path: name, content: 'x' }],
           ['edit', { path: name, oldText: 'a', newText: 'b' }],
+          ['grep', { path: name, pattern: '.' }],
         ] as const) {
           const answer = await bench.call(tool, args)
           expect([tool, name, answer.isError]).toEqual([tool, name, true])

@@ -4,12 +4,13 @@
  * Owns the tool and the threads it searches in: at most two at a time for the whole house, each ended on abort or after its
  * time, whatever the expression does. Never runs a model's expression on the gateway's own thread.
  */
+import { lstat } from 'node:fs/promises'
 import { availableParallelism } from 'node:os'
 import { Worker } from 'node:worker_threads'
 import type { Tool } from '../core/ports.ts'
 import { DeputyError } from '../protocol/errors.ts'
 import type { Zod } from '../protocol/zod.ts'
-import { makeGuard, resolveInside, within } from './guard.ts'
+import { makeGuard, regular, resolveInside, shown, within } from './guard.ts'
 import { makeTool, said } from './kit.ts'
 import { type SearchJob, type SearchResult, search } from './search.ts'
 
@@ -131,8 +132,11 @@ export function grepTool(stateDir: string, searcher: Searcher, zod: () => Zod): 
       async run(args, context) {
         const guard = await makeGuard(context.workspace, stateDir)
         const { source, flags } = expression(args.pattern, args.literal ?? false, args.ignoreCase ?? false)
+        const start = await resolveInside(guard, args.path ?? '.')
+        const stat = await lstat(start)
+        if (!stat.isDirectory()) regular(stat, shown(guard, start))
         const job: SearchJob = {
-          start: await resolveInside(guard, args.path ?? '.'),
+          start,
           root: guard.root,
           hidden: within(guard.root, guard.state) ? guard.state : '',
           source,

@@ -71,6 +71,18 @@ kill -9 1 2>/dev/null; echo still here`,
     expect(text).toMatch(/CapPrm:\t0+\nCapEff:\t0+\nCapBnd:\t0+\nCapAmb:\t0+\nNoNewPrivs:\t1\nstill here\n/)
   })
 
+  test('no argument of a call becomes an argument of the sandbox', async () => {
+    const env: Record<string, string> = {}
+    await using bench = await makeBench({ exec: { env } })
+    const smuggled = `x\0--bind\0${bench.stateDir}\0/mnt`
+    expect(bench.refused('exec', { command: 'ls /mnt', env: { A: smuggled } })).toContain('has a NUL character')
+    expect(bench.refused('exec', { command: 'ls\0' })).toContain('has a NUL character')
+    expect((await run(bench, 'true', { cwd: `.\0--bind` })).isError).toBe(true)
+    expect((await run(bench, '--bind / /mnt; ls /mnt')).text).toContain('not found')
+    env['A'] = smuggled
+    expect((await run(bench, 'ls /mnt')).text).toContain('NUL')
+  })
+
   test('a network only when it is allowed', async () => {
     const server = createServer((_, response) => response.end('answer')).listen(0, '127.0.0.1')
     await once(server, 'listening')

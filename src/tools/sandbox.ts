@@ -14,7 +14,10 @@
  * environment (LD_PRELOAD would run outside) and never through its command line (other users could read it there).
  *
  * Who it runs as: an ordinary user stays that user. Root becomes uid 65534 in a namespace that maps it onto root, so it
- * still owns the workspace; when the workspace belongs to another user, bwrap itself runs as that user.
+ * still owns the workspace; when the workspace belongs to another user, bwrap itself runs as that user. What a command
+ * writes as root's stand-in belongs to root, set-user-id bits included: such a workspace must be out of the reach of other
+ * users, as it is under the state directory (0700). The limit on processes does not bind root's stand-in; time does.
+ * An allowed network is the machine's own: loopback services and abstract sockets can then be reached.
  */
 import { execFile } from 'node:child_process'
 import { constants } from 'node:fs'
