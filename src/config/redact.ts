@@ -71,13 +71,7 @@ export function unredact(incoming: unknown, stored: unknown, path: Path = []): u
   }
   if (Array.isArray(incoming)) {
     const before = Array.isArray(stored) ? stored : []
-    return incoming.map((item, index) => {
-      const same =
-        isRecord(item) && typeof item['id'] === 'string'
-          ? before.find(other => isRecord(other) && other['id'] === item['id'])
-          : before[index]
-      return unredact(item, same, [...path, index])
-    })
+    return incoming.map((item, index) => unredact(item, counterpart(item, before, index), [...path, index]))
   }
   if (!isRecord(incoming)) return incoming
   const before = isRecord(stored) ? stored : {}
@@ -87,6 +81,14 @@ export function unredact(incoming: unknown, stored: unknown, path: Path = []): u
       unredact(item, Object.hasOwn(before, key) ? before[key] : undefined, [...path, key]),
     ]),
   )
+}
+
+/** The stored item that an item of a list was shown from. */
+function counterpart(item: unknown, before: readonly unknown[], index: number): unknown {
+  const id = isRecord(item) ? item['id'] : undefined
+  if (typeof id !== 'string') return before[index]
+  const same = (other: unknown) => isRecord(other) && other['id'] === id
+  return same(before[index]) ? before[index] : before.find(same)
 }
 
 type Kind = 'secret' | 'perhaps' | 'plain'

@@ -110,16 +110,16 @@ printf '{"protocolVersion":1,"values":{"one":"%s","two":"%s"},"errors":{"three":
   })
 
   test.each([
-    ['exit 3', /ended with 3/],
-    ['sleep 30', /did not answer within 300 ms/],
-    ['echo nonsense', /did not answer \{"protocolVersion"/],
-    ['head -c 100000 /dev/zero', /more than 1000 bytes/],
-  ])('a program that does %s', async (body, message) => {
+    ['exit 3', /ended with 3/, 20_000],
+    ['sleep 30', /did not answer within 100 ms/, 100],
+    ['echo nonsense', /did not answer \{"protocolVersion"/, 20_000],
+    ['head -c 100000 /dev/zero', /more than 1000 bytes/, 20_000],
+  ])('a program that does %s', async (body, message, timeoutMs) => {
     const program = put(join(tempDir(), 'vault'), `#!/bin/sh\n${body}\n`, 0o700)
     const vault = {
       source: 'exec',
       command: program,
-      timeoutMs: 300,
+      timeoutMs,
       maxOutputBytes: 1000,
       env: { PATH: process.env['PATH'] },
     }

@@ -55,9 +55,9 @@ export function watchFiles(
     if (timer) clearTimeout(timer)
     timer = setTimeout(() => {
       timer = null
-      if (ended) return
       changed()
-      arrange()
+      // It may have ended the watch itself.
+      if (!ended) arrange()
     }, settle)
   }
 
