@@ -10,6 +10,7 @@ import { createServer, type Server, type Socket } from 'node:net'
 import { DeputyError } from '../protocol/errors.ts'
 import { closeCodes, type Limits } from '../protocol/limits.ts'
 import type { Connection, Line } from './connection.ts'
+import { makeCork } from './cork.ts'
 import { localPeer, type Peer } from './peer.ts'
 import type { Log } from './types.ts'
 
@@ -79,8 +80,12 @@ function serve(socket: Socket, limits: Limits, accept: (line: Line, peer: Peer) 
   let held: Buffer[] = []
   let size = 0
   let closed = false
+  const cork = makeCork(socket)
   const line: Line = {
-    send: text => void socket.write(`${text}\n`),
+    send(text) {
+      cork()
+      socket.write(`${text}\n`)
+    },
     buffered: () => socket.writableLength,
     opened() {
       most = limits.maxPayload

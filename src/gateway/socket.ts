@@ -10,6 +10,7 @@ import { type WebSocket, WebSocketServer } from 'ws'
 import { DeputyError } from '../protocol/errors.ts'
 import { closeCodes, type Limits } from '../protocol/limits.ts'
 import type { Connection, Line } from './connection.ts'
+import { makeCork } from './cork.ts'
 import { bodyOf, securityHeaders, statusOf } from './http.ts'
 import { type Peer, peerOf, refuseRequest } from './peer.ts'
 import type { Log, Settings } from './types.ts'
@@ -62,8 +63,12 @@ export function attachSockets(options: {
     let closing = false
     let heard = false
     let unread = 0
+    const cork = makeCork(raw)
     const line: Line = {
-      send: text => ws.send(text),
+      send(text) {
+        cork()
+        ws.send(text)
+      },
       buffered: () => ws.bufferedAmount,
       opened() {
         opened = true
