@@ -25,6 +25,7 @@ export interface Launch {
   sandbox: readonly string[] | null
   /** Marks processes outside the sandbox; empty inside. */
   key: string
+  /** The chunk is good for the time of the call only. */
   onOutput(chunk: Buffer): void
 }
 
@@ -48,6 +49,7 @@ export interface Held {
 }
 
 const complaintBytes = 4096
+const readBytes = 64 * 1024
 /** How long output may stay open after a command has exited. */
 const lateMs = 500
 
@@ -71,8 +73,7 @@ export async function hold(launch: Launch): Promise<Held> {
     })
     .finally(() => closeFd(pipe.writer))
   const { child, exited, pid } = running
-  const output = new Socket({ fd: pipe.reader, readable: true, writable: false })
-  output.on('data', launch.onOutput)
+  const output = readInto(pipe.reader, launch.onOutput)
   const streams = [output, child.stderr as Readable, ...(launch.sandbox ? [child.stdio[4] as Readable] : [])]
   const drained = Promise.all(streams.map(closed))
   for (const stream of streams) stream.on('error', error => complain(seen, error.message))
@@ -114,6 +115,16 @@ export async function hold(launch: Launch): Promise<Held> {
       return ended
     },
   }
+}
+
+/** Reads into one buffer for ever: a chunk is good until the callback returns. A new buffer each time costs twice the time. */
+function readInto(fd: number, take: (chunk: Buffer) => void): Socket {
+  const buffer = Buffer.allocUnsafe(readBytes)
+  const callback = (bytes: number): boolean => {
+    take(buffer.subarray(0, bytes))
+    return true
+  }
+  return new Socket({ fd, readable: true, writable: false, onread: { buffer, callback } }).resume()
 }
 
 /** Resolves once the program runs; its exit is watched from the first moment. */

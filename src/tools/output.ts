@@ -5,6 +5,7 @@
  */
 
 export interface Output {
+  /** Copies what it keeps. */
   add(chunk: Buffer): void
   /** What was kept as text, with a line in the middle that says what was left out. */
   text(): string
