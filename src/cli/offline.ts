@@ -5,6 +5,7 @@
 import type { Selectable } from 'kysely'
 import { DeputyError } from '../protocol/errors.ts'
 import type { RunRow, RunStep } from '../protocol/results.ts'
+import { finalWords, runOf } from '../store/facts.ts'
 import { openReader, type Reader } from '../store/reader.ts'
 import type { RunsTable, StepsTable } from '../store/tables.ts'
 import type { Facts, SessionFact } from './facts.ts'
@@ -84,7 +85,7 @@ function factsOf(read: Read): Facts {
 async function oneRun(read: Read, id: string): Promise<RunRow> {
   const row = await read.selectFrom('runs').selectAll().where('id', '=', id).executeTakeFirst()
   if (!row) throw new DeputyError('UNKNOWN_RUN', `There is no run ${id}.`)
-  return (await runRows(read, [row]))[0]!
+  return { ...(await runRows(read, [row]))[0]!, result: await finalWords(read, runOf(row)) }
 }
 
 async function runRows(read: Read, rows: readonly Selectable<RunsTable>[]): Promise<RunRow[]> {
@@ -137,7 +138,7 @@ async function runRows(read: Read, rows: readonly Selectable<RunsTable>[]): Prom
   }))
 }
 
-/** The words of each step that lie in its message row itself; those of long messages lie in files and are left out. */
+/** The words of each step. */
 async function wordsOf(read: Read, run: string): Promise<ReadonlyMap<number, string>> {
   const rows = await read
     .selectFrom('messages')
@@ -147,9 +148,8 @@ async function wordsOf(read: Read, run: string): Promise<ReadonlyMap<number, str
     .execute()
   const words = new Map<number, string>()
   for (const row of rows) {
-    const parts: unknown = JSON.parse(row.parts)
-    if (!Array.isArray(parts)) continue
-    const text = (parts as { type: string; text?: string }[]).flatMap(part => (part.text ? [part.text] : [])).join('\n')
+    const parts = JSON.parse(row.parts) as { type: string; text?: string }[]
+    const text = parts.flatMap(part => (part.text ? [part.text] : [])).join('\n')
     if (text !== '') words.set(row.step!, text)
   }
   return words

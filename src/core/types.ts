@@ -117,7 +117,7 @@ export interface Run {
   label: string | null
   model: string
   receipt: Receipt | null
-  /** Final words, at most 64 kB here; longer ones are referenced by message. */
+  /** Final words of at most 64 k characters; longer ones stand in the message at `resultSeq` only. */
   result: string | null
   resultSeq: number | null
   createdAt: number

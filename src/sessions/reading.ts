@@ -3,6 +3,7 @@
  */
 import type { Run, Session, Step } from '../core/types.ts'
 import {
+  finalWords,
   loadRun,
   loadSession,
   liveRunOf,
@@ -85,7 +86,7 @@ export function openReads(db: Tx): Reads {
 
   /** The newest words of a run, in one line. */
   async function lastLine(run: Run): Promise<string | null> {
-    if (run.state === 'done') return line(run.result ?? run.error)
+    if (run.state === 'done') return line((await finalWords(db, run)) ?? run.error)
     const row = await db
       .selectFrom('messages')
       .selectAll()
@@ -112,7 +113,7 @@ export function openReads(db: Tx): Reads {
 
   async function run(id: string) {
     const found = (await loadRun(db, id)) ?? (await byAlias(id))
-    return found ? ((await view([found]))[0] ?? null) : null
+    return found ? ((await view([{ ...found, result: await finalWords(db, found) }]))[0] ?? null) : null
   }
 
   /** A wire id, or the beginning of a run id that fits one run only. */

@@ -6,7 +6,7 @@
 import type { HouseEvent } from '../core/ports.ts'
 import type { Run, TokenUsage } from '../core/types.ts'
 import { type ErrorCode, fixOf, isErrorCode } from '../protocol/errors.ts'
-import { loadRun, messageOf } from '../store/facts.ts'
+import { finalWords, loadRun, messageOf } from '../store/facts.ts'
 import type { Tx } from '../store/open.ts'
 import type { House, TurnResult } from './types.ts'
 
@@ -114,7 +114,7 @@ async function turnResult(db: Tx, run: Run, wireId: string, turn: number): Promi
     agent: run.agent,
     status: failed ? (run.outcome === 'timed_out' ? 'timeout' : 'error') : 'ok',
     yielded: !last,
-    text: last && !failed ? run.result : await wordsOf(db, run, turn),
+    text: last && !failed ? await finalWords(db, run) : await wordsOf(db, run, turn),
     outcome: last ? run.outcome : null,
     errorCode: failed ? code : null,
     error: failed ? run.error : null,

@@ -76,7 +76,7 @@ export function makeConnection(db: DatabaseSync, { bodies, onError }: Connection
   function run(query: CompiledQuery): QueryResult<never> {
     try {
       const values = query.parameters.map((value, i) =>
-        bodies && isLong(value) ? bodies.fold(value.long) : bindable(value, i, query.sql),
+        bindable(bodies && isLong(value) ? bodies.fold(value.long) : value, i, query.sql),
       )
       const { statement, rows } = prepare(query.sql)
       if (rows) return { rows: whole(statement.all(...values)) as never[] }

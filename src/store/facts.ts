@@ -6,6 +6,7 @@
  */
 import type { Selectable } from 'kysely'
 import { nothing, type Mailbox } from '../core/run/facts.ts'
+import { textOf } from '../core/run/reply.ts'
 import type { InboxRow, Lane, Message, Outcome, Run, RunState, Session, Spend, Step, StepState } from '../core/types.ts'
 import type { Tx } from './open.ts'
 import type { InboxTable, MessagesTable, RunsTable, SessionsTable, StepsTable } from './tables.ts'
@@ -95,6 +96,18 @@ export function messageOf(row: Selectable<MessagesTable>): Message {
     at: row.at,
     meta: JSON.parse(row.meta),
   }
+}
+
+/** The final words of a run that succeeded. Long ones are not in its own row. */
+export async function finalWords(db: Tx, run: Run): Promise<string | null> {
+  if (run.result !== null || run.resultSeq === null) return run.result
+  const row = await db
+    .selectFrom('messages')
+    .selectAll()
+    .where('session', '=', run.session)
+    .where('seq', '=', run.resultSeq)
+    .executeTakeFirst()
+  return (row && textOf(messageOf(row).parts)) || null
 }
 
 export function inboxOf(row: Selectable<InboxTable>): InboxRow {

@@ -11,6 +11,9 @@ import type { ChildEnd, InboxRow, Message, Outcome, Run } from '../types.ts'
 import { newRun, rouse } from './accept.ts'
 import { type Decision, type Effect, type Fresh, type Mailbox, refuse } from './facts.ts'
 
+/** Longer words stay in their message alone. */
+const resultLength = 64 * 1024
+
 export interface EndView {
   run: Run
   /** Its own session's mailbox. */
@@ -78,7 +81,7 @@ export function end(view: EndView, event: EndEvent): Decision {
       error: event.error,
       wait: null,
       woken: false,
-      result: event.text,
+      result: event.text !== null && event.text.length <= resultLength ? event.text : null,
       resultSeq: event.seq,
       endedAt: event.now,
     },
