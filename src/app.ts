@@ -5,6 +5,7 @@
  * opened before it. Ready means: the home is held, the rows are read, what a crash left is taken up, the doors are open.
  */
 import { randomUUID } from 'node:crypto'
+import { mkdirSync } from 'node:fs'
 import { openPolicies } from './agent/policy.ts'
 import { recoverAll, openTimers } from './agent/recover.ts'
 import type { AgentOptions, Bells } from './agent/room.ts'
@@ -93,6 +94,9 @@ async function open(
     catalogue: tools.list().map(({ name, group }) => ({ name, group })),
     defaultModel: agent => models.defaultRef(agent),
   })
+
+  // A newcomer puts files there before the first message.
+  for (const { id } of policies.agents()) mkdirSync(policies.prompt(id).workspace, { recursive: true, mode: 0o700 })
 
   const listeners = new Set<Tell>()
   const tell = (event: HouseEvent) => {

@@ -310,6 +310,20 @@ describe('a run', () => {
     ])
   })
 
+  test('a stop in the middle of a call leaves the row open, and ends at once', async () => {
+    const never = gate()
+    const it = await house({
+      script: (_request, n) => (n === 1 ? { text: 'lost', wait: never.promise } : { text: 'again' }),
+    })
+    const accepted = await it.say('go')
+    while (it.requests.length < 1) await sleep(5)
+    await it.runner.stop()
+    expect((await it.house.run(accepted.run))?.run.state).toBe('running')
+    expect((await it.house.steps(accepted.run))[0]?.state).toBe('open')
+    await it.crash()
+    expect(await it.done(accepted.wireId)).toMatchObject({ text: 'again' })
+  })
+
   test('the result of a child whose parent waits survives a crash and arrives once', async () => {
     const hold = gate()
     const it = await house({

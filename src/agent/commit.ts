@@ -62,9 +62,10 @@ export async function carryOut(
     if (effect.do === 'run.put' && !wireIds.has(effect.run.id)) wireIds.set(effect.run.id, effect.run.id)
     if (effect.do !== 'run.set' || (effect.to.state === undefined && effect.to.turn === undefined)) continue
     changed.add(effect.run)
-    if (!wireIds.has(effect.run)) wireIds.set(effect.run, await wireIdOf(tx, effect.run))
     const before = runs.get(effect.run) ?? (await loadRun(tx, effect.run))
-    if (before) runs.set(effect.run, { ...before, ...effect.to })
+    if (!before) continue
+    if (!wireIds.has(effect.run)) wireIds.set(effect.run, await wireIdOf(tx, before))
+    runs.set(effect.run, { ...before, ...effect.to })
   }
   const applied = await apply(tx, effects)
   for (const id of runs.keys()) if (!changed.has(id)) runs.delete(id)
@@ -72,18 +73,16 @@ export async function carryOut(
 }
 
 /** How clients know the turn that a run is in: the oldest wire id that waits for it, else the run's own (decisions.md 3, 4). */
-export async function wireIdOf(tx: Tx, id: string): Promise<string> {
+export async function wireIdOf(tx: Tx, run: Pick<Run, 'id' | 'turn'>): Promise<string> {
   const alias = await tx
     .selectFrom('rpc_keys')
     .select('key')
-    .where('run', '=', id)
+    .where('run', '=', run.id)
     .where('answered_turn', 'is', null)
     .orderBy('at')
     .limit(1)
     .executeTakeFirst()
-  if (alias) return alias.key
-  const run = await tx.selectFrom('runs').select('turn').where('id', '=', id).executeTakeFirst()
-  return turnId(id, run?.turn ?? 0)
+  return alias?.key ?? turnId(run.id, run.turn)
 }
 
 /** Rings and tells. Never throws: a listener's fault is its own. */

@@ -10,18 +10,10 @@
 import { reserve } from '../core/budget.ts'
 import type { ModelFailure } from '../core/ports.ts'
 import { claim, intent, shown } from '../core/run/claim.ts'
+import type { Effect } from '../core/run/facts.ts'
 import { cooldown } from '../core/run/steps.ts'
 import type { Run, Session, Step } from '../core/types.ts'
-import {
-  lastReply,
-  loadMailbox,
-  loadRun,
-  loadSession,
-  loadStep,
-  messageOf,
-  orphaned,
-  reservedOf,
-} from '../store/facts.ts'
+import { lastReply, loadMailbox, loadRun, loadSession, loadStep, messageOf, orphaned } from '../store/facts.ts'
 import type { Tx } from '../store/open.ts'
 import { type After, announce, carryOut, wireIdOf } from './commit.ts'
 import { estimateTokens } from './context.ts'
@@ -160,8 +152,7 @@ export function openDesk(work: Work, runId: string): Desk & { state(): WorkerSta
     if (open.length > 0) return { next: { do: 'tools', steps: open }, afters: [], run: mine.run, wireId: mine.wireId }
     is('intent')
     const run = (await loadRun(tx, mine.run.id)) ?? mine.run
-    const session = (await loadSession(tx, run.session)) ?? mine.session
-    const box = await loadMailbox(tx, session)
+    const box = await loadMailbox(tx, mine.session, run)
     const model = steps.find(step => step.kind === 'model')
     const again = model?.state === 'open' ? model : null
     const last = steps.at(-1)?.n ?? 0
@@ -178,13 +169,14 @@ export function openDesk(work: Work, runId: string): Desk & { state(): WorkerSta
             await tx
               .selectFrom('messages')
               .selectAll()
-              .where('session', '=', session.id)
+              .where('session', '=', run.session)
               .where('seq', 'in', seqs)
               .orderBy('seq')
               .execute()
           ).map(messageOf)
     const plan = mine.script.plan(run, rows)
-    const wireId = await wireIdOf(tx, run.id)
+    // Another wire id speaks for the turn only when a row is shown that brought one.
+    const wireId = rows.length > 0 || run.turn !== mine.run.turn ? await wireIdOf(tx, run) : mine.wireId
     const stop = async (
       outcome: 'failed' | 'budget_exhausted',
       code: 'MODEL_UNKNOWN' | 'MODEL_CONTEXT' | 'RUN_BUDGET' | 'RUN_STEPS',
@@ -216,8 +208,8 @@ export function openDesk(work: Work, runId: string): Desk & { state(): WorkerSta
       reserve: reservation.charge.reserved,
     })
     if (!decision.ok) return { next: { do: 'rest' }, afters: [], run, wireId }
-    const after = await carryOut(tx, decision.effects, { sessions: [session], runs: [run], at: now })
-    const step = await loadStep(tx, run.id, again ? again.n : last + 1)
+    const after = await carryOut(tx, decision.effects, { sessions: [mine.session], runs: [run], at: now })
+    const step = stepOf(decision.effects, again)
     if (!step) return { next: { do: 'rest' }, afters: [after], run, wireId }
     return {
       next: { do: 'model', step, request: { ...plan.request, maxTokens: reservation.maxTokens } },
@@ -251,9 +243,9 @@ export function openDesk(work: Work, runId: string): Desk & { state(): WorkerSta
         const now_ = await loadStep(tx, step.run, step.n)
         if (!run || !session || !now_) return null
         if (failure.retryAtMs !== undefined) {
-          const box = await loadMailbox(tx, session)
+          const box = await loadMailbox(tx, session, run)
           const decision = cooldown(
-            { run, box, step: now_, stepReserved: await reservedOf(tx, run.id) },
+            { run, box, step: now_ },
             { now, epoch: mine.epoch, until: failure.retryAtMs, charged, usage },
           )
           if (!decision.ok) return null
@@ -299,4 +291,13 @@ export function openDesk(work: Work, runId: string): Desk & { state(): WorkerSta
     context: tools.context,
     state: () => state,
   }
+}
+
+/** The model step as the intent has just made it. */
+function stepOf(effects: readonly Effect[], again: Step | null): Step | null {
+  for (const effect of effects) {
+    if (effect.do === 'step.put') return effect.step
+    if (effect.do === 'step.set' && again && effect.to.intent) return { ...again, intent: effect.to.intent }
+  }
+  return null
 }

@@ -7,7 +7,7 @@ import type { ErrorCode } from '../protocol/errors.ts'
 import { type EndEvent, type EndView, end } from '../core/run/end.ts'
 import type { Fresh, Mailbox } from '../core/run/facts.ts'
 import type { ModelIntent, Outcome, Run, Session } from '../core/types.ts'
-import { lastReply, loadMailbox, loadSession } from '../store/facts.ts'
+import { lastReply, loadMailbox, loadPostbox, loadSession } from '../store/facts.ts'
 import type { Tx } from '../store/open.ts'
 import { type After, carryOut } from './commit.ts'
 import type { AgentOptions } from './room.ts'
@@ -41,7 +41,7 @@ export function fresh(
 export async function homeOf(tx: Tx, run: Run): Promise<Mailbox | null> {
   if (run.returnTo === null) return null
   const session = await loadSession(tx, run.returnTo)
-  return session ? loadMailbox(tx, session, true) : null
+  return session ? loadPostbox(tx, session) : null
 }
 
 /** Everything that belongs to ending `run`, read in this transaction. */
@@ -74,7 +74,7 @@ export async function endRun(
 ): Promise<After | null> {
   const session = await loadSession(tx, run.session)
   if (!session || run.state === 'done') return null
-  const box = await loadMailbox(tx, session)
+  const box = await loadMailbox(tx, session, run)
   const view = await endView(tx, run, box)
   const decision = end(view, {
     now,

@@ -59,7 +59,7 @@ export async function recoverAll(options: AgentOptions, bells: Bells): Promise<R
           .execute()
       ).map(stepOf)
       const decision = recover(
-        { run, box: await loadMailbox(tx, session), open },
+        { run, box: await loadMailbox(tx, session, run), open },
         { now, maxAttempts, ids: messages, unknown: unknownWords },
       )
       if (decision.ok)
@@ -139,7 +139,7 @@ async function expire(options: AgentOptions, bells: Bells, now: number): Promise
         .select(eb => eb.fn.max('n').as('n'))
         .where('run', '=', id)
         .executeTakeFirst()
-      const decision = fire({ run, box: await loadMailbox(tx, session), last: Number(last?.n ?? 0) }, { now })
+      const decision = fire({ run, box: await loadMailbox(tx, session, run), last: Number(last?.n ?? 0) }, { now })
       return decision.ok ? carryOut(tx, decision.effects, { sessions: [session], runs: [run], at: now }) : null
     })
     if (after) announce(after, bells, options.tell)

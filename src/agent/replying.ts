@@ -6,13 +6,13 @@
  */
 import type { SpawnRequest } from '../core/ports.ts'
 import { type ReplyCall, reply, textOf } from '../core/run/reply.ts'
-import type { MessageMeta, Part, Run, Step } from '../core/types.ts'
-import { countChildren, loadMailbox, loadSession, loadStep, reservedOf } from '../store/facts.ts'
+import type { MessageMeta, ModelIntent, Part, Run, Step } from '../core/types.ts'
+import { countChildren, loadMailbox, loadSession, loadStep } from '../store/facts.ts'
 import type { Tx } from '../store/open.ts'
 import { type ParsedCall, parseCall, planSpawn } from './calls.ts'
 import { carryOut } from './commit.ts'
 import type { Found, WorkerState, Work } from './desk.ts'
-import { endIds, endView, fresh } from './ending.ts'
+import { endIds, fresh, homeOf } from './ending.ts'
 import type { Answer } from './loop.ts'
 
 type Held = (tx: Tx, mine: WorkerState) => Promise<Run | null>
@@ -67,17 +67,19 @@ export async function replyStep(
     const session = await loadSession(tx, current.session)
     const open = await loadStep(tx, step.run, step.n)
     if (!session || !open) return null
-    const box = await loadMailbox(tx, session)
-    const view = await endView(tx, current, box)
-    const stepReserved = await reservedOf(tx, current.id)
+    const box = await loadMailbox(tx, session, current)
+    // Only a reply without calls can be the end of the run: only then its return address matters.
+    const home = calls.length === 0 ? await homeOf(tx, current) : null
+    const view = { run: current, box, sessionKey: session.key, home, showing: [] }
+    const { reserved } = open.intent as ModelIntent
 
     // Each spawn of this reply stands on what those before it have taken.
     let payer: Run = {
       ...current,
       spent: {
         ...current.spent,
-        nano: current.spent.nano - stepReserved.nano + charged.nano,
-        tokens: current.spent.tokens - stepReserved.tokens + charged.tokens,
+        nano: current.spent.nano - reserved.nano + charged.nano,
+        tokens: current.spent.tokens - reserved.tokens + charged.tokens,
       },
     }
     let children = calls.some(call => call.request) ? await countChildren(tx, current.id) : 0
@@ -107,7 +109,7 @@ export async function replyStep(
     })
 
     const decision = reply(
-      { ...view, step: open, stepReserved },
+      { ...view, step: open },
       {
         now,
         epoch: mine.epoch,

@@ -57,7 +57,11 @@ export function openRunner(options: AgentOptions, bells: Bells): Runner {
     const hands: Hands = {
       models: options.models,
       crash: options.crash,
-      call: async (step, context) => (step.state === 'asking' ? answerAsk(step) : callTool(options, step, context)),
+      async call(step, context) {
+        const answer = await (step.state === 'asking' ? answerAsk(step) : callTool(options, step, context))
+        leaving()
+        return answer
+      },
       delta(step, kind, text, delta, replace) {
         const state = desk.state()
         if (!state) return
@@ -74,7 +78,8 @@ export function openRunner(options: AgentOptions, bells: Bells): Runner {
       },
     }
     try {
-      await work(desk, hands, kind => {
+      await work({ ...desk, brokenOff: step => (leaving(), desk.brokenOff(step)) }, hands, kind => {
+        leaving()
         if (kind === 'tool') return worker.run.signal
         worker.model = new AbortController()
         return AbortSignal.any([worker.run.signal, worker.model.signal])
@@ -83,6 +88,11 @@ export function openRunner(options: AgentOptions, bells: Bells): Runner {
       if (stopping || worker.run.signal.aborted) return
       await fail(runId, error)
     }
+  }
+
+  /** What is broken off by the gateway's own stop stays as it is in the rows, for the next start. */
+  function leaving(): void {
+    if (stopping) throw new DeputyError('GATEWAY_STOPPING', 'The gateway is shutting down.')
   }
 
   /** A fault of ours: it ends the run it happened in, and says so. */

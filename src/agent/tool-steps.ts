@@ -55,7 +55,7 @@ export function openToolSteps(desk: DeskParts): Pick<Desk, 'used' | 'context'> &
         const session = run && (await loadSession(tx, run.session))
         const current = await loadStep(tx, step.run, step.n)
         if (!run || !session || !current) return null
-        return body(tx, is, { run, box: await loadMailbox(tx, session), step: current, now, mine })
+        return body(tx, is, { run, box: await loadMailbox(tx, session, run), step: current, now, mine })
       }),
     )
   }

@@ -175,7 +175,7 @@ function amount(limit: Purse): Spend {
   return each(field => limit[field] ?? 0)
 }
 
-function plus(one: Spend, other: Spend): Spend {
+export function plus(one: Spend, other: Spend): Spend {
   return each(field => one[field] + other[field])
 }
 

@@ -158,6 +158,8 @@ export interface ModelIntent {
   /** Inbox rows shown for the first time; its result marks exactly these read (R10). */
   inbox: readonly number[]
   attempt: number
+  /** What this attempt has set aside: prompt and `max_tokens` at list price; nothing while it pauses. */
+  reserved: Spend
 }
 
 export interface ToolIntent {

@@ -14,7 +14,7 @@ import { accept, birth } from '../core/run/accept.ts'
 import { nothing } from '../core/run/facts.ts'
 import type { Part, Receipt, Run, Session } from '../core/types.ts'
 import { DeputyError } from '../protocol/errors.ts'
-import { loadMailbox, loadRun, openSessionByKey, sessionOf } from '../store/facts.ts'
+import { loadPostbox, loadRun, openSessionByKey, sessionOf } from '../store/facts.ts'
 import type { Tx } from '../store/open.ts'
 import { meant, newSession } from './keys.ts'
 import type { Accepted, AcceptInput, SpawnInput } from './types.ts'
@@ -54,7 +54,7 @@ export async function acceptMessage(deps: AcceptDeps, input: AcceptInput): Promi
     const found = await openSessionByKey(tx, at.key)
     const session = found ?? newSession(ids.session, at, now, input.route ?? null)
     const box = found
-      ? await loadMailbox(tx, found)
+      ? await loadPostbox(tx, found)
       : { session, live: null, unread: [], openChildren: 0, askedOpen: 0 }
     const key = `${principal}|${input.method}|${input.idempotencyKey}`
     const decision = accept(box, {

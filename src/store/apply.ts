@@ -5,11 +5,12 @@
  * Owns: one statement (or a few set-based ones) for each effect, in the order given. Never decides: what is allowed was
  * decided by core on rows that this very transaction has read. Says which ids the rows got and which runs ended below.
  */
-import type { Effect } from '../core/run/facts.ts'
-import type { Message, Route, Run, Session } from '../core/types.ts'
+import { type Effect, nothing } from '../core/run/facts.ts'
+import { plus } from '../core/budget.ts'
+import type { Run, Spend } from '../core/types.ts'
 import { endTree } from './end-tree.ts'
 import type { Tx } from './open.ts'
-import type { RunsTable } from './tables.ts'
+import { messageRow, outboxRow, runColumns, runRow, sessionRow } from './rows.ts'
 
 export interface Applied {
   /** Inbox ids by key, in the session they were put. */
@@ -22,11 +23,75 @@ export interface Applied {
 
 export async function apply(tx: Tx, effects: readonly Effect[]): Promise<Applied> {
   const applied: Applied = { inbox: new Map(), ended: [], answered: [] }
-  for (const effect of effects) await one(tx, effect, applied)
+  const held = new Map<string, Held>()
+  const counters = new Map<string, { seq: number; at: number }>()
+  for (const effect of effects) {
+    // Changes of one run become one statement, unless something in between reads its row.
+    if (effect.do === 'run.set') {
+      const now = held.get(effect.run)
+      held.set(effect.run, {
+        to: { ...now?.to, ...effect.to },
+        spent: now?.spent ?? nothing,
+        lent: now?.lent ?? nothing,
+      })
+    } else if (effect.do === 'run.money') {
+      const now = held.get(effect.run) ?? { to: {}, spent: nothing, lent: nothing }
+      held.set(effect.run, { to: now.to, spent: plus(now.spent, effect.spent), lent: plus(now.lent, effect.lent) })
+    } else if (effect.do === 'message.put') {
+      counters.set(effect.message.session, { seq: effect.message.seq, at: effect.message.at })
+      await tx.insertInto('messages').values(messageRow(effect.message)).execute()
+    } else {
+      if (reads.has(effect.do)) await flush(tx, held)
+      await one(tx, effect, applied)
+    }
+  }
+  await flush(tx, held)
+  for (const [session, { seq, at }] of counters)
+    await tx.updateTable('sessions').set({ seq, updated_at: at }).where('id', '=', session).execute()
   return applied
 }
 
-async function one(tx: Tx, effect: Effect, applied: Applied): Promise<void> {
+/** What is to become of one run row. */
+interface Held {
+  to: Partial<Run>
+  spent: Spend
+  lent: Spend
+}
+
+/** Effects that read or write run rows themselves. */
+const reads: ReadonlySet<Effect['do']> = new Set(['tree.end', 'run.settle', 'run.put'])
+
+async function flush(tx: Tx, held: Map<string, Held>): Promise<void> {
+  for (const [run, { to, spent, lent }] of held) {
+    if (Object.keys(to).length === 0 && isNothing(spent) && isNothing(lent)) continue
+    await tx
+      .updateTable('runs')
+      .set(eb => {
+        const add = (column: MoneyColumn, amount: number) => (amount === 0 ? {} : { [column]: eb(column, '+', amount) })
+        return {
+          ...runColumns(to),
+          ...add('spent_nano', spent.nano),
+          ...add('spent_tokens', spent.tokens),
+          ...add('spent_calls', spent.calls),
+          ...add('lent_nano', lent.nano),
+          ...add('lent_tokens', lent.tokens),
+          ...add('lent_calls', lent.calls),
+        }
+      })
+      .where('id', '=', run)
+      .execute()
+  }
+  held.clear()
+}
+
+function isNothing(spend: Spend): boolean {
+  return spend.nano === 0 && spend.tokens === 0 && spend.calls === 0
+}
+
+type MoneyColumn = 'spent_nano' | 'spent_tokens' | 'spent_calls' | 'lent_nano' | 'lent_tokens' | 'lent_calls'
+type Single = Exclude<Effect, { do: 'run.set' | 'run.money' | 'message.put' }>
+
+async function one(tx: Tx, effect: Single, applied: Applied): Promise<void> {
   switch (effect.do) {
     case 'session.put':
       await tx.insertInto('sessions').values(sessionRow(effect.session)).execute()
@@ -36,14 +101,6 @@ async function one(tx: Tx, effect: Effect, applied: Applied): Promise<void> {
         .updateTable('sessions')
         .set({ closed_at: effect.at, updated_at: effect.at })
         .where('id', '=', effect.session)
-        .execute()
-      return
-    case 'message.put':
-      await tx.insertInto('messages').values(messageRow(effect.message)).execute()
-      await tx
-        .updateTable('sessions')
-        .set({ seq: effect.message.seq, updated_at: effect.message.at })
-        .where('id', '=', effect.message.session)
         .execute()
       return
     case 'inbox.put': {
@@ -92,23 +149,6 @@ async function one(tx: Tx, effect: Effect, applied: Applied): Promise<void> {
     }
     case 'run.put':
       await tx.insertInto('runs').values(runRow(effect.run)).execute()
-      return
-    case 'run.set':
-      await tx.updateTable('runs').set(runColumns(effect.to)).where('id', '=', effect.run).execute()
-      return
-    case 'run.money':
-      await tx
-        .updateTable('runs')
-        .set(eb => ({
-          spent_nano: eb('spent_nano', '+', effect.spent.nano),
-          spent_tokens: eb('spent_tokens', '+', effect.spent.tokens),
-          spent_calls: eb('spent_calls', '+', effect.spent.calls),
-          lent_nano: eb('lent_nano', '+', effect.lent.nano),
-          lent_tokens: eb('lent_tokens', '+', effect.lent.tokens),
-          lent_calls: eb('lent_calls', '+', effect.lent.calls),
-        }))
-        .where('id', '=', effect.run)
-        .execute()
       return
     case 'run.settle':
       return settle(tx, effect.run)
@@ -272,119 +312,3 @@ async function settle(tx: Tx, id: string): Promise<void> {
     .where('id', '=', run.payer)
     .execute()
 }
-
-function sessionRow(session: Session) {
-  return {
-    id: session.id,
-    key: session.key,
-    agent: session.agent,
-    tree: session.tree,
-    parent_session: session.parentSession,
-    spawned_by: session.spawnedBy,
-    depth: session.depth,
-    label: session.label,
-    route: session.route === null ? null : JSON.stringify(session.route),
-    seq: session.seq,
-    created_at: session.createdAt,
-    updated_at: session.updatedAt,
-    closed_at: session.closedAt,
-  }
-}
-
-function messageRow(message: Message) {
-  return {
-    session: message.session,
-    seq: message.seq,
-    ord: message.ord,
-    id: message.id,
-    role: message.role,
-    parts: { long: JSON.stringify(message.parts) },
-    run: message.run,
-    step: message.step,
-    at: message.at,
-    meta: JSON.stringify(message.meta),
-  }
-}
-
-function outboxRow(effect: Effect & { do: 'outbox.put' }) {
-  const { channel, account, to }: Route = effect.route
-  return {
-    session: effect.session,
-    run: effect.run,
-    key: effect.key,
-    channel,
-    account,
-    chat: to,
-    route: JSON.stringify(effect.route),
-    payload: JSON.stringify({ text: effect.text }),
-    state: 'pending',
-    attempt: 0,
-    remote_id: null,
-    error: null,
-    not_before: 0,
-    doubt_since: null,
-    orphan: 0,
-    created_at: effect.at,
-    updated_at: effect.at,
-  }
-}
-
-function runRow(run: Run) {
-  return {
-    id: run.id,
-    session: run.session,
-    tree: run.tree,
-    ...(runColumns(run) as Omit<RunsTable, 'id' | 'session' | 'tree'>),
-  }
-}
-
-/** Only the columns that the facts name. */
-function runColumns(to: Partial<Run>): Partial<RunsTable> {
-  const row: Partial<RunsTable> = {}
-  for (const [name, column] of plain) {
-    const value = to[name]
-    if (value !== undefined)
-      (row as Record<string, unknown>)[column] = typeof value === 'boolean' ? Number(value) : value
-  }
-  if (to.wait !== undefined) {
-    row.wait = to.wait === null ? null : JSON.stringify(to.wait)
-    row.wait_until = to.wait !== null && 'until' in to.wait ? to.wait.until : null
-  }
-  if (to.grant !== undefined) row.grant_json = JSON.stringify(to.grant)
-  if (to.route !== undefined) row.route = to.route === null ? null : JSON.stringify(to.route)
-  if (to.receipt !== undefined) row.receipt = to.receipt === null ? null : JSON.stringify(to.receipt)
-  if (to.spent !== undefined)
-    Object.assign(row, { spent_nano: to.spent.nano, spent_tokens: to.spent.tokens, spent_calls: to.spent.calls })
-  if (to.lent !== undefined)
-    Object.assign(row, { lent_nano: to.lent.nano, lent_tokens: to.lent.tokens, lent_calls: to.lent.calls })
-  return row
-}
-
-const plain = [
-  ['agent', 'agent'],
-  ['parent', 'parent'],
-  ['depth', 'depth'],
-  ['lane', 'lane'],
-  ['state', 'state'],
-  ['outcome', 'outcome'],
-  ['errorCode', 'error_code'],
-  ['error', 'error'],
-  ['epoch', 'epoch'],
-  ['attempts', 'attempts'],
-  ['turn', 'turn'],
-  ['paused', 'paused'],
-  ['detached', 'detached'],
-  ['woken', 'woken'],
-  ['payer', 'payer'],
-  ['deadlineAt', 'deadline_at'],
-  ['returnTo', 'return_to'],
-  ['task', 'task'],
-  ['label', 'label'],
-  ['model', 'model'],
-  ['result', 'result'],
-  ['resultSeq', 'result_seq'],
-  ['createdAt', 'created_at'],
-  ['queuedAt', 'queued_at'],
-  ['startedAt', 'started_at'],
-  ['endedAt', 'ended_at'],
-] as const satisfies readonly (readonly [keyof Run, keyof RunsTable])[]

@@ -5,9 +5,9 @@
  * takes the transaction (or the read connection) it works in and waits for nothing else (decisions.md 10).
  */
 import type { Selectable } from 'kysely'
-import { nothing, type Mailbox } from '../core/run/facts.ts'
+import type { Mailbox } from '../core/run/facts.ts'
 import { textOf } from '../core/run/reply.ts'
-import type { InboxRow, Lane, Message, Outcome, Run, RunState, Session, Spend, Step, StepState } from '../core/types.ts'
+import type { InboxRow, Lane, Message, Outcome, Run, RunState, Session, Step, StepState } from '../core/types.ts'
 import type { Tx } from './open.ts'
 import type { InboxTable, MessagesTable, RunsTable, SessionsTable, StepsTable } from './tables.ts'
 
@@ -166,25 +166,6 @@ export async function unreadOf(tx: Tx, session: string): Promise<InboxRow[]> {
   return rows.map(inboxOf)
 }
 
-/** At most one unread row a kind: enough to decide whether a wait is over, however many children have reported. */
-async function unreadKinds(tx: Tx, session: string): Promise<InboxRow[]> {
-  const one = (kind: string) =>
-    tx
-      .selectFrom('inbox')
-      .selectAll()
-      .where('session', '=', session)
-      .where('state', '=', 'unread')
-      .where('kind', '=', kind)
-      .limit(1)
-      .executeTakeFirst()
-  const found: InboxRow[] = []
-  for (const kind of ['message', 'result', 'timer', 'answer', 'exit']) {
-    const row = await one(kind)
-    if (row) found.push(inboxOf(row))
-  }
-  return found
-}
-
 /** 0, 1 or 2 for "several". */
 async function openChildrenOf(tx: Tx, run: string): Promise<number> {
   const rows = await tx
@@ -220,16 +201,28 @@ async function askedOpenOf(tx: Tx, live: Run | null): Promise<number> {
   return rows.length
 }
 
-/** The mailbox of a session whose run is at work, with every unread row; or, `posting`, one row a kind. */
-export async function loadMailbox(tx: Tx, session: Session, posting = false): Promise<Mailbox> {
+/** The mailbox of the session that `run` is at work in, with every unread row. */
+export async function loadMailbox(tx: Tx, session: Session, run: Run): Promise<Mailbox> {
+  const unread = await unreadOf(tx, session.id)
+  return {
+    session,
+    live: run,
+    unread,
+    openChildren: await openChildrenOf(tx, run.id),
+    askedOpen: await askedOpenOf(tx, run),
+  }
+}
+
+/** A mailbox that a row is about to be posted to. What lies in it unread ends no wait (R9), so it is not read. */
+export async function loadPostbox(tx: Tx, session: Session): Promise<Mailbox> {
   const live = await liveRunOf(tx, session.id)
-  const unread = posting ? await unreadKinds(tx, session.id) : await unreadOf(tx, session.id)
+  const waits = live !== null && live.state === 'waiting'
   return {
     session,
     live,
-    unread,
-    openChildren: live ? await openChildrenOf(tx, live.id) : 0,
-    askedOpen: await askedOpenOf(tx, live),
+    unread: [],
+    openChildren: waits ? await openChildrenOf(tx, live.id) : 0,
+    askedOpen: waits ? await askedOpenOf(tx, live) : 0,
   }
 }
 
@@ -257,24 +250,6 @@ export async function lastReply(tx: Tx, run: string): Promise<Step[]> {
     .orderBy('n')
     .execute()
   return rows.map(stepOf)
-}
-
-/** What the calls in flight of a run have reserved, or one step's. */
-export async function reservedOf(tx: Tx, run: string): Promise<Spend> {
-  const rows = await tx
-    .selectFrom('usage')
-    .select(['reserved_nano', 'reserved_tokens'])
-    .where('run', '=', run)
-    .where('state', '=', 'reserved')
-    .execute()
-  return rows.reduce(
-    (sum, row) => ({
-      nano: sum.nano + row.reserved_nano,
-      tokens: sum.tokens + row.reserved_tokens,
-      calls: sum.calls + 1,
-    }),
-    nothing,
-  )
 }
 
 /** True when a run's attached ancestor has ended. By R4 its parent alone decides. */

@@ -37,7 +37,10 @@ export function check(world: World, slots: number, before: ReadonlyMap<string, R
     const lent = [...world.runs.values()]
       .filter(one => one.payer === run.id && live(one))
       .reduce((sum, one) => plus(sum, limitOf(one)), nothing)
-    if (JSON.stringify(run.spent) !== JSON.stringify(plus(charges, ended)))
+    const left = [...world.runs.values()]
+      .filter(one => one.parent === run.id && one.detached)
+      .reduce((sum, one) => plus(sum, limitOf(one)), nothing)
+    if (JSON.stringify(run.spent) !== JSON.stringify(plus(plus(charges, ended), left)))
       fail('R8 spent is the ledger', [run, charges, ended])
     if (JSON.stringify(run.lent) !== JSON.stringify(lent)) fail('R8 lent is what live children hold', [run, lent])
     if (run.state === 'done') {

@@ -7,7 +7,7 @@ import { type Decision, nothing } from '../../src/core/run/facts.ts'
 import type { ReplyCall } from '../../src/core/run/reply.ts'
 import type { Run, Step, Wait } from '../../src/core/types.ts'
 import { carry, endIds, id, parts, session, usage, type Walk } from './walk-kit.ts'
-import { children, endView, lastReply, mailbox, reserved, stepsOf } from './world.ts'
+import { children, endView, lastReply, mailbox, stepsOf } from './world.ts'
 
 /** What a worker does next, read from the journal alone. `calm` spawns nothing and waits for nothing: for the drain. */
 export function work(walk: Walk, run: Run, dice: number, calm = false): boolean {
@@ -67,7 +67,6 @@ function answer(walk: Walk, run: Run, model: Step, dice: number, calm: boolean):
           run,
           box: mailbox(world, world.sessions.get(run.session)!),
           step: model,
-          stepReserved: reserved(world, run.id),
         },
         { now: world.now, epoch: run.epoch, until: world.now + 5, charged: nothing, usage },
       ),
@@ -88,10 +87,7 @@ function answer(walk: Walk, run: Run, model: Step, dice: number, calm: boolean):
     followups: 'keep' as const,
     ...endIds(walk),
   }
-  const done = carry(
-    walk,
-    by.reply({ ...endView(world, run), step: model, stepReserved: reserved(world, run.id) }, event),
-  )
+  const done = carry(walk, by.reply({ ...endView(world, run), step: model }, event))
   if (done) once(walk, model)
   return done
 }

@@ -108,12 +108,6 @@ export function lastReply(world: World, run: string): Step[] {
   return at < 0 ? [] : steps.slice(at)
 }
 
-export function reserved(world: World, run: string): Spend {
-  return world.usage
-    .filter(row => row.run === run && row.state === 'reserved')
-    .reduce((sum, row) => plus(sum, row.reserved), { nano: 0, tokens: 0, calls: 0 })
-}
-
 export function apply(world: World, effects: readonly Effect[]): void {
   world.journal.push([...effects])
   for (const effect of effects) one(world, effect)

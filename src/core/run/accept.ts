@@ -61,7 +61,8 @@ export function accept(box: Mailbox, event: AcceptEvent): Decision {
 export function rouse(box: Mailbox, row: Pick<InboxRow, 'kind'>, now: number, start: () => Run): Effect[] {
   if (box.live === null) return [{ do: 'run.put', run: start() }]
   if (box.live.state !== 'waiting' || box.live.wait === null) return []
-  if (!satisfied(box.live.wait, [...box.unread, row], box.openChildren, box.askedOpen)) return []
+  // What was unread before does not end the wait, else it would be over (R9): the new row alone decides.
+  if (!satisfied(box.live.wait, [row], box.openChildren, box.askedOpen)) return []
   return [wake(box.live, now)]
 }
 
@@ -160,9 +161,10 @@ export function birth(plan: ChildPlan, now: number, from: string): Effect[] {
     },
     { do: 'run.put', run: plan.run },
   ]
-  if (plan.run.payer !== null) {
-    const lent = { nano: limit.nano ?? 0, tokens: limit.tokens ?? 0, calls: limit.calls ?? 0 }
-    effects.push({ do: 'run.money', run: plan.run.payer, spent: nothing, lent })
-  }
+  const amount = { nano: limit.nano ?? 0, tokens: limit.tokens ?? 0, calls: limit.calls ?? 0 }
+  if (plan.run.payer !== null) effects.push({ do: 'run.money', run: plan.run.payer, spent: nothing, lent: amount })
+  // A detached child's limit leaves its whole ancestry for good (decisions.md 12): it counts as spent by who spawned it.
+  else if (plan.run.parent !== null)
+    effects.push({ do: 'run.money', run: plan.run.parent, spent: amount, lent: nothing })
   return effects
 }

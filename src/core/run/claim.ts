@@ -64,7 +64,14 @@ export function intent(view: IntentView, event: IntentEvent): Decision {
   const { run, open } = view
   const attempt = open ? (open.intent as ModelIntent).attempt + 1 : 1
   const n = open ? open.n : view.last + 1
-  const written: ModelIntent = { kind: 'model', view: event.view, upto: event.upto, inbox: shown(view), attempt }
+  const written: ModelIntent = {
+    kind: 'model',
+    view: event.view,
+    upto: event.upto,
+    inbox: shown(view),
+    attempt,
+    reserved: event.reserve,
+  }
   const effects: Effect[] = []
   if (open) {
     // The attempt that a crash cut off may have been charged: it counts in full until a settlement says otherwise.

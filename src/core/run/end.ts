@@ -86,7 +86,8 @@ export function end(view: EndView, event: EndEvent): Decision {
       endedAt: event.now,
     },
   })
-  effects.push({ do: 'steps.cancel', run: run.id, at: event.now })
+  // A run that has finished has answered all its calls.
+  if (event.outcome !== 'succeeded') effects.push({ do: 'steps.cancel', run: run.id, at: event.now })
   if (run.payer !== null) effects.push({ do: 'run.settle', run: run.id })
   effects.push(...leftovers(view, event))
   effects.push(...sendHome(view, event))
@@ -212,6 +213,8 @@ function sendHome(view: EndView, event: EndEvent): Effect[] {
     },
   })
   if (home.session.closedAt !== null) return [{ do: 'message.put', message }, row('dead')]
+  // Who cancels work that was handed out needs no turn to be told of it (decisions.md 6).
+  if (run.detached && event.outcome === 'cancelled') return [{ do: 'message.put', message }, row('kept')]
   // The parent of an attached child counts one fewer live child from here on.
   const live = home.live
   const after: Mailbox =

@@ -25,8 +25,6 @@ import { type Decision, type Effect, fenced, negative, nothing, positions, refus
 
 export interface ReplyView extends EndView {
   step: Step
-  /** What this attempt has reserved. */
-  stepReserved: Spend
 }
 
 export interface ReplyCall {
@@ -84,7 +82,7 @@ export function reply(view: ReplyView, event: ReplyEvent): Decision & { after?: 
       charged: event.charged,
       usage: event.usage,
     },
-    { do: 'run.money', run: run.id, spent: add(event.charged, negative(view.stepReserved)), lent: nothing },
+    { do: 'run.money', run: run.id, spent: add(event.charged, negative(intent.reserved)), lent: nothing },
     { do: 'message.put', message },
     {
       do: 'step.set',
@@ -160,7 +158,10 @@ function over(
   const { run } = view
   const text = textOf(event.parts)
   const unread = view.box.unread.filter(row => !read.has(row.id))
-  const after: Run = { ...run, spent: add(add(run.spent, event.charged), negative(view.stepReserved)) }
+  const after: Run = {
+    ...run,
+    spent: add(add(run.spent, event.charged), negative((view.step.intent as ModelIntent).reserved)),
+  }
   if (event.stop !== 'refusal' && view.box.openChildren > 0) {
     const wait: Wait = { for: 'children', mode: 'all', until: null }
     return {

@@ -91,7 +91,7 @@ export function ask(
  * is known to have cost; its step stays open and is asked again.
  */
 export function cooldown(
-  view: { run: Run; box: Mailbox; step: Step; stepReserved: Spend },
+  view: { run: Run; box: Mailbox; step: Step },
   event: { now: number; epoch: number; until: number; charged: Spend; usage: TokenUsage },
 ): Decision & { after?: After } {
   const stale = fenced(view.run, event.epoch)
@@ -110,12 +110,13 @@ export function cooldown(
       do: 'run.money',
       run: view.run.id,
       spent: {
-        nano: event.charged.nano - view.stepReserved.nano,
-        tokens: event.charged.tokens - view.stepReserved.tokens,
-        calls: event.charged.calls - view.stepReserved.calls,
+        nano: event.charged.nano - intent.reserved.nano,
+        tokens: event.charged.tokens - intent.reserved.tokens,
+        calls: event.charged.calls - intent.reserved.calls,
       },
       lent: nothing,
     },
+    { do: 'step.set', run: view.run.id, n: view.step.n, to: { intent: { ...intent, reserved: nothing } } },
   ]
   // Rows the open step already shows must not end the pause that the very same call asked for.
   const after = Math.max(0, ...view.box.unread.filter(row => intent.inbox.includes(row.id)).map(row => row.id))
