@@ -64,7 +64,7 @@ describe.skipIf(!bubblewrap)('what a command sees', () => {
     const { text } = await run(
       bench,
       `grep -E "Cap(Prm|Eff|Bnd|Amb)|NoNewPrivs" /proc/self/status
-for f in /proc/sys/kernel/core_pattern /proc/sys/vm/overcommit_memory /usr/x /x /etc/x /proc/sysrq-trigger; do (echo x >$f) 2>/dev/null && echo WROTE $f; done
+for f in /proc/sys/kernel/core_pattern /proc/sys/vm/overcommit_memory /usr/x /x /etc/x /proc/sysrq-trigger; do (: >>$f) 2>/dev/null && echo OPENED $f; done
 mount -t tmpfs none /tmp 2>/dev/null && echo MOUNTED; unshare -Ur true 2>/dev/null && echo UNSHARED; mknod /tmp/d b 8 0 2>/dev/null && echo MADE
 kill -9 1 2>/dev/null; echo still here`,
     )
@@ -161,14 +161,13 @@ kill -9 1 2>/dev/null; echo still here`,
   })
 
   test.skipIf(!root)('a root of the machine without capabilities may not write its kernel settings', async () => {
-    const before = readFileSync('/proc/sys/kernel/core_pattern', 'utf8')
     await using bench = await makeBench()
+    // Opened and not written: a sandbox that lets it through must not cost this machine its settings.
     const { text } = await run(
       bench,
-      'find /proc -writable -type f -not -path "/proc/[0-9]*" 2>/dev/null; (echo "|/x" > /proc/sys/kernel/core_pattern) 2>&1',
+      'find /proc -writable -type f -not -path "/proc/[0-9]*" 2>/dev/null; (: >> /proc/sys/kernel/core_pattern) 2>&1',
     )
     expect(text).toMatch(/^\/bin\/sh: 1: cannot create .*: Read-only file system\n/)
-    expect(readFileSync('/proc/sys/kernel/core_pattern', 'utf8')).toBe(before)
   })
 })
 
