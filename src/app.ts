@@ -28,6 +28,7 @@ import { openHouse } from './sessions/house.ts'
 import { makeCrashPoints } from './store/crash.ts'
 import { takeHomeLock } from './store/lock.ts'
 import { openStore } from './store/open.ts'
+import { sweepDaily } from './store/sweep.ts'
 import { endProcess } from './tools/process.ts'
 import { openTools } from './tools/toolbox.ts'
 
@@ -81,6 +82,7 @@ async function open(
   const crash = makeCrashPoints(options.env['DEPUTY_CRASH'])
   const store = await openStore({ dir: config.home.dir, clock, crash, log })
   closing.push(() => store.close())
+  closing.push(sweepDaily(store, log))
   const secrets = openSecrets(config)
   warnings.push(...(await secrets.load()).map(finding => `${finding.path}: ${finding.message}`))
 

@@ -25,6 +25,7 @@ afterEach(async () => {
 })
 
 const long = (letter: string) => JSON.stringify([{ type: 'text', text: letter.repeat(70_000) }])
+const going = new AbortController().signal
 const files = () => readdirSync(join(dir, 'bodies'))
 const message = (seq: number, parts: string | LongText) =>
   store.write('accept', async tx => {
@@ -80,7 +81,7 @@ test('a transaction that is taken back leaves a file that nobody names, and noth
   await expect(failing).rejects.toThrow('not this one')
   expect(await store.read.selectFrom('messages').selectAll().execute()).toEqual([])
   now += day + 1000
-  expect(await bodies.sweep(store.read)).toBe(1)
+  expect(await bodies.sweep(store.read, going)).toBe(1)
 })
 
 test('a message whose file is gone is an error that names the file; the others can be read', async () => {
@@ -121,17 +122,17 @@ test('a file that is gone or was changed is damage, not another text', () => {
 })
 
 test('the sweep takes what no row has named for a day, and nothing else', async () => {
-  expect(await bodies.sweep(store.read)).toBe(0)
+  expect(await bodies.sweep(store.read, going)).toBe(0)
   const kept = bodies.fold(long('a'))
   await message(1, kept)
   bodies.fold(long('b'))
-  expect(await bodies.sweep(store.read)).toBe(0)
+  expect(await bodies.sweep(store.read, going)).toBe(0)
   now += day + 1000
   const young = bodies.fold(long('c'))
   // Half a file, of a process that died.
   writeFileSync(join(dir, 'bodies', `${'0'.repeat(64)}.ab.new`), 'half')
   utimesSync(join(dir, 'bodies', `${'0'.repeat(64)}.ab.new`), now / 1000 - 90_000, now / 1000 - 90_000)
-  expect(await bodies.sweep(store.read)).toBe(2)
+  expect(await bodies.sweep(store.read, going)).toBe(2)
   expect(files()).toHaveLength(2)
   expect(bodies.unfold(kept)).toBe(long('a'))
   expect(bodies.unfold(young)).toBe(long('c'))
@@ -141,15 +142,24 @@ test('an old file that is kept again is young again: its row may come after the 
   bodies.fold(long('a'))
   now += day + 1000
   const again = bodies.fold(long('a'))
-  expect(await bodies.sweep(store.read)).toBe(0)
+  expect(await bodies.sweep(store.read, going)).toBe(0)
   await message(1, again)
   expect(bodies.unfold(again)).toBe(long('a'))
+})
+
+test('a store that closes ends the sweep', async () => {
+  bodies.fold(long('a'))
+  now += day + 1000
+  expect(await bodies.sweep(store.read, AbortSignal.abort())).toBe(0)
+  const sweep = store.sweep()
+  await store.close()
+  expect(await sweep).toBe(0)
 })
 
 test('kept again while the sweep asks the rows: it stays', async () => {
   bodies.fold(long('a'))
   now += day + 1000
-  const sweep = bodies.sweep(store.read)
+  const sweep = bodies.sweep(store.read, going)
   const column = bodies.fold(long('a'))
   const removed = await sweep
   expect(removed).toBeLessThanOrEqual(1)

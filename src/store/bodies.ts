@@ -23,6 +23,7 @@ import {
 } from 'node:fs'
 import { readdir } from 'node:fs/promises'
 import { join } from 'node:path'
+import { setImmediate as nextTurn } from 'node:timers/promises'
 import type { Kysely } from 'kysely'
 import { sql } from 'kysely'
 import type { Clock } from '../core/ports.ts'
@@ -42,8 +43,8 @@ export interface Bodies {
   fold(text: string): string
   /** The text of a column. Throws STORE_DAMAGED when the file is gone or is not what its name says. */
   unfold(column: string): string
-  /** Removes files that no row names; returns how many. */
-  sweep(read: Kysely<Tables>): Promise<number>
+  /** Removes files that no row names; returns how many. Lets the loop go round, and ends early on `signal`. */
+  sweep(read: Kysely<Tables>, signal: AbortSignal): Promise<number>
 }
 
 /** `dir` is the home. Makes nothing before the first long text. */
@@ -103,9 +104,11 @@ export function openBodies(dir: string, clock: Clock): Bodies {
     }
   }
 
-  async function sweep(read: Kysely<Tables>): Promise<number> {
+  async function sweep(read: Kysely<Tables>, signal: AbortSignal): Promise<number> {
     let removed = 0
-    for (const name of await readdir(folder).catch(absent)) {
+    for (const [i, name] of (await readdir(folder).catch(absent)).entries()) {
+      if (i % 50 === 0) await nextTurn()
+      if (signal.aborted) break
       const hash = name.slice(0, 64)
       const path = join(folder, name)
       if (!old(path) || (name === hash && (await named(read, hash)))) continue

@@ -77,6 +77,7 @@ export async function openStore({ dir, clock, crash = noCrash, log }: StoreOptio
   let trouble: StoreHealth['trouble'] = null
   let closing: Promise<void> | null = null
   let checking: Promise<unknown> | null = null
+  let sweeping: Promise<unknown> | null = null
   const closed = new AbortController()
 
   function setTrouble(error: DeputyError | null): void {
@@ -126,7 +127,11 @@ export async function openStore({ dir, clock, crash = noCrash, log }: StoreOptio
     health: () => ({ claiming: trouble === null, trouble, unclean: files.unclean, ...writer.counts() }),
     onTrouble: listener => void listeners.push(listener),
     check,
-    sweep: () => bodies.sweep(reading.db),
+    sweep() {
+      const swept = bodies.sweep(reading.db, closed.signal)
+      sweeping = Promise.allSettled([sweeping, swept])
+      return swept
+    },
     idle: writer.idle,
     close() {
       closing ??= close()
@@ -139,6 +144,7 @@ export async function openStore({ dir, clock, crash = noCrash, log }: StoreOptio
     await writer.close()
     await checkpoints.close()
     await checking
+    await sweeping
     // The writer goes last: closing the last connection empties the log, which marks the stop as clean.
     files.reader.close()
     files.writer.close()
