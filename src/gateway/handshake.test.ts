@@ -116,8 +116,10 @@ describe('the shared secret', () => {
     })
     door.settings.auth = { mode: 'password', secret }
     expect((await knock({ auth: { password: 'x' } })).error?.details?.['code']).toBe('AUTH_PASSWORD_MISMATCH')
-    door.settings.auth = { mode: 'token', secret: null }
-    expect((await knock({ auth: { token: '' } })).error?.details?.['code']).toBe('AUTH_TOKEN_NOT_CONFIGURED')
+    for (const none of [null, '']) {
+      door.settings.auth = { mode: 'token', secret: none }
+      expect((await knock({ auth: { token: '' } })).error?.details?.['code']).toBe('AUTH_TOKEN_NOT_CONFIGURED')
+    }
   })
 
   test('mode none lets anybody on this machine in, and nobody from elsewhere', async () => {
@@ -141,6 +143,8 @@ describe('the shared secret', () => {
       reason: 'pairing required: not-paired (requestId: req-1)',
     })
     expect(claims.map(claim => claim.ask)).toEqual([true, true])
+    const stale = (nonce: string) => ({ ...withDevice(device)(nonce), auth: { token: secret, deviceToken: 'stale' } })
+    expect((await knock(stale, forwarded)).answer.ok).toBe(true)
     door.settings.remoteDevices = 'optional'
     expect((await knock({}, forwarded)).answer.ok).toBe(true)
   })

@@ -142,7 +142,9 @@ export async function admit(
   const { settings, devices, limiter } = context
   const { protocol } = early
   const { auth = {}, device } = params
-  const { mode, secret } = settings.auth()
+  const { mode, secret: configured } = settings.auth()
+  // An empty secret is none: everybody would know it.
+  const secret = configured === '' ? null : configured
   const now = context.now()
 
   const lockedMs = limiter.lockedFor(peer, now)
@@ -179,7 +181,8 @@ export async function admit(
     return refuse(error)
   }
 
-  const tokens = [auth.deviceToken, known ? undefined : auth.token].filter(value => value !== undefined)
+  // Beside a valid secret the device is known by its key alone: a stale token must not keep its owner out.
+  const tokens = known ? [] : [auth.deviceToken, auth.token].filter(value => value !== undefined)
   const verdict =
     device && publicKey !== null
       ? await devices.admit({

@@ -177,6 +177,31 @@ describe('a turn on the wire', () => {
     expect(events.wireIds('r')).toEqual([])
   })
 
+  test('what a worker still says after the end is not told, and keeps nothing alive', async () => {
+    const { seen } = listener({ caps: ['run-events'] })
+    state('started')
+    turn({ outcome: 'cancelled' })
+    const told = seen.length
+    delta('late')
+    events.tell({ on: 'run.thinking', ...base, text: 'late', delta: 'late' })
+    events.tell({ on: 'run.tool', ...base, phase: 'result', callId: 't', name: 'read' })
+    expect(seen).toHaveLength(told)
+    // Ended below a parent: the house knows the run, not the stretch.
+    state('started', { run: 'c', wireId: 'c:0' })
+    state('done', { run: 'c', wireId: 'c', outcome: 'cancelled' })
+    await Promise.resolve()
+    expect(events.wireIds('c')).toEqual([])
+  })
+
+  test('thoughts are paced like words and come before them', () => {
+    const { of } = listener()
+    for (const text of ['a', 'ab', 'abc']) events.tell({ on: 'run.thinking', ...base, text, delta: '' })
+    delta('Hi')
+    turn({ text: 'Hi' })
+    const spoken = of('agent').map(({ stream, data }) => `${stream} ${data['delta'] ?? data['phase']}`)
+    expect(spoken).toEqual(['thinking a', 'thinking bc', 'assistant Hi', 'lifecycle end'])
+  })
+
   test('a child says who spawned it', () => {
     const { of } = listener()
     state('started')

@@ -3,11 +3,11 @@
  *
  * Owns the per-run counters and the pace of deltas. Invariants: 1. every wire run that was heard of ends with exactly one
  * chat final, aborted or error (decisions.md 4). 2. deltas are at most one per `deltaMs` and the last one before the end is
- * never lost. 3. memory is one small entry per live wire run. The house tells `run.turn` and `run.state done` of one
+ * never lost. 3. memory is one small entry per live wire run, and the names of the last thousand that ended: what a worker
+ * still says after a cancel is not told. The house tells `run.turn` and `run.state done` of one
  * transaction together, in either order; a run that ends without a turn is ended here by its state.
  */
-import type { HouseEvent } from '../core/ports.ts'
-import type { Clock } from '../core/ports.ts'
+import type { Clock, HouseEvent } from '../core/ports.ts'
 import { caps } from '../protocol/connect.ts'
 import { chatDelta } from '../protocol/dialect.ts'
 import type { Connection } from './connection.ts'
@@ -23,9 +23,11 @@ interface Entry {
   /** Of the `agent` and `chat` events of this wire run. */
   seq: number
   startedAt: number | null
-  /** Said so far, and how much of it was sent. */
+  /** Said and thought so far, and how much of it was sent. */
   text: string
   sent: string
+  thought: string
+  thoughtSent: string
   lastSentAt: number
   timer: ReturnType<typeof setTimeout> | null
 }
@@ -40,6 +42,20 @@ export interface RunEvents {
 type Base = Pick<Entry, 'wireId' | 'run' | 'session' | 'sessionKey' | 'agent'>
 type Turn = Extract<HouseEvent, { on: 'run.turn' }>
 
+const fresh = {
+  seq: 0,
+  startedAt: null,
+  text: '',
+  sent: '',
+  thought: '',
+  thoughtSent: '',
+  lastSentAt: 0,
+  timer: null,
+} as const
+
+/** How many ended wire runs are remembered. */
+const endedMost = 1000
+
 /** `errorKind` of a chat error, from Deputy's code. */
 const errorKinds: Record<string, string> = {
   MODEL_REFUSAL: 'refusal',
@@ -52,11 +68,17 @@ function message(text: string, at: number): unknown {
   return { role: 'assistant', content: [{ type: 'text', text }], timestamp: at }
 }
 
+/** What `text` adds to `sent`; null when it does not go on from there. */
+function since(sent: string, text: string): string | null {
+  return text.startsWith(sent) ? text.slice(sent.length) : null
+}
+
 export function makeRunEvents(options: { fanout: Fanout; clock: Clock; deltaMs: number }): RunEvents {
   const { fanout, clock, deltaMs } = options
   const entries = new Map<string, Entry>()
-  /** Live wire ids by run: usually one. */
+  /** The stretch that a run is in. */
   const byRun = new Map<string, Entry>()
+  const ended = new Set<string>()
 
   function entryOf(event: Base): Entry {
     let entry = entries.get(event.wireId)
@@ -70,23 +92,20 @@ export function makeRunEvents(options: { fanout: Fanout; clock: Clock; deltaMs: 
     return entry
   }
 
-  const fresh = { seq: 0, startedAt: null, text: '', sent: '', lastSentAt: 0, timer: null }
-
   function forget(entry: Entry): void {
     if (entry.timer) clearTimeout(entry.timer)
     entries.delete(entry.wireId)
     if (byRun.get(entry.run) === entry) byRun.delete(entry.run)
+    ended.add(entry.wireId)
+    if (ended.size > endedMost) ended.delete(ended.values().next().value!)
   }
 
   function agent(entry: Entry, stream: string, data: unknown, to?: (connection: Connection) => boolean): void {
     const { wireId: runId, sessionKey, session: sessionId, agent: agentId, spawnedBy } = entry
     entry.seq += 1
     const payload = { runId, sessionKey, sessionId, agentId, stream, data, seq: entry.seq, ts: clock.now(), spawnedBy }
-    fanout.send(
-      'agent',
-      () => payload,
-      to ? { to, dropIfSlow: stream !== 'lifecycle' } : { dropIfSlow: stream !== 'lifecycle' },
-    )
+    const dropIfSlow = stream !== 'lifecycle'
+    fanout.send('agent', () => payload, to ? { to, dropIfSlow } : { dropIfSlow })
   }
 
   function chat(
@@ -109,20 +128,25 @@ export function makeRunEvents(options: { fanout: Fanout; clock: Clock; deltaMs: 
   function flush(entry: Entry): void {
     if (entry.timer) clearTimeout(entry.timer)
     entry.timer = null
-    const { text, sent } = entry
-    if (text === sent) return
-    const replace = !text.startsWith(sent)
-    const delta = replace ? text : text.slice(sent.length)
+    const { text, sent, thought, thoughtSent } = entry
     const now = clock.now()
-    entry.sent = text
     entry.lastSentAt = now
+    if (thought !== thoughtSent) {
+      entry.thoughtSent = thought
+      agent(entry, 'thinking', { text: thought, delta: since(thoughtSent, thought) ?? thought })
+    }
+    if (text === sent) return
+    entry.sent = text
+    const replace = since(sent, text) === null
+    const delta = since(sent, text) ?? text
     agent(entry, 'assistant', replace ? { text, delta, replace } : { text, delta })
     const whole = { deltaText: delta, replace, message: message(text, now) }
     chat(entry, entry.wireId, protocol => chatDelta(protocol, whole), true)
   }
 
-  function said(entry: Entry, text: string): void {
-    entry.text = text
+  function said(event: Base, words: { text: string } | { thought: string }): void {
+    if (ended.has(event.wireId)) return
+    const entry = Object.assign(entryOf(event), words)
     if (entry.timer) return
     const wait = entry.lastSentAt + deltaMs - clock.now()
     // A clock that was set back must not hold words back for long.
@@ -131,12 +155,28 @@ export function makeRunEvents(options: { fanout: Fanout; clock: Clock; deltaMs: 
   }
 
   function tool(event: Extract<HouseEvent, { on: 'run.tool' }>): void {
+    const { run, sessionKey, agent: agentId, wireId: runId, phase, callId: toolCallId, name } = event
+    const now = clock.now()
+    if (ended.has(runId)) return
+    if (phase !== 'update') {
+      const change = `tool.${phase}`
+      const { isError } = event
+      fanout.send('run', () => ({
+        run,
+        sessionKey,
+        agentId,
+        runId,
+        change,
+        callId: toolCallId,
+        name,
+        isError,
+        at: now,
+      }))
+    }
     const entry = entryOf(event)
     flush(entry)
-    const { callId: toolCallId, name, phase } = event
-    const now = clock.now()
     const watches = (connection: Connection) =>
-      connection.runs.has(event.run) && connection.session?.caps.has(caps.toolEvents) === true
+      connection.runs.has(run) && connection.session?.caps.has(caps.toolEvents) === true
     const item = { itemId: `tool:${toolCallId}`, toolCallId, name, kind: 'tool', title: name }
     if (phase === 'start') {
       agent(entry, 'item', { ...item, phase, status: 'running', startedAt: now })
@@ -156,9 +196,9 @@ export function makeRunEvents(options: { fanout: Fanout; clock: Clock; deltaMs: 
     const failed = !aborted && outcome !== null && outcome !== 'succeeded'
     if (!failed && turn.text !== '') entry.text = turn.text
     flush(entry)
-    const ended = { startedAt: entry.startedAt ?? at, endedAt: at }
-    if (failed) agent(entry, 'lifecycle', { phase: 'error', error: turn.error ?? outcome, ...ended })
-    else agent(entry, 'lifecycle', { phase: 'end', ...ended, aborted, stopReason: turn.stop, yielded })
+    const span = { startedAt: entry.startedAt ?? at, endedAt: at }
+    if (failed) agent(entry, 'lifecycle', { phase: 'error', error: turn.error ?? outcome, ...span })
+    else agent(entry, 'lifecycle', { phase: 'end', ...span, aborted, stopReason: turn.stop, yielded })
     const words = turn.text === '' ? {} : { message: message(turn.text, at) }
     for (const runId of new Set([entry.wireId, ...aliases])) {
       if (failed) {
@@ -192,13 +232,11 @@ export function makeRunEvents(options: { fanout: Fanout; clock: Clock; deltaMs: 
     switch (change) {
       case 'done': {
         for (const connection of fanout.connections) connection.runs.delete(run)
-        const entry = entries.get(wireId)
         const words = { aliases: [], text: '', yielded: false, stop: 'stop' as const, outcome: outcome ?? null, at }
+        const turn = error === undefined ? words : { ...words, error }
         // Its turn, if it has one, is told in the same breath and ends it with its words.
-        if (entry)
-          queueMicrotask(
-            () => entries.get(wireId) === entry && end(entry, error === undefined ? words : { ...words, error }),
-          )
+        const entry = entries.get(wireId) ?? byRun.get(run)
+        queueMicrotask(() => entry && entries.get(entry.wireId) === entry && end(entry, turn))
         break
       }
       case 'queued':
@@ -219,27 +257,11 @@ export function makeRunEvents(options: { fanout: Fanout; clock: Clock; deltaMs: 
     tell(event) {
       switch (event.on) {
         case 'run.delta':
-          return said(entryOf(event), event.text)
+          return said(event, { text: event.text })
         case 'run.thinking':
-          return agent(entryOf(event), 'thinking', { text: event.text, delta: event.delta })
-        case 'run.tool': {
-          const { run, sessionKey, agent: agentId, wireId, phase, callId, name, isError } = event
-          const at = clock.now()
-          if (phase !== 'update') {
-            fanout.send('run', () => ({
-              run,
-              sessionKey,
-              agentId,
-              runId: wireId,
-              change: `tool.${phase}`,
-              callId,
-              name,
-              isError,
-              at,
-            }))
-          }
+          return said(event, { thought: event.text })
+        case 'run.tool':
           return tool(event)
-        }
         case 'run.state':
           return state(event)
         case 'run.turn':
@@ -250,7 +272,8 @@ export function makeRunEvents(options: { fanout: Fanout; clock: Clock; deltaMs: 
       }
     },
     wireIds(run) {
-      return [...entries.values()].filter(entry => entry.run === run).map(entry => entry.wireId)
+      const entry = byRun.get(run)
+      return entry ? [entry.wireId] : []
     },
     close() {
       for (const entry of entries.values()) if (entry.timer) clearTimeout(entry.timer)
