@@ -1,4 +1,5 @@
 /** A toolbox over real folders, called as the runner calls it: parse, then run. */
+import { randomUUID } from 'node:crypto'
 import { mkdir, mkdtemp, realpath, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -34,7 +35,7 @@ export interface Bench extends AsyncDisposable {
 
 export const view: ToolView = { agents: ['extractor', 'main'], canSpawn: true }
 
-/** `layout` places the two folders under a fresh one; by default they lie beside each other. */
+/** Two folders under a fresh one. Keys of calls are unique: processes are found by them, those of another test run too. */
 export async function makeBench(
   options: { exec?: Partial<ExecSettings>; searchSeconds?: number; workspace?: string; stateDir?: string } = {},
 ): Promise<Bench> {
@@ -47,7 +48,6 @@ export async function makeBench(
   const { searchSeconds } = options
   const box = openTools({ stateDir, exec: () => settings, ...(searchSeconds === undefined ? {} : { searchSeconds }) })
   await box.ready()
-  const calls = { n: 0 }
   return {
     home,
     workspace,
@@ -57,7 +57,7 @@ export async function makeBench(
       const tool = box.get(name)!
       const parsed = tool.parse(args, view)
       if (!parsed.ok) throw new Error(parsed.problem)
-      const answer = await tool.run(parsed.args, { ...contextOf(workspace, `run:${calls.n++}`), ...over })
+      const answer = await tool.run(parsed.args, { ...contextOf(workspace, `run:${randomUUID()}`), ...over })
       if ('intent' in answer) return { text: '', isError: false, details: {}, intent: answer.intent }
       const { parts, isError, details = {} } = answer.reply
       return { text: parts.map(part => (part.type === 'text' ? part.text : '')).join(''), isError, details }
