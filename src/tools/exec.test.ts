@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -175,14 +175,21 @@ describe.each(modes)('a command with sandbox %s', sandbox => {
 
   test('leaves no descriptor and no file behind', async () => {
     await using bench = await make()
-    const count = () => readdirSync('/proc/self/fd').length
-    await bench.call('exec', { command: 'true' })
-    const before = count()
-    const pipes = () => readdirSync('/tmp').filter(name => name.startsWith('deputy-pipe-')).length
-    const files = pipes()
-    await Promise.all(Array.from({ length: 10 }, () => bench.call('exec', { command: 'echo x; sleep 0.05 &' })))
-    await until(() => count() <= before)
-    expect(pipes()).toBe(files)
+    const temporary = join(bench.home, 'temporary')
+    mkdirSync(temporary)
+    const before = process.env['TMPDIR']
+    process.env['TMPDIR'] = temporary
+    try {
+      const count = () => readdirSync('/proc/self/fd').length
+      await bench.call('exec', { command: 'true' })
+      const open = count()
+      await Promise.all(Array.from({ length: 10 }, () => bench.call('exec', { command: 'echo x; sleep 0.05 &' })))
+      await until(() => count() <= open)
+      expect(readdirSync(temporary)).toEqual([])
+    } finally {
+      if (before === undefined) delete process.env['TMPDIR']
+      else process.env['TMPDIR'] = before
+    }
   })
 
   test('does not outlive a gateway that is killed, or is ended by the next one', async () => {
