@@ -75,7 +75,7 @@ export function makeCheckpoints({ db, path, pause, log }: Options): Checkpoints 
     }
   }
 
-  /** Empties the log and ends the thread. */
+  /** Empties the log, gives back the memory of the writer's pages and ends the thread. */
   async function rest(): Promise<void> {
     const thread = worker
     if (!thread) return
@@ -83,6 +83,7 @@ export function makeCheckpoints({ db, path, pause, log }: Options): Checkpoints 
       await pause(async () => void (await thread.ask({ do: 'checkpoint', truncate: true })))
     } finally {
       worker = null
+      db.exec('pragma shrink_memory')
       await thread.end()
     }
   }

@@ -22,7 +22,10 @@ const word = /^[a-z][a-zA-Z_]{0,23}$/
 export class StateCompiler extends SqliteQueryCompiler {
   protected override visitBinaryOperation(node: BinaryOperationNode): void {
     const { rightOperand } = node
-    if (!isState(node.leftOperand)) return super.visitBinaryOperation(node)
+    if (!isState(node.leftOperand)) {
+      super.visitBinaryOperation(node)
+      return
+    }
     if (rightOperand.kind === 'ValueNode' && known((rightOperand as ValueNode).value)) {
       this.visitNode(node.leftOperand)
       this.append(' ')

@@ -48,7 +48,8 @@ test('every column of every table is one that the house knows, and none is missi
 const questions: [string, string][] = [
   ["select id from sessions where key = 'k' and closed_at is null", 'sessions_open_key'],
   ["select id from runs where session = 's' and state <> 'done'", 'runs_live'],
-  ["select id from inbox where session = 's' and state = 'unread' order by id", 'inbox_unread'],
+  ["select id from inbox where session = 's' and state = 'unread'", 'inbox_unread'],
+  ["select id from inbox where session = 's' and state = 'unread' and kind = 'result' order by id", 'inbox_unread'],
   [
     "select id from runs where lane = 'main' and state = 'queued' and paused = 0 order by woken desc, queued_at, id limit 1",
     'runs_claimable',
@@ -60,7 +61,7 @@ const questions: [string, string][] = [
   ["select min(wait_until) from runs where wait_until is not null and state = 'waiting'", 'runs_wait_until'],
   ["select min(deadline_at) from runs where deadline_at is not null and state <> 'done'", 'runs_deadline'],
   ["select * from outbox where state not in ('sent', 'dead') order by channel, account, chat, id", 'outbox_heads'],
-  ["select * from messages where session = 's' order by ord, seq", 'messages_view'],
+  ["select * from messages where session = 's' and seq < 9 order by seq desc", 'sqlite_autoindex_messages_1'],
   ["select * from rpc_keys where run = 'r' and answered_turn is null", 'rpc_keys_run'],
   ["select * from messages where substr(parts, 1, 9) = '{\"body\":\"' and parts = 'p'", 'messages_body'],
   ["select * from steps where run = 'r' and state in ('open', 'asking')", 'steps_open'],
@@ -75,9 +76,3 @@ for (const [question, index] of questions)
     expect(plan.join('; ')).toContain(index)
     expect(plan.join('; ')).not.toMatch(/TEMP B-TREE|SCAN \w+$/)
   })
-
-test('a bound value is as good as one in the text for a partial index', async () => {
-  const db = await migrated()
-  const plan = db.prepare('explain query plan select id from runs where session = ? and state <> ?').all('s', 'done')
-  expect(plan.map(row => row['detail']).join()).toContain('runs_live')
-})

@@ -22,14 +22,11 @@ CREATE INDEX "audit_at" on "audit" ("at")
 CREATE UNIQUE INDEX "channel_pairings_sender" on "channel_pairings" ("channel", "account", "sender") where state = 'pending'
 CREATE INDEX "drops_at" on "drops" ("at")
 CREATE INDEX "inbox_dead" on "inbox" ("at") where state = 'dead'
-CREATE INDEX "inbox_from" on "inbox" ("from_run") where from_run is not null
 CREATE UNIQUE INDEX "inbox_key" on "inbox" ("session", "key")
-CREATE INDEX "inbox_unread" on "inbox" ("session", "id") where state = 'unread'
-CREATE INDEX "inbox_unread_kind" on "inbox" ("session", "kind") where state = 'unread'
+CREATE INDEX "inbox_unread" on "inbox" ("session", "kind") where state = 'unread'
 CREATE INDEX "messages_body" on "messages" ("parts") where substr(parts, 1, 9) = '{"body":"'
 CREATE UNIQUE INDEX "messages_id" on "messages" ("id")
 CREATE INDEX "messages_run" on "messages" ("run", "step") where run is not null
-CREATE INDEX "messages_view" on "messages" ("session", "ord", "seq")
 CREATE INDEX "outbox_heads" on "outbox" ("channel", "account", "chat", "id") where state not in ('sent', 'dead')
 CREATE UNIQUE INDEX "outbox_key" on "outbox" ("key")
 CREATE INDEX "outbox_session" on "outbox" ("session", "id")

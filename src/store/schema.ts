@@ -110,7 +110,7 @@ const shapes: Record<keyof Tables, Shape> = {
   audit: { columns: 'at# who what details', key: 'id#' },
 }
 
-/** `table(columns) [unique] [where …]`; the name is made of the table and what it is for. */
+/** Each costs a page of the log per write that touches it: an index is here for a question that is asked all the time. */
 const indexes: { name: string; on: keyof Tables; columns: string[]; unique?: true; where?: string }[] = [
   // A key names one open conversation (decisions.md 5).
   { name: 'sessions_open_key', on: 'sessions', columns: ['key'], unique: true, where: 'closed_at is null' },
@@ -118,16 +118,13 @@ const indexes: { name: string; on: keyof Tables; columns: string[]; unique?: tru
   { name: 'sessions_tree', on: 'sessions', columns: ['tree'] },
   { name: 'sessions_parent', on: 'sessions', columns: ['parent_session'], where: 'parent_session is not null' },
   { name: 'messages_id', on: 'messages', columns: ['id'], unique: true },
-  { name: 'messages_view', on: 'messages', columns: ['session', 'ord', 'seq'] },
   { name: 'messages_run', on: 'messages', columns: ['run', 'step'], where: 'run is not null' },
   // The sweep asks of a body file whether a row refers to it.
   { name: 'messages_body', on: 'messages', columns: ['parts'], where: `substr(parts, 1, 9) = '{"body":"'` },
   { name: 'inbox_key', on: 'inbox', columns: ['session', 'key'], unique: true },
-  { name: 'inbox_unread', on: 'inbox', columns: ['session', 'id'], where: "state = 'unread'" },
-  // Whether a wait is over is asked by kind, however many children have reported.
-  { name: 'inbox_unread_kind', on: 'inbox', columns: ['session', 'kind'], where: "state = 'unread'" },
+  // By kind, since whether a wait is over is asked by kind, however many children have reported.
+  { name: 'inbox_unread', on: 'inbox', columns: ['session', 'kind'], where: "state = 'unread'" },
   { name: 'inbox_dead', on: 'inbox', columns: ['at'], where: "state = 'dead'" },
-  { name: 'inbox_from', on: 'inbox', columns: ['from_run'], where: 'from_run is not null' },
   // A session has at most one live run (decisions.md 3).
   { name: 'runs_live', on: 'runs', columns: ['session'], unique: true, where: "state <> 'done'" },
   {
