@@ -5,7 +5,6 @@
  * opened before it. Ready means: the home is held, the rows are read, what a crash left is taken up, the doors are open.
  */
 import { randomUUID } from 'node:crypto'
-import { mkdirSync } from 'node:fs'
 import { openPolicies } from './agent/policy.ts'
 import { recoverAll, openTimers } from './agent/recover.ts'
 import type { AgentOptions, Bells } from './agent/room.ts'
@@ -13,7 +12,7 @@ import { openRunner } from './agent/runner.ts'
 import { readGuide } from './agent/guide.ts'
 import { modelsOptions } from './agent/providers.ts'
 import { gatewaySettings } from './gateway/settings.ts'
-import { prepareHome } from './config/home.ts'
+import { ensureDir, prepareHome } from './config/home.ts'
 import { firstConfig } from './config/first.ts'
 import { agentOf, lanesOf } from './config/read.ts'
 import { openSecrets } from './config/secrets.ts'
@@ -98,7 +97,7 @@ async function open(
   })
 
   // A newcomer puts files there before the first message.
-  for (const { id } of policies.agents()) mkdirSync(policies.prompt(id).workspace, { recursive: true, mode: 0o700 })
+  for (const { id } of policies.agents()) ensureDir(policies.prompt(id).workspace)
 
   const listeners = new Set<Tell>()
   const tell = (event: HouseEvent) => {
@@ -174,6 +173,21 @@ async function open(
   await deliverer.start()
   await config.markGood()
   closing.push(config.watch())
+  closing.push(
+    config.onIssues(issues =>
+      log(
+        `the changed configuration is not taken: ${issues.map(issue => `${issue.path}: ${issue.message}`).join('; ')}`,
+      ),
+    ),
+  )
+  closing.push(
+    config.onChange(change => {
+      log(
+        `configuration changed: ${change.changed.join(', ')}${change.restart.length > 0 ? `; after a restart: ${change.restart.join(', ')}` : ''}`,
+      )
+      secrets.load().catch(error => log(`secrets: ${error instanceof Error ? error.message : String(error)}`))
+    }),
+  )
   // Nothing waits for an Ollama; it is used once it has been found.
   models.discover().then(
     found => found.length > 0 && log(`Ollama: ${found.length} models found`),

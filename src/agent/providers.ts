@@ -42,7 +42,14 @@ export function modelsOptions(
           value: {
             aliases,
             providers: Object.entries(providers).map(
-              ([id, { apiKey: _key, ...provider }]) => ({ id, ...provider }) as ModelsSettings['providers'][number],
+              ([id, { apiKey: _key, ...provider }]) =>
+                ({
+                  id,
+                  ...provider,
+                  headers: Object.fromEntries(
+                    Object.entries(provider.headers).map(([name, value]) => [name, secrets.read(value)]),
+                  ),
+                }) as ModelsSettings['providers'][number],
             ),
           },
         }
