@@ -94,7 +94,7 @@ export function openCanceller(
     announce(after, bells, options.tell)
     const runs = [
       { run: target.id, agent: target.agent, task: target.task, was: target.state },
-      ...after.applied.ended.map(({ session: _session, ...one }) => one),
+      ...after.applied.ended.map(({ run, agent, task, was }) => ({ run, agent, task, was })),
     ]
     return {
       runs,

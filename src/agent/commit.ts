@@ -123,6 +123,7 @@ export function announce(after: After, bells: Bells, tell: Tell): void {
         break
     }
   }
+  for (const run of after.applied.ended) tellEnded(after, run, tell)
   if (after.applied.ended.length > 0) bells.ended(after.applied.ended.map(run => run.run))
   for (const run of after.runs.values()) if (run.state === 'done') bells.ended([run.id])
   if (queued.length > 0) bells.queued(queued)
@@ -172,6 +173,23 @@ function tellState(after: After, run: Run, change: (HouseEvent & { on: 'run.stat
     ...(run.wait ? { wait: run.wait } : {}),
     ...(run.outcome ? { outcome: run.outcome } : {}),
     ...(run.error ? { error: run.error } : {}),
+    at: after.at,
+  })
+}
+
+/** A run that ended because an ancestor did. */
+function tellEnded(after: After, run: Applied['ended'][number], tell: Tell): void {
+  const { session, sessionKey, agent, parent } = run
+  tell({
+    on: 'run.state',
+    run: run.run,
+    session,
+    sessionKey,
+    agent,
+    wireId: run.run,
+    change: 'done',
+    parent,
+    outcome: 'cancelled',
     at: after.at,
   })
 }

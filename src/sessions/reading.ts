@@ -57,49 +57,64 @@ export function openReads(db: Tx): Reads {
     return { messages, total: Number(counted.n), hasMore: rows.length > options.limit }
   }
 
+  /** A few questions for all of them, however many. */
   async function view(runs: readonly Run[]): Promise<RunView[]> {
     const views: RunView[] = []
-    for (const run of runs) {
-      const session = await db.selectFrom('sessions').select('key').where('id', '=', run.session).executeTakeFirst()
-      const children = await db
-        .selectFrom('runs')
-        .select('id')
-        .where('parent', '=', run.id)
-        .orderBy('created_at')
-        .orderBy('id')
-        .execute()
-      const steps = await db
-        .selectFrom('steps')
-        .select(eb => eb.fn.max('n').as('n'))
-        .where('run', '=', run.id)
-        .executeTakeFirst()
-      views.push({
-        run,
-        sessionKey: session?.key ?? run.session,
-        children: children.map(row => row.id),
-        steps: Number(steps?.n ?? 0),
-        lastLine: await lastLine(run),
-      })
-    }
+    for (let at = 0; at < runs.length; at += 400) views.push(...(await someViews(runs.slice(at, at + 400))))
     return views
   }
 
-  /** The newest words of a run, in one line. */
-  async function lastLine(run: Run): Promise<string | null> {
-    if (run.state === 'done') return line((await finalWords(db, run)) ?? run.error)
-    const row = await db
+  async function someViews(runs: readonly Run[]): Promise<RunView[]> {
+    if (runs.length === 0) return []
+    const ids = runs.map(run => run.id)
+    const sessions = [...new Set(runs.map(run => run.session))]
+    const keys = await db.selectFrom('sessions').select(['id', 'key']).where('id', 'in', sessions).execute()
+    const children = await db
+      .selectFrom('runs')
+      .select(['id', 'parent'])
+      .where('parent', 'in', ids)
+      .orderBy('created_at')
+      .orderBy('id')
+      .execute()
+    const steps = await db
+      .selectFrom('steps')
+      .select(['run', eb => eb.fn.max('n').as('n')])
+      .where('run', 'in', ids)
+      .groupBy('run')
+      .execute()
+    const working = runs.filter(run => run.state !== 'done').map(run => run.id)
+    const words = working.length === 0 ? [] : await newest(working)
+    const keyOf = new Map(keys.map(row => [row.id, row.key]))
+    const stepsOf = new Map(steps.map(row => [row.run, Number(row.n)]))
+    const wordsOf = new Map(words)
+    const childrenOf = Map.groupBy(children, row => row.parent)
+    return runs.map(run => ({
+      run,
+      sessionKey: keyOf.get(run.session) ?? run.session,
+      children: (childrenOf.get(run.id) ?? []).map(row => row.id),
+      steps: stepsOf.get(run.id) ?? 0,
+      lastLine: run.state === 'done' ? line(run.result ?? run.error) : (wordsOf.get(run.id) ?? null),
+    }))
+  }
+
+  /** The newest words of runs at work, in one line each. */
+  async function newest(ids: readonly string[]): Promise<[string, string | null][]> {
+    const last = db
       .selectFrom('messages')
-      .selectAll()
-      .where('session', '=', run.session)
-      .where('run', '=', run.id)
-      .orderBy('seq', 'desc')
-      .limit(1)
-      .executeTakeFirst()
-    if (!row) return null
-    const message = messageOf(row)
-    const call = message.parts.find(part => part.type === 'toolCall')
-    const text = message.parts.map(part => (part.type === 'text' ? part.text : '')).join('')
-    return line(text || (call?.type === 'toolCall' ? `→ ${call.name}` : null))
+      .select(['run', eb => eb.fn.max('seq').as('seq')])
+      .where('run', 'in', [...ids])
+      .groupBy('run')
+      .as('last')
+    const rows = await db
+      .selectFrom('messages')
+      .innerJoin(last, join => join.onRef('last.run', '=', 'messages.run').onRef('last.seq', '=', 'messages.seq'))
+      .selectAll('messages')
+      .execute()
+    return rows.map(messageOf).map(message => {
+      const call = message.parts.find(part => part.type === 'toolCall')
+      const text = message.parts.map(part => (part.type === 'text' ? part.text : '')).join('')
+      return [message.run ?? '', line(text || (call?.type === 'toolCall' ? `→ ${call.name}` : null))]
+    })
   }
 
   async function runs(filter: Parameters<House['runs']>[0]) {

@@ -16,7 +16,15 @@ export interface Applied {
   /** Inbox ids by key, in the session they were put. */
   inbox: Map<string, number>
   /** Runs that ended because an ancestor did. */
-  ended: { run: string; session: string; agent: string; task: string; was: string }[]
+  ended: {
+    run: string
+    session: string
+    sessionKey: string
+    parent: string
+    agent: string
+    task: string
+    was: string
+  }[]
   /** Wire ids whose turn is over. */
   answered: string[]
 }

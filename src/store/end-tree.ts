@@ -15,6 +15,7 @@ const chunk = 400
 
 interface Below {
   id: string
+  session_key: string
   session: string
   agent: string
   task: string
@@ -106,7 +107,15 @@ export async function endTree(tx: Tx, effect: Effect & { do: 'tree.end' }): Prom
         ],
   )
   for (const rows of chunks(kept, 80)) await tx.insertInto('inbox').values(rows).execute()
-  return all.map(run => ({ run: run.id, session: run.session, agent: run.agent, task: run.task, was: run.state }))
+  return all.map(run => ({
+    run: run.id,
+    session: run.session,
+    sessionKey: run.session_key,
+    parent: run.parent,
+    agent: run.agent,
+    task: run.task,
+    was: run.state,
+  }))
 }
 
 /** Level by level: by R4 nothing live hangs under a done run, so only live runs need following. */
@@ -118,23 +127,25 @@ async function descendants(tx: Tx, root: string): Promise<Below[][]> {
     for (const ids of chunks(parents)) {
       const rows = await tx
         .selectFrom('runs')
+        .innerJoin('sessions', 'sessions.id', 'runs.session')
         .select([
-          'id',
-          'session',
-          'agent',
-          'task',
-          'state',
-          'parent',
-          'payer',
-          'return_to',
-          'grant_json',
-          'spent_nano',
-          'spent_tokens',
-          'spent_calls',
+          'runs.id',
+          'sessions.key as session_key',
+          'runs.session',
+          'runs.agent',
+          'runs.task',
+          'runs.state',
+          'runs.parent',
+          'runs.payer',
+          'runs.return_to',
+          'runs.grant_json',
+          'runs.spent_nano',
+          'runs.spent_tokens',
+          'runs.spent_calls',
         ])
-        .where('parent', 'in', ids)
-        .where('detached', '=', 0)
-        .where('state', '<>', 'done')
+        .where('runs.parent', 'in', ids)
+        .where('runs.detached', '=', 0)
+        .where('runs.state', '<>', 'done')
         .execute()
       level.push(...(rows as Below[]))
     }
