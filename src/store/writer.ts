@@ -22,7 +22,7 @@ import { type Failure, failureOf } from './trouble.ts'
 const groupBodies = 128
 const groupMs = 4
 /** How soon a full disk is tried again. */
-const retryMs = 1000
+const retryMs = 500
 /** How soon a database that another program has locked is tried again, and after how long that is trouble. */
 const busyMs = 20
 const longBusyMs = 1000
