@@ -4,7 +4,7 @@
  * Owns the order: rows first, in one transaction a tree (decisions.md 7), then signals, then process groups, then the report
  * of what was stopped and what was not (C7). Never deletes a run.
  */
-import type { Run, Step, ToolIntent } from '../core/types.ts'
+import type { MessageMeta, Run, Step, ToolIntent } from '../core/types.ts'
 import type { Principal } from '../core/principal.ts'
 import { nameOf } from '../core/principal.ts'
 import { liveRunOf, loadRun, stepOf } from '../store/facts.ts'
@@ -61,6 +61,32 @@ export function openCanceller(
     return total
   }
 
+  /**
+   * Everything that works under a device's authority and was there at `before`, whatever tree it stands in. What the device
+   * wrote and nobody has read is taken back; the words of others stay, for a run under no device's authority.
+   */
+  async function device(id: string, before: number, reason: string): Promise<Stopped> {
+    const live = await options.store.read
+      .selectFrom('runs')
+      .select(['id', 'grant_json'])
+      .where('state', '<>', 'done')
+      .where('created_at', '<=', before)
+      .orderBy('depth')
+      .execute()
+    const held = live.filter(row => (JSON.parse(row.grant_json) as Run['grant']).device === id)
+    const verdict: Verdict = {
+      outcome: 'cancelled',
+      code: 'RUN_REVOKED',
+      error: reason,
+      followups: 'keep',
+      revoked: id,
+    }
+    const total: Stopped = { runs: [], alreadyDone: [], dropped: [], processes: { ended: 0, stillAlive: [] } }
+    for (const one of await Promise.all(held.map(row => stop(tx => loadRun(tx, row.id), verdict, []))))
+      merge(total, one)
+    return total
+  }
+
   /** What a run asks for its own children; the words are the tool's answer. */
   async function children(parent: Run, targets: readonly string[]): Promise<string> {
     const known = await childFacts(options.store.read, parent.id, null, options.clock.now())
@@ -85,7 +111,12 @@ export function openCanceller(
     const stopped = await options.store.write('cancel', async tx => {
       const target = await find(tx)
       if (!target || target.state === 'done') return null
-      const waiting = verdict.followups === 'drop' ? await unreadTexts(tx, target.session) : []
+      const waiting =
+        verdict.revoked !== undefined
+          ? await takeBack(tx, target.session, verdict.revoked)
+          : verdict.followups === 'drop'
+            ? (await unread(tx, target.session)).map(textOf)
+            : []
       const after = await endRun(tx, options, target, verdict, ids, now)
       return after && { target, after, waiting }
     })
@@ -127,7 +158,7 @@ export function openCanceller(
     }
   }
 
-  return { run, session, all, children }
+  return { run, session, all, device, children }
 }
 
 /** Process groups of steps that were open when their run ended at `at`. */
@@ -155,24 +186,33 @@ export function processOf(step: Step): { pgid: number; startedAt: string } | nul
   return (step.intent as ToolIntent).process ?? null
 }
 
-async function unreadTexts(tx: Tx, session: string): Promise<string[]> {
-  const rows = await tx
+async function unread(tx: Tx, session: string): Promise<{ id: number; parts: string; meta: string }[]> {
+  return tx
     .selectFrom('inbox')
     .innerJoin('messages', join =>
       join.onRef('messages.session', '=', 'inbox.session').onRef('messages.seq', '=', 'inbox.seq'),
     )
-    .select('messages.parts')
+    .select(['inbox.id', 'messages.parts', 'messages.meta'])
     .where('inbox.session', '=', session)
     .where('inbox.state', '=', 'unread')
     .where('inbox.kind', '=', 'message')
     .orderBy('inbox.id')
     .execute()
-  return rows.map(row =>
-    (JSON.parse(row.parts) as { type: string; text?: string }[])
-      .map(part => part.text ?? '')
-      .join('')
-      .slice(0, 200),
-  )
+}
+
+/** Drops the unread words of a device; returns them. */
+async function takeBack(tx: Tx, session: string, device: string): Promise<string[]> {
+  const from = nameOf({ kind: 'device', device, generation: 0, scopes: [] })
+  const rows = (await unread(tx, session)).filter(row => (JSON.parse(row.meta) as MessageMeta).from === from)
+  for (const row of rows) await tx.updateTable('inbox').set({ state: 'dropped' }).where('id', '=', row.id).execute()
+  return rows.map(textOf)
+}
+
+function textOf(row: { parts: string }): string {
+  return (JSON.parse(row.parts) as { type: string; text?: string }[])
+    .map(part => part.text ?? '')
+    .join('')
+    .slice(0, 200)
 }
 
 function words(by: Principal | null, reason: string): string {

@@ -32,7 +32,7 @@ export function fresh(
   const seconds = policies.timeoutSeconds(session.agent)
   return {
     id,
-    grant: same ? before.grant : policies.rootGrant(session.agent, before?.grant.scopes ?? []),
+    grant: same ? before.grant : policies.rootGrant(session.agent, before?.grant.scopes ?? [], before?.grant.device),
     model: same ? before.model : policies.model(session.agent),
     deadlineAt: seconds > 0 ? now + seconds * 1000 : null,
   }
@@ -61,6 +61,14 @@ export interface Verdict {
   code: ErrorCode
   error: string
   followups: 'keep' | 'drop'
+  /** The device that lost its authority: what follows on the run does not work under it. */
+  revoked?: string
+}
+
+function disowned(run: Run, device: string): Run {
+  if (run.grant.device !== device) return run
+  const { device: _, ...grant } = run.grant
+  return { ...run, grant }
 }
 
 /** Ends a live run with a verdict; null when it has ended already. */
@@ -76,6 +84,7 @@ export async function endRun(
   if (!session || run.state === 'done') return null
   const box = await loadMailbox(tx, session, run)
   const view = await endView(tx, run, box)
+  const heir = verdict.revoked === undefined ? run : disowned(run, verdict.revoked)
   const decision = end(view, {
     now,
     outcome: verdict.outcome,
@@ -84,10 +93,10 @@ export async function endRun(
     text: null,
     seq: null,
     ids,
-    successor: fresh(options, ids.successor, session, run, now),
+    successor: fresh(options, ids.successor, session, heir, now),
     homeRun: view.home
-      ? fresh(options, ids.homeRun, view.home.session, view.home.live ?? run, now)
-      : fresh(options, ids.homeRun, session, run, now),
+      ? fresh(options, ids.homeRun, view.home.session, view.home.live ?? heir, now)
+      : fresh(options, ids.homeRun, session, heir, now),
     followups: verdict.followups,
   })
   if (!decision.ok) return null

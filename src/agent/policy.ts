@@ -64,7 +64,7 @@ export function openPolicies(options: PolicyOptions): Policies & { agent(id: str
     agents: () => [...now().agents.values()].map(one => ({ id: one.id, name: one.name, model: model(one.id) })),
     has: id => hasAgent(now().config, id),
     defaultAgent: () => defaultAgent(now().config),
-    rootGrant: (id, scopes) => rootGrant(policy(id), { scopes, budget: null }),
+    rootGrant: (id, scopes, device) => rootGrant(policy(id), { scopes, budget: null, device }),
     spawn,
     model,
     childModel(caller, target) {

@@ -15,7 +15,8 @@ export interface Policies {
   agents(): readonly { id: string; name?: string; model?: string }[]
   has(agent: string): boolean
   defaultAgent(): string
-  rootGrant(agent: string, scopes: readonly Scope[]): Grant
+  /** `device`: whose authority it is, when it is a device's. */
+  rootGrant(agent: string, scopes: readonly Scope[], device?: string): Grant
   spawn(caller: string): SpawnPolicy
   /** Model of an agent at work for itself, and of one spawned by `caller`. */
   model(agent: string): string

@@ -45,6 +45,12 @@ const main = agent('main', { allowAgents: ['extractor'] })
 const root = rootGrant(main, { scopes: ['operator.write'], budget: null })
 
 describe('a child gets no more than the rules leave', () => {
+  test("what a device may is handed on as that device's", () => {
+    const grant = rootGrant(main, { scopes: ['operator.write'], budget: null, device: 'd1' })
+    const child = attenuate(grant, policyOf(main, agent('extractor')), ask({ agent: 'extractor' }))
+    expect(child).toMatchObject({ ok: true, grant: { device: 'd1' } })
+  })
+
   test('the seed: main spawns extractor, which may spawn once more, then no further', () => {
     const extractor = agent('extractor')
     const child = attenuate(root, policyOf(main, extractor), ask({ agent: 'extractor' }))
@@ -53,6 +59,8 @@ describe('a child gets no more than the rules leave', () => {
     expect(child.grant.tools).toEqual(['read', 'write', 'exec', 'sessions_spawn', 'sessions_yield', 'subagents'])
     expect(covers(child.grant.scopes, 'operator.write')).toBe(true)
     expect(covers(child.grant.scopes, 'operator.approvals')).toBe(false)
+
+    expect(child.grant).not.toHaveProperty('device')
 
     const leaf = attenuate(child.grant, policyOf(extractor), ask({ depth: 1 }))
     expect(leaf).toMatchObject({ ok: true, agent: 'extractor', grant: { depth: 0, agents: [] } })

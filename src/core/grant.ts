@@ -8,6 +8,7 @@
  * G1 a child's scopes, tools and agents are each covered by its parent's.
  * G2 a child's depth is smaller than its parent's, and no child is made of depth 0.
  * G3 a child's limit is at most what its parent has left.
+ * G4 a child works under the authority that its parent works under: revoking a device ends both.
  */
 import type { ErrorCode } from '../protocol/errors.ts'
 import type { Scope } from '../protocol/scopes.ts'
@@ -71,13 +72,17 @@ export interface Refused {
 export type Attenuated = { ok: true; agent: string; grant: Grant } | Refused
 
 /** The grant of a run that nobody spawned: what its asker may ∩ what its agent may. */
-export function rootGrant(policy: AgentPolicy, asker: { scopes: readonly Scope[]; budget: Purse | null }): Grant {
+export function rootGrant(
+  policy: AgentPolicy,
+  asker: { scopes: readonly Scope[]; budget: Purse | null; device?: string | undefined },
+): Grant {
   return {
     scopes: meet(asker.scopes, policy.scopes),
     tools: policy.tools,
     agents: allowList(policy),
     depth: policy.maxSpawnDepth,
     budget: asker.budget ? lesser(policy.budget, asker.budget) : policy.budget,
+    ...(asker.device === undefined ? {} : { device: asker.device }),
   }
 }
 
@@ -153,6 +158,7 @@ export function attenuate(parent: Grant, policy: SpawnPolicy, ask: SpawnAsk): At
       agents: depth === 0 ? [] : common(parent.agents, allowList(target)),
       depth,
       budget: budget.purse,
+      ...(parent.device === undefined ? {} : { device: parent.device }),
     },
   }
 }

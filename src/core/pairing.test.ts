@@ -137,6 +137,19 @@ describe('a paired device that asks for more', () => {
     expect(scopesOf(approved.state, 'operator', wide)).toEqual(wide)
   })
 
+  test('asking for it in one wide word gets the part that is approved', () => {
+    const paired = go(unknownDevice, connect(['operator.read']), approve('r1')).state
+    expect(go(paired, connect(['operator.write'], { requestId: 'r2' })).effects.at(-1)).toMatchObject({
+      do: 'admit',
+      scopes: ['operator.read'],
+      pending: { id: 'r2', scopes: ['operator.read', 'operator.write'] },
+    })
+    const wider = go(paired, connect(['operator.write'], { requestId: 'r2' }), approve('r2')).state
+    expect(scopesOf(wider, 'operator', ['operator.admin'])).toEqual(['operator.read', 'operator.write'])
+    expect(scopesOf(wider, 'operator', ['operator.read'])).toEqual(['operator.read'])
+    expect(scopesOf(wider, 'operator', ['operator.approvals'])).toEqual([])
+  })
+
   test('a role that is not approved is turned away, and the approved one stays', () => {
     const asked = go(reader, connect([], { role: 'node', requestId: 'r2' }))
     expect(verdict(asked)).toMatchObject({ do: 'deny', pending: { id: 'r2', reason: 'role-upgrade' } })

@@ -187,6 +187,14 @@ const planted: Record<string, Step> = {
     )
     return { ...done, effects }
   }),
+  'asking for more in one word gets nothing of what is held': spoilt(['connect'], (done, before) => ({
+    ...done,
+    effects: done.effects.map(effect =>
+      effect.do === 'admit' && before.device
+        ? { ...effect, scopes: effect.scopes.filter(scope => effect.pending?.scopes.includes(scope) ?? true) }
+        : effect,
+    ),
+  })),
   'asking for more closes the sockets': spoilt(['connect'], done => {
     const { device } = done.state
     const asks = done.effects.some(effect => effect.do === 'admit' && effect.pending)

@@ -31,3 +31,8 @@ export function nameOf(principal: Principal): string {
       return `worker:${principal.worker}`
   }
 }
+
+/** The device that somebody is, if they are one: what is done under its authority ends with it (decisions.md 34). */
+export function deviceOf(principal: Principal): string | undefined {
+  return principal.kind === 'device' ? principal.device : undefined
+}

@@ -49,6 +49,8 @@ export interface Grant {
   /** How many more levels may be spawned below the holder; 0 makes it a leaf. */
   readonly depth: number
   readonly budget: Purse
+  /** The device whose authority this is: revoking it ends the run (decisions.md 34). Absent for everybody else's. */
+  readonly device?: string
 }
 
 /** Where an answer goes outside the house. A session without a route answers in its transcript only. */
@@ -88,7 +90,7 @@ export interface Run {
   lane: Lane
   state: RunState
   outcome: Outcome | null
-  /** Stable code of why it ended other than well (protocol/errors.ts), and the words for it. */
+  /** Stable code of why it ended other than well, or of why it pauses (protocol/errors.ts), and the words for it. */
   errorCode: string | null
   error: string | null
   /** Raised by every claim; a worker's write with another value changes nothing (R3). */

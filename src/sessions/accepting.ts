@@ -9,7 +9,7 @@ import type { AgentOptions, Bells } from '../agent/room.ts'
 import { announce, carryOut } from '../agent/commit.ts'
 import { attenuate } from '../core/grant.ts'
 import { subagentKey } from '../core/ids.ts'
-import { nameOf } from '../core/principal.ts'
+import { deviceOf, nameOf } from '../core/principal.ts'
 import { accept, birth } from '../core/run/accept.ts'
 import { nothing } from '../core/run/facts.ts'
 import type { Part, Receipt, Run, Session } from '../core/types.ts'
@@ -42,7 +42,7 @@ export async function acceptMessage(deps: AcceptDeps, input: AcceptInput): Promi
   const seconds = input.timeoutSeconds ?? policies.timeoutSeconds(at.agent)
   const fresh = {
     id: ids.run,
-    grant: policies.rootGrant(at.agent, input.principal.scopes),
+    grant: policies.rootGrant(at.agent, input.principal.scopes, deviceOf(input.principal)),
     model,
     deadlineAt: seconds > 0 ? now + seconds * 1000 : null,
   }
@@ -129,7 +129,8 @@ export async function acceptSpawn(deps: AcceptDeps, input: SpawnInput): Promise<
     message: options.uuid(),
     key: options.uuid(),
   }
-  const granted = attenuate(policies.rootGrant(at.agent, input.principal.scopes), policies.spawn(at.agent), {
+  const root = policies.rootGrant(at.agent, input.principal.scopes, deviceOf(input.principal))
+  const granted = attenuate(root, policies.spawn(at.agent), {
     agent,
     tools: null,
     budget: input.budget ?? null,

@@ -32,6 +32,7 @@ export function openHouse({ options, bells, runner }: HouseOptions): House & Pic
   async function cancel(input: CancelInput): Promise<CancelReport> {
     const { target, principal, reason } = input
     if ('all' in target) return runner.cancel.all(principal, reason)
+    if ('device' in target) return runner.cancel.device(target.device, target.before, reason)
     if ('run' in target) {
       const found = await reads.run(target.run)
       if (!found)

@@ -52,7 +52,8 @@ export interface SpawnInput {
 
 export interface CancelInput {
   principal: Principal
-  target: { run: string } | { session: string } | { all: true }
+  /** `device`: what works under its authority and was there at `before` (decisions.md 34). */
+  target: { run: string } | { session: string } | { device: string; before: number } | { all: true }
   reason: string
 }
 

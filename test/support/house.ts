@@ -244,7 +244,7 @@ function testPolicies(setup: HouseSetup, catalogue: { name: string; group: strin
     agents: () => [...agents.keys()].map(id => ({ id })),
     has: id => agents.has(id),
     defaultAgent: () => 'main',
-    rootGrant: (id, scopes) => rootGrant(of(id), { scopes, budget: null }),
+    rootGrant: (id, scopes, device) => rootGrant(of(id), { scopes, budget: null, device }),
     spawn: caller => ({ caller: of(caller), agents, catalogue, subagentTools: {} }),
     model: () => 'test/model',
     childModel: () => 'test/model',

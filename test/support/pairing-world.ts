@@ -97,8 +97,9 @@ export class World {
     const verdict = got[0]!
     must((verdict.do === 'admit') === (holds !== undefined && alive), 'P6, P7 who is let in')
     if (verdict.do === 'admit') {
-      const expected = role === 'operator' ? [...new Set(scopes)].filter(scope => holds!.has(scope)) : []
-      must(equal(verdict.scopes, expected), 'P1, P7 what it is let in with')
+      const wanted = role === 'operator' ? all(scopes) : all([])
+      const expected = [...wanted].filter(scope => holds!.has(scope))
+      must(same(all(verdict.scopes), expected), 'P1, P7 what it is let in with')
       const { generation, rotation } = verdict
       this.sockets.push({ device, role, generation, rotation, asked: scopes })
     }

@@ -3,7 +3,8 @@
  * Owns the shapes, what is read off them, and how effects become the next state. Decides nothing.
  */
 import type { ErrorCode } from '../../protocol/errors.ts'
-import { intersect, type Scope } from '../../protocol/scopes.ts'
+import { covers, intersect, normalise, type Scope } from '../../protocol/scopes.ts'
+import { meet } from '../authorize.ts'
 
 /** Pending requests live this long from their last refresh (openclaw-facts.md §B6). */
 export const pendingTtlMs = 300_000
@@ -200,9 +201,16 @@ export function tokenOf(state: Pairing, role: Role): DeviceToken | null {
   return state.tokens.find(token => token.role === role && token.revokedAt === null) ?? null
 }
 
-/** Scopes that a connection of this role holds now, of those it asked for. Read at each call (decisions.md 17). */
+/**
+ * Scopes that a connection of this role holds now, of those it asked for: what was asked by name, and of a wider ask the
+ * part that is approved, so that asking for more never gets less (P7). Read at each call (decisions.md 17).
+ */
 export function scopesOf(state: Pairing, role: Role, asked: readonly Scope[]): Scope[] {
-  return role === 'operator' ? intersect(asked, tokenOf(state, role)?.scopes ?? []) : []
+  if (role !== 'operator') return []
+  const held = tokenOf(state, role)?.scopes ?? []
+  const named = intersect(asked, held)
+  const part = normalise(meet(asked, held)).filter(scope => !covers(named, scope))
+  return [...named, ...part]
 }
 
 /** Whether a token, or a socket admitted with these counters, still counts. Methods that write ask again. */
