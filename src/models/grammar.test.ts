@@ -70,6 +70,15 @@ test('one line may hold several commands, and quotes hold a task of several', ()
   ])
 })
 
+test('a delegation may name its model, after agent and label', () => {
+  const [plain, named, quoted] = commands(
+    'delegate to a: say with b: c\ndelegate to a as l with rehearsal/rehearsal: say x\ndelegate with "ollama/q:8b": say x',
+  )
+  expect(plain).toMatchObject({ agent: 'a', model: null, task: 'say with b: c' })
+  expect(named).toMatchObject({ agent: 'a', label: 'l', model: 'rehearsal/rehearsal', task: 'say x' })
+  expect(quoted).toMatchObject({ agent: null, model: 'ollama/q:8b', task: 'say x' })
+})
+
 test('labels of one program are told apart', () => {
   const labels = commands('delegate to a: say x\ndelegate to b: say x\ndelegate: say x').map(
     one => (one as { label: string }).label,

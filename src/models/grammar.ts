@@ -5,7 +5,7 @@
  */
 
 export type Command =
-  | { do: 'delegate'; agent: string | null; label: string; task: string }
+  | { do: 'delegate'; agent: string | null; label: string; model: string | null; task: string }
   | { do: 'read'; path: string }
   | { do: 'list'; path: string }
   | { do: 'search'; pattern: string; path: string }
@@ -133,15 +133,17 @@ function one(line: string, block: string): Command | null {
   }
 }
 
-/** `delegate to <agent> as "<label>": <task>`; agent and label may be left out, the task may stand below. */
+/** `delegate to <agent> as "<label>" with <model>: <task>`; each part may be left out, the task may stand below. */
 function delegate(rest: string, block: string): Command | null {
-  const head = /^(?:to\s+([\w.-]+)\s*)?(?:as\s+("[^"]+"|[\w.-]+)\s*)?:\s*([\s\S]*)$/i.exec(rest)
+  const head =
+    /^(?:to\s+([\w.-]+)\s*)?(?:as\s+("[^"]+"|[\w.-]+)\s*)?(?:with\s+("[^"]+"|[\w./-]+)\s*)?:\s*([\s\S]*)$/i.exec(rest)
   if (!head) return null
-  const [, agent = null, name, inline = ''] = head
+  const [, agent = null, name, model, inline = ''] = head
   const task = [unquoted(inline), block].filter(part => part !== '').join('\n')
   if (!task) return null
   const firstLine = task.split('\n')[0]!.trim()
-  return { do: 'delegate', agent, label: name ? unquoted(name) : firstLine.slice(0, 60).trim(), task }
+  const label = name ? unquoted(name) : firstLine.slice(0, 60).trim()
+  return { do: 'delegate', agent, label, model: model ? unquoted(model) : null, task }
 }
 
 function write(rest: string, block: string): Command | null {

@@ -149,7 +149,12 @@ function tool(command: Command): { name: string; arguments: Record<string, unkno
     case 'delegate':
       return {
         name: 'sessions_spawn',
-        arguments: { task: command.task, label: command.label, ...(command.agent ? { agentId: command.agent } : {}) },
+        arguments: {
+          task: command.task,
+          label: command.label,
+          ...(command.agent ? { agentId: command.agent } : {}),
+          ...(command.model ? { model: command.model } : {}),
+        },
       }
     case 'read':
       return { name: 'read', arguments: { path: command.path } }
