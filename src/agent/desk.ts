@@ -12,7 +12,7 @@ import type { ModelFailure } from '../core/ports.ts'
 import { claim, intent, shown } from '../core/run/claim.ts'
 import type { Effect } from '../core/run/facts.ts'
 import { cooldown } from '../core/run/steps.ts'
-import type { Run, Session, Step } from '../core/types.ts'
+import type { ModelIntent, Run, Session, Step } from '../core/types.ts'
 import { lastReply, loadMailbox, loadRun, loadSession, loadStep, messageOf, orphaned } from '../store/facts.ts'
 import type { Tx } from '../store/open.ts'
 import { type After, announce, carryOut, wireIdOf } from './commit.ts'
@@ -26,6 +26,8 @@ import { openToolSteps } from './tool-steps.ts'
 
 /** More model calls than any honest task needs: a run that gets here goes round in circles. */
 const maxSteps = 2000
+/** Tries of one model call, each with its own repeats inside and longer pauses between them. */
+const maxAttempts = 12
 
 export interface Work {
   options: AgentOptions
@@ -47,6 +49,20 @@ export interface WorkerState {
   epoch: number
   wireId: string
   script: Script
+}
+
+/**
+ * Until when a run pauses after a failed call; null when it ends instead. A provider that says when to come again is believed
+ * as often as it says so; one that is just not there is asked so many times, which takes about half an hour.
+ */
+function pauseAfter(step: Step, failure: ModelFailure): number | null {
+  const { attempt } = step.intent as ModelIntent
+  if (failure.retryAtMs === undefined || (failure.class !== 'rate_limit' && attempt >= maxAttempts)) return null
+  return failure.retryAtMs
+}
+
+function wordsOf(failure: ModelFailure): string {
+  return `${failure.message} ${failure.fix}`.trim()
 }
 
 /** A worker's desk; null when the run can't be claimed. `state()` is for events while the model speaks. */
@@ -104,6 +120,8 @@ export function openDesk(work: Work, runId: string): Desk & { state(): WorkerSta
           epoch: run.epoch + 1,
           wait: null,
           woken: false,
+          errorCode: null,
+          error: null,
           startedAt: run.startedAt ?? now,
         }
         const found = await nextIn(
@@ -236,17 +254,18 @@ export function openDesk(work: Work, runId: string): Desk & { state(): WorkerSta
       tokens: usage.input + usage.output + usage.cacheRead + usage.cacheWrite,
       calls: 1,
     }
+    const until = pauseAfter(step, failure)
     return settle(
-      await options.store.write(failure.retryAtMs === undefined ? 'finish' : 'wait', async (tx, is) => {
+      await options.store.write(until === null ? 'finish' : 'wait', async (tx, is) => {
         const run = await held(tx, mine)
         const session = run && (await loadSession(tx, run.session))
         const now_ = await loadStep(tx, step.run, step.n)
         if (!run || !session || !now_) return null
-        if (failure.retryAtMs !== undefined) {
+        if (until !== null) {
           const box = await loadMailbox(tx, session, run)
           const decision = cooldown(
             { run, box, step: now_ },
-            { now, epoch: mine.epoch, until: failure.retryAtMs, charged, usage },
+            { now, epoch: mine.epoch, until, charged, usage, code: failure.code, error: wordsOf(failure) },
           )
           if (!decision.ok) return null
           const after = await carryOut(tx, decision.effects, {
@@ -267,7 +286,7 @@ export function openDesk(work: Work, runId: string): Desk & { state(): WorkerSta
           {
             outcome: 'failed',
             code: failure.code,
-            error: `${failure.message} ${failure.fix}`.trim(),
+            error: wordsOf(failure),
             followups: 'keep',
           },
           ids,

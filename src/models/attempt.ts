@@ -16,7 +16,8 @@ export type Delta = Extract<ModelEvent, { type: 'text' | 'thinking' }>
 
 export type Outcome =
   | { ok: true; stop: StopReason; usage: TokenUsage | null; parts: readonly Part[]; calls: readonly Call[] }
-  | { ok: false; trouble: Trouble; usage: TokenUsage | null }
+  /** `begun`: something of the answer had come. */
+  | { ok: false; trouble: Trouble; usage: TokenUsage | null; begun: boolean }
 
 type Streamed = Awaited<ReturnType<LanguageModel['doStream']>>
 type StreamPart = Streamed['stream'] extends ReadableStream<infer T> ? T : never
@@ -52,15 +53,17 @@ export async function* attempt(given: AttemptOptions): AsyncGenerator<ModelEvent
     }
     return answer.outcome(provider, error => classify(provider, error, now()))
   } catch (error) {
-    const usage = answer.usage()
-    if (signal.aborted) return { ok: false, usage, trouble: trouble('aborted', 'The call was aborted.') }
-    return { ok: false, usage, trouble: watch.broke() ?? classify(provider, error, now()) }
+    const why = signal.aborted
+      ? trouble('aborted', 'The call was aborted.')
+      : (watch.broke() ?? classify(provider, error, now()))
+    return { ok: false, usage: answer.usage(), begun: answer.begun(), trouble: why }
   }
 }
 
 interface Answer {
   take(part: StreamPart): Delta | null
   usage(): TokenUsage | null
+  begun(): boolean
   outcome(provider: string, classed: (error: unknown) => Trouble): Outcome
 }
 
@@ -135,19 +138,22 @@ function collect(): Answer {
   return {
     take,
     usage,
+    begun: () => blocks.length > 0,
     outcome(provider, classed) {
-      const heard = blocks.length > 0
+      const begun = blocks.length > 0
       const unfinished = !finish || finish.finishReason.unified === 'interrupted'
       const nameless = (failed?.error as { name?: unknown } | undefined)?.name === 'AI_InvalidResponseDataError'
-      if (failed && !nameless) return { ok: false, trouble: classed(failed.error), usage: usage() }
+      if (failed && !nameless) return { ok: false, trouble: classed(failed.error), usage: usage(), begun }
       const raw = finish?.finishReason.unified === 'error' ? finish.finishReason.raw : undefined
-      if (raw)
-        return { ok: false, trouble: trouble('bad_answer', `${provider} ended its answer: ${raw}.`), usage: usage() }
+      if (raw) {
+        const why = trouble('bad_answer', `${provider} ended its answer: ${raw}.`)
+        return { ok: false, trouble: why, usage: usage(), begun }
+      }
       if (unfinished || nameless || finish?.finishReason.unified === 'error') {
-        const reason = heard
+        const reason = begun
           ? trouble('network', `${provider} closed the line in the middle of an answer.`)
           : trouble('bad_answer', `${provider} sent something that is not an answer.`)
-        return { ok: false, trouble: reason, usage: null }
+        return { ok: false, trouble: reason, usage: null, begun }
       }
       return { ok: true, stop: stopOf(finish!, calls.length > 0), usage: usage(), parts: parts(), calls }
     },

@@ -108,6 +108,20 @@ describe.each(['openai-completions', 'anthropic-messages', 'openai-responses'])(
   },
 )
 
+test.each(['cut', 'hang'] as const)(
+  'a line that breaks in the middle of one answer (%s) holds up nobody else',
+  async how => {
+    const { models } = stubModels([provider()], { limits: { idleMs: 200 } })
+    stub.script(({ user }) => (user === 'poison' ? { text: 'Well, this', [how]: 'middle' } : { text: 'fine' }))
+    const messages = [{ role: 'user' as const, parts: [{ type: 'text' as const, text: 'poison' }] }]
+    const { failure } = await hear(models, request('stub/one', { messages }))
+    expect(failure).toMatchObject({ class: 'network', code: 'MODEL_NETWORK' })
+    const asked = stub.requests.length
+    expect((await hear(models, request('stub/one', { cacheKey: 'conversation-2' }))).text).toBe('fine')
+    expect(stub.requests.length).toBe(asked + 1)
+  },
+)
+
 test('slow is not silent', async () => {
   script({ text: 'Hello there', chunkMs: 150 })
   const { models } = stubModels([provider()], { limits: { idleMs: 500 } })

@@ -115,6 +115,8 @@ async function* withModel(
   const { cooldown, limits, now, random, log } = caller
   const keys = caller.keys(target.provider)
   const secrets = [...keys.map(key => key.secret), ...Object.values(target.headers)]
+  const everybody = `${target.provider} *`
+  const conversation = `${target.provider} conversation ${request.cacheKey}`
   const spent = new Set<Credential>()
   let strange = 0
 
@@ -131,6 +133,7 @@ async function* withModel(
     const pick = choose(
       cooldown,
       target,
+      longer(cooldown.of(everybody, target.model), cooldown.of(conversation, target.model)),
       keys.filter(key => !spent.has(key)),
       keys.length === 0,
     )
@@ -143,7 +146,8 @@ async function* withModel(
     const id = keyId(target, pick.key)
     if (outcome.ok) {
       cooldown.clear(id, target.model, startedAt)
-      cooldown.clear(keyId(target, '*'), target.model, startedAt)
+      cooldown.clear(everybody, target.model, startedAt)
+      cooldown.clear(conversation, target.model, startedAt)
       const usage = outcome.usage ?? {
         input: promptTokens(request),
         output: partTokens(outcome.parts),
@@ -176,7 +180,8 @@ async function* withModel(
         break
       case 'overloaded':
       case 'network':
-        cooldown.strike(keyId(target, '*'), target.model, strike)
+        // A line that breaks in the middle of an answer says something of this conversation: the others go on.
+        cooldown.strike(why.class === 'network' && outcome.begun ? conversation : everybody, target.model, strike)
         if (!why.again) return give(why, now() + 2 * limits.sleepMs, outcome.usage)
         break
       case 'bad_answer':
@@ -190,25 +195,31 @@ async function* withModel(
   }
 }
 
-function keyId(target: Target, key: Credential | '*' | null): string {
-  return `${target.provider} ${typeof key === 'string' ? key : (key?.secret ?? '')}`
+function keyId(target: Target, key: Credential | null): string {
+  return `${target.provider} key ${key?.secret ?? ''}`
+}
+
+type Pause = ReturnType<Cooldown['of']>
+
+function longer(one: Pause, other: Pause): Pause {
+  return (one?.ms ?? 0) >= (other?.ms ?? 0) ? one : other
 }
 
 /**
- * The key to use and how long to wait for it. A key that was refused or has run dry comes last but is tried again when
+ * The key to use and how long to wait for it; `whatever` is the pause that holds for each of them. A key that was refused or has run dry comes last but is tried again when
  * there is no other: a person may have mended it.
  */
 function choose(
   cooldown: Cooldown,
   target: Target,
+  whatever: Pause,
   keys: readonly Credential[],
   keyless: boolean,
 ): { key: Credential | null; ms: number; trouble: Trouble | null } {
-  const everybody = cooldown.of(keyId(target, '*'), target.model)
   const options = (keyless ? [null] : keys).map(key => {
     const own = cooldown.of(keyId(target, key), target.model)
     const refused = own?.trouble.class === 'auth' || own?.trouble.class === 'quota'
-    const worst = refused || !own || (everybody?.ms ?? 0) > own.ms ? everybody : own
+    const worst = refused ? whatever : longer(own, whatever)
     return { key, refused, ms: worst?.ms ?? 0, trouble: worst?.trouble ?? null }
   })
   const usable = options.filter(option => !option.refused)

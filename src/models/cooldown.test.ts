@@ -63,6 +63,17 @@ test('a success forgets the strikes before it, not one that came after it began'
   expect(cooldown.of('k', 'm')).toBeNull()
 })
 
+test('what is over long since is forgotten, so that it does not add up', () => {
+  const { clock, cooldown } = bench()
+  // Each fifth key is struck again and again: its waits grow for as long as it is remembered.
+  for (let n = 0; n < 2_000; n += 1) {
+    clock.at += 1_000
+    cooldown.strike(n % 5 === 0 ? 'often' : `conversation ${n}`, 'm', strike(clock.at))
+  }
+  expect(cooldown.of('often', 'm')?.ms).toBeGreaterThan(290_000)
+  expect(cooldown.size()).toBeLessThan(1_000)
+})
+
 test('keys and models cool down apart', () => {
   const { clock, cooldown } = bench()
   cooldown.strike('k', 'm', strike(clock.at))

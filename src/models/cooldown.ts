@@ -20,13 +20,21 @@ export interface Cooldown {
   strike(key: string, model: string, strike: Strike): void
   /** A success of a call begun at `startedAt` forgets the strikes before it. */
   clear(key: string, model: string, startedAt: number): void
+  /** How many it remembers. */
+  size(): number
 }
 
 const longest = 5 * 60_000
+/** More entries than this are looked through for those that are over long since. */
+const kept = 500
 
 export function makeCooldown(now: () => number, random: () => number): Cooldown {
   const entries = new Map<string, { strikes: number; struckAt: number; until: number; trouble: Trouble }>()
   const id = (key: string, model: string) => `${key}\n${model}`
+
+  function forget(before: number): void {
+    for (const [key, { until }] of entries) if (until < before) entries.delete(key)
+  }
 
   return {
     of(key, model) {
@@ -46,11 +54,14 @@ export function makeCooldown(now: () => number, random: () => number): Cooldown 
       const strikes = (known?.strikes ?? 0) + 1
       const backoff = Math.min(longest, baseMs * 2 ** (strikes - 1)) * (1 + random() / 4)
       entries.set(id(key, model), { strikes, struckAt: at, until: at + (wish ?? backoff), trouble })
+      if (entries.size > kept) forget(at - longest)
     },
 
     clear(key, model, startedAt) {
       const entry = entries.get(id(key, model))
       if (entry && startedAt >= entry.struckAt) entries.delete(id(key, model))
     },
+
+    size: () => entries.size,
   }
 }

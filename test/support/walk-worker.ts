@@ -68,7 +68,15 @@ function answer(walk: Walk, run: Run, model: Step, dice: number, calm: boolean):
           box: mailbox(world, world.sessions.get(run.session)!),
           step: model,
         },
-        { now: world.now, epoch: run.epoch, until: world.now + 5, charged: nothing, usage },
+        {
+          now: world.now,
+          epoch: run.epoch,
+          until: world.now + 5,
+          charged: nothing,
+          usage,
+          code: 'MODEL_OVERLOADED',
+          error: 'busy',
+        },
       ),
     )
   }

@@ -27,7 +27,14 @@ export function claim(view: ClaimView, event: { now: number }): Decision {
       {
         do: 'run.set',
         run: run.id,
-        to: { state: 'running', epoch: run.epoch + 1, woken: false, wait: null, startedAt: run.startedAt ?? event.now },
+        to: {
+          state: 'running',
+          epoch: run.epoch + 1,
+          woken: false,
+          wait: null,
+          startedAt: run.startedAt ?? event.now,
+          ...(run.error === null ? {} : { errorCode: null, error: null }),
+        },
       },
     ],
   }

@@ -5,6 +5,7 @@
  * Owns: result, yield, ask, cooldown, recover, fire. Never repeats a completed step; a call in flight at a crash is repeated
  * only when its tool allows it (R7, decisions.md 21).
  */
+import type { ErrorCode } from '../../protocol/errors.ts'
 import { timerKey } from '../ids.ts'
 import type { ModelIntent, Part, Run, Spend, Step, TokenUsage, ToolIntent, Wait } from '../types.ts'
 import { wake } from './accept.ts'
@@ -88,11 +89,19 @@ export function ask(
 
 /**
  * A provider asks for a pause: a timer wait in a row, no lane held (decisions.md 36). The refused call is settled with what it
- * is known to have cost; its step stays open and is asked again.
+ * is known to have cost; its step stays open and is asked again. Why it pauses stands in the run until it goes on.
  */
 export function cooldown(
   view: { run: Run; box: Mailbox; step: Step },
-  event: { now: number; epoch: number; until: number; charged: Spend; usage: TokenUsage },
+  event: {
+    now: number
+    epoch: number
+    until: number
+    charged: Spend
+    usage: TokenUsage
+    code: ErrorCode
+    error: string
+  },
 ): Decision & { after?: After } {
   const stale = fenced(view.run, event.epoch)
   if (stale) return stale
@@ -124,7 +133,14 @@ export function cooldown(
   if (satisfied(wait, view.box.unread, view.box.openChildren, 0)) return { ok: true, effects, after: 'again' }
   return {
     ok: true,
-    effects: [...effects, { do: 'run.set', run: view.run.id, to: { state: 'waiting', wait } }],
+    effects: [
+      ...effects,
+      {
+        do: 'run.set',
+        run: view.run.id,
+        to: { state: 'waiting', wait, errorCode: event.code, error: event.error },
+      },
+    ],
     after: 'waiting',
   }
 }
