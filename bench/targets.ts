@@ -174,7 +174,9 @@ export async function start(target: Target, home: Home): Promise<Gateway & { hel
   const own = target.protocol === 3 ? newDevice() : undefined
   const client = target.ours ? { id: 'gateway-client', mode: 'backend' } : { id: 'cli', mode: 'cli' }
   const options = (device?: Device) => ({ port: home.port, token, protocol: target.protocol, device, client })
-  const open = () => connect(options(own))
+  // A peer that is still busy with its start lets a handshake run out of time.
+  const open = async (tries = 3): Promise<Wire> =>
+    connect(options(own)).catch(error => (tries > 1 ? sleep(500).then(() => open(tries - 1)) : Promise.reject(error)))
   for (;;) {
     const wire = await connect(options()).catch(() => null)
     if (wire) {
@@ -184,7 +186,7 @@ export async function start(target: Target, home: Home): Promise<Gateway & { hel
         pid,
         home,
         helloMs,
-        connect: open,
+        connect: () => open(),
         options,
         async kill() {
           signalGroup(pid, 'SIGKILL')

@@ -40,11 +40,13 @@ const turn: Measure = {
   peers: true,
   run: bench =>
     withGateway(bench, {}, async (_gateway, wire) => {
-      const session = newId()
+      let session = newId()
       const samples: number[] = []
       const warm = count(bench, 50, 2)
       let firstBytes = 0
       for (let i = 0; i < warm + count(bench, 200, 20); i++) {
+        // Conversations of ten turns: neither all new nor ever longer.
+        if (i % 10 === 0) session = newId()
         bench.provider.forget()
         const startedAt = performance.now()
         await say(wire, session, 'hello')
