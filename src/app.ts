@@ -26,7 +26,7 @@ import { openModels } from './models/models.ts'
 import { openHouse } from './sessions/house.ts'
 import { makeCrashPoints } from './store/crash.ts'
 import { takeHomeLock } from './store/lock.ts'
-import { openStore } from './store/open.ts'
+import { openStore, type Store } from './store/open.ts'
 import { sweepDaily } from './store/sweep.ts'
 import { endProcess } from './tools/process.ts'
 import { openTools } from './tools/toolbox.ts'
@@ -171,6 +171,7 @@ async function open(
   await timers.start()
   await engine.start()
   await deliverer.start()
+  closing.push(lookAfter(store, log))
   await config.markGood()
   closing.push(config.watch())
   closing.push(
@@ -197,4 +198,20 @@ async function open(
   const model = policies.model(policies.defaultAgent())
   const url = listening.tcp ? `http://${listening.tcp.host}:${listening.tcp.port}` : null
   return { ready: { url, socket: listening.socketPath, model, warnings }, gateway, stop: close }
+}
+
+/** What nobody waits for: the log's size, a look for damage after an unclean stop, now and then a sweep. Returns how to end it. */
+function lookAfter(store: Store, log: (line: string) => void): () => void {
+  const failed = (what: string) => (error: Error) => log(`store: ${what}: ${error.message}`)
+  const soon = setTimeout(() => {
+    void store.grow()
+    if (store.health().unclean) store.check().catch(failed('the file could not be looked through'))
+  }, 200)
+  const daily = setInterval(() => store.sweep().catch(failed('old texts could not be swept')), 24 * 3_600_000)
+  soon.unref()
+  daily.unref()
+  return () => {
+    clearTimeout(soon)
+    clearInterval(daily)
+  }
 }

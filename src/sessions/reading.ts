@@ -21,6 +21,9 @@ type Reads = Pick<
   'sessionByKey' | 'session' | 'sessions' | 'history' | 'liveRun' | 'runs' | 'run' | 'tree' | 'steps' | 'counts'
 >
 
+/** Of so many runs at work at the most the newest words are looked up. */
+const mostLines = 100
+
 export function openReads(db: Tx): Reads {
   async function sessionByKey(key: string): Promise<Session | null> {
     return openSessionByKey(db, key.trim().toLowerCase())
@@ -82,11 +85,11 @@ export function openReads(db: Tx): Reads {
       .where('run', 'in', ids)
       .groupBy('run')
       .execute()
-    const working = runs.filter(run => run.state !== 'done').map(run => run.id)
-    const words = working.length === 0 ? [] : await newest(working)
+    const wordsOf = new Map<string, string | null>()
+    for (const run of runs.filter(one => one.state === 'running').slice(0, mostLines))
+      wordsOf.set(run.id, await newest(run))
     const keyOf = new Map(keys.map(row => [row.id, row.key]))
     const stepsOf = new Map(steps.map(row => [row.run, Number(row.n)]))
-    const wordsOf = new Map(words)
     const childrenOf = Map.groupBy(children, row => row.parent)
     return runs.map(run => ({
       run,
@@ -97,24 +100,20 @@ export function openReads(db: Tx): Reads {
     }))
   }
 
-  /** The newest words of runs at work, in one line each. */
-  async function newest(ids: readonly string[]): Promise<[string, string | null][]> {
-    const last = db
+  /** The newest words of a run at work, in one line. */
+  async function newest(run: Run): Promise<string | null> {
+    const row = await db
       .selectFrom('messages')
-      .select(['run', eb => eb.fn.max('seq').as('seq')])
-      .where('run', 'in', [...ids])
-      .groupBy('run')
-      .as('last')
-    const rows = await db
-      .selectFrom('messages')
-      .innerJoin(last, join => join.onRef('last.run', '=', 'messages.run').onRef('last.seq', '=', 'messages.seq'))
-      .selectAll('messages')
-      .execute()
-    return rows.map(messageOf).map(message => {
-      const call = message.parts.find(part => part.type === 'toolCall')
-      const text = message.parts.map(part => (part.type === 'text' ? part.text : '')).join('')
-      return [message.run ?? '', line(text || (call?.type === 'toolCall' ? `→ ${call.name}` : null))]
-    })
+      .selectAll()
+      .where('session', '=', run.session)
+      .orderBy('seq', 'desc')
+      .limit(1)
+      .executeTakeFirst()
+    if (!row || row.run !== run.id) return null
+    const message = messageOf(row)
+    const call = message.parts.find(part => part.type === 'toolCall')
+    const text = message.parts.map(part => (part.type === 'text' ? part.text : '')).join('')
+    return line(text || (call?.type === 'toolCall' ? `→ ${call.name}` : null))
   }
 
   async function runs(filter: Parameters<House['runs']>[0]) {

@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync, statSync } from 'node:fs'
+import { copyFileSync, mkdirSync, mkdtempSync, rmSync, statSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
@@ -84,10 +84,41 @@ test('a log that could not be moved for long is moved whole as soon as it can be
   expect(lines).toEqual([])
 })
 
-test('when the store is quiet the log is emptied', async () => {
-  await fill()
-  await until(() => size('-wal') === 0)
-  expect(await store.read.selectFrom('kv').select('key').execute()).toHaveLength(100)
+test('when the store is quiet the log is in the file, and keeps its size for the next commits', async () => {
+  for (let i = 0; i < 40; i++)
+    await store.write(
+      'config',
+      async tx =>
+        void (await tx
+          .insertInto('kv')
+          .values({ key: `k${i}`, value: 'x'.repeat(120_000) })
+          .execute()),
+    )
+  const log = size('-wal')
+  await until(() => frames().checkpointed === frames().log)
+  await pause(1500)
+  expect(size('-wal')).toBe(log)
+  await store.write('config', async tx => void (await tx.insertInto('kv').values({ key: 'more', value: '' }).execute()))
+  expect(size('-wal')).toBe(log)
+  expect(await store.read.selectFrom('kv').select('key').execute()).toHaveLength(41)
+})
+
+test('the log is given its size, and what is in it already stays', async () => {
+  await store.write('config', async tx => void (await tx.insertInto('kv').values({ key: 'a', value: '' }).execute()))
+  await store.grow()
+  const grown = size('-wal')
+  expect(grown).toBeGreaterThan(4_000_000)
+  await store.write('config', async tx => void (await tx.insertInto('kv').values({ key: 'b', value: '' }).execute()))
+  expect(size('-wal')).toBe(grown)
+  // As after a kill: another process reads the log from the disk.
+  const copy = join(dir, 'copy')
+  mkdirSync(copy)
+  for (const end of ['', '-wal']) copyFileSync(`${path}${end}`, join(copy, `deputy.sqlite${end}`))
+  const other = await openStore({ dir: copy, log: () => undefined })
+  expect((await other.read.selectFrom('kv').select('key').execute()).map(row => row.key)).toEqual(
+    expect.arrayContaining(['a', 'b']),
+  )
+  await other.close()
 })
 
 test('a store with little to do leaves its log alone', async () => {

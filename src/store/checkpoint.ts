@@ -3,7 +3,11 @@
  * store has been quiet for a while. A store with little to do has no thread.
  *
  * Owns the thread and the moments. Never blocks the loop; holds the writer only while the last frames are moved.
+ *
+ * The log's file keeps its size up to a few megabytes, and is given it at the start: a commit into blocks that are there
+ * already costs half of one that makes the file grow (measured: 0.20 against 0.42 ms).
  */
+import { open } from 'node:fs/promises'
 import type { DatabaseSync } from 'node:sqlite'
 import { walLimit } from './files.ts'
 import { type StoreWorker, startWorker } from './worker.ts'
@@ -13,14 +17,20 @@ import type { Writer } from './writer.ts'
 const pendingFrames = 512
 /** Frames of a log that never came to be moved whole, so that it could not begin again: the writer is held for that. */
 const longFrames = walLimit / 8192
+/** The log's file is kept at this size; a larger one is cut down when the store is quiet. */
+const keptBytes = 8 * 1024 * 1024
 /** After this long without a commit the log is emptied and the thread ended. */
 const quietMs = 1000
+/** Somewhat more than is pending when the log is moved, so that it seldom grows. */
+const grownBytes = 6 * 1024 * 1024
 /** After a failure, as on a full disk. */
 const againMs = 5000
 
 export interface Checkpoints {
   /** To be called after each commit. */
   committed(): void
+  /** Gives the log's file its size. Not before the store is wanted for more than a moment. */
+  grow(): Promise<void>
   close(): Promise<void>
 }
 
@@ -80,7 +90,8 @@ export function makeCheckpoints({ db, path, pause, log }: Options): Checkpoints 
     const thread = worker
     if (!thread) return
     try {
-      await pause(async () => void (await thread.ask({ do: 'checkpoint', truncate: true })))
+      const { log: frames } = look.get() as { log: number }
+      await pause(async () => void (await thread.ask({ do: 'checkpoint', truncate: frames * 8192 > keptBytes })))
     } finally {
       worker = null
       db.exec('pragma shrink_memory')
@@ -102,8 +113,25 @@ export function makeCheckpoints({ db, path, pause, log }: Options): Checkpoints 
       })
   }
 
+  async function grow(): Promise<void> {
+    if (closed) return
+    // Behind the last frame there are only zeros, which are no frame: whoever reads the log stops there. No frame is written
+    // meanwhile, since the writer is held.
+    await pause(async () => {
+      const file = await open(`${path}-wal`, 'r+')
+      try {
+        const { size } = await file.stat()
+        if (size < grownBytes) await file.write(Buffer.alloc(grownBytes - size), 0, grownBytes - size, size)
+        await file.sync()
+      } finally {
+        await file.close()
+      }
+    })
+  }
+
   return {
     committed,
+    grow: () => grow().catch((error: Error) => log(`store: the log could not be given its size: ${error.message}`)),
     async close() {
       closed = true
       await busy

@@ -54,7 +54,6 @@ const questions: [string, string][] = [
     "select id from runs where lane = 'main' and state = 'queued' and paused = 0 order by woken desc, queued_at, id limit 1",
     'runs_claimable',
   ],
-  ["select count(*) from runs where lane = 'main' and state = 'running'", 'runs_running'],
   ["select id from runs where parent = 'r' and state <> 'done'", 'runs_live_children'],
   ["select * from runs where parent = 'r' and detached = 0 and state <> 'done'", 'runs_live_children'],
   ["select * from runs where parent = 'r' order by created_at", 'runs_parent'],
@@ -64,7 +63,8 @@ const questions: [string, string][] = [
   ["select * from messages where session = 's' and seq < 9 order by seq desc", 'sqlite_autoindex_messages_1'],
   ["select * from rpc_keys where run = 'r' and answered_turn is null", 'rpc_keys_run'],
   ["select * from messages where substr(parts, 1, 9) = '{\"body\":\"' and parts = 'p'", 'messages_body'],
-  ["select * from steps where run = 'r' and state in ('open', 'asking')", 'steps_open'],
+  ["select * from steps where run = 'r' and state in ('open', 'asking')", 'sqlite_autoindex_steps_1'],
+  ["select * from rpc_keys where key = 'k' order by at desc", 'rpc_keys_key'],
 ]
 for (const [question, index] of questions)
   test(`${index} answers ${question}`, async () => {

@@ -13,7 +13,7 @@ CREATE TABLE "rpc_keys" ("principal" text not null, "method" text not null, "ses
 CREATE TABLE "runs" ("id" text not null, "session" text not null, "tree" text not null, "agent" text not null, "parent" text, "depth" bigint not null, "lane" text not null, "state" text not null, "outcome" text, "error_code" text, "error" text, "epoch" bigint not null, "attempts" bigint not null, "turn" bigint not null, "paused" bigint not null, "detached" bigint not null, "wait" text, "wait_until" bigint, "woken" bigint not null, "grant_json" text not null, "payer" text, "spent_nano" bigint not null, "spent_tokens" bigint not null, "spent_calls" bigint not null, "lent_nano" bigint not null, "lent_tokens" bigint not null, "lent_calls" bigint not null, "deadline_at" bigint, "return_to" text, "route" text, "task" text not null, "label" text, "model" text not null, "receipt" text, "result" text, "result_seq" bigint, "created_at" bigint not null, "queued_at" bigint not null, "started_at" bigint, "ended_at" bigint, constraint "runs_pk" primary key ("id"))
 CREATE TABLE "schedule_slots" ("schedule" text not null, "slot_at" bigint not null, "state" text not null, "run" text, "reason" text, "at" bigint not null, constraint "schedule_slots_pk" primary key ("schedule", "slot_at")) without rowid
 CREATE TABLE "schedules" ("id" text not null, "agent" text not null, "spec" text not null, "enabled" bigint not null, "next_at" bigint, "created_at" bigint not null, "updated_at" bigint not null, constraint "schedules_pk" primary key ("id"))
-CREATE TABLE "sessions" ("id" text not null, "key" text not null, "agent" text not null, "tree" text not null, "parent_session" text, "spawned_by" text, "depth" bigint not null, "label" text, "route" text, "seq" bigint not null, "created_at" bigint not null, "updated_at" bigint not null, "closed_at" bigint, constraint "sessions_pk" primary key ("id"))
+CREATE TABLE "sessions" ("id" text not null, "key" text not null, "agent" text not null, "tree" text not null, "parent_session" text, "spawned_by" text, "depth" bigint not null, "label" text, "route" text, "seq" bigint not null, "created_at" bigint not null, "updated_at" bigint not null, "closed_at" bigint, "settings" text, constraint "sessions_pk" primary key ("id"))
 CREATE TABLE "steps" ("run" text not null, "n" bigint not null, "kind" text not null, "state" text not null, "name" text not null, "intent" text not null, "result" text, "started_at" bigint, "ended_at" bigint, constraint "steps_pk" primary key ("run", "n"))
 CREATE TABLE "usage" ("run" text not null, "step" bigint not null, "attempt" bigint not null, "session" text not null, "agent" text not null, "model" text not null, "state" text not null, "reserved_nano" bigint not null, "reserved_tokens" bigint not null, "charged_nano" bigint not null, "charged_tokens" bigint not null, "charged_calls" bigint not null, "input" bigint not null, "output" bigint not null, "cache_read" bigint not null, "cache_write" bigint not null, "at" bigint not null, constraint "usage_pk" primary key ("run", "step", "attempt")) without rowid
 CREATE INDEX "approvals_deadline" on "approvals" ("deadline_at") where state = 'pending'
@@ -25,34 +25,22 @@ CREATE INDEX "inbox_dead" on "inbox" ("at") where state = 'dead'
 CREATE UNIQUE INDEX "inbox_key" on "inbox" ("session", "key")
 CREATE INDEX "inbox_unread" on "inbox" ("session", "kind") where state = 'unread'
 CREATE INDEX "messages_body" on "messages" ("parts") where substr(parts, 1, 9) = '{"body":"'
-CREATE UNIQUE INDEX "messages_id" on "messages" ("id")
-CREATE INDEX "messages_run" on "messages" ("run", "step") where run is not null
 CREATE INDEX "outbox_heads" on "outbox" ("channel", "account", "chat", "id") where state not in ('sent', 'dead')
 CREATE UNIQUE INDEX "outbox_key" on "outbox" ("key")
-CREATE INDEX "outbox_session" on "outbox" ("session", "id")
 CREATE INDEX "pairing_expiry" on "pairing_requests" ("expires_at") where state = 'pending'
 CREATE UNIQUE INDEX "pairing_pending" on "pairing_requests" ("device") where state = 'pending'
-CREATE INDEX "rpc_keys_at" on "rpc_keys" ("at")
-CREATE INDEX "rpc_keys_inbox" on "rpc_keys" ("inbox") where inbox is not null
+CREATE INDEX "rpc_keys_key" on "rpc_keys" ("key", "at")
 CREATE INDEX "rpc_keys_run" on "rpc_keys" ("run", "answered_turn") where run is not null
 CREATE INDEX "runs_claimable" on "runs" ("lane", "woken" desc, "queued_at", "id") where state = 'queued' and paused = 0
 CREATE INDEX "runs_deadline" on "runs" ("deadline_at") where deadline_at is not null and state <> 'done'
-CREATE INDEX "runs_ended" on "runs" ("ended_at") where ended_at is not null
 CREATE UNIQUE INDEX "runs_live" on "runs" ("session") where state <> 'done'
 CREATE INDEX "runs_live_children" on "runs" ("parent") where state <> 'done'
 CREATE INDEX "runs_parent" on "runs" ("parent", "created_at") where parent is not null
-CREATE INDEX "runs_payer" on "runs" ("payer") where payer is not null and state <> 'done'
 CREATE INDEX "runs_recent" on "runs" ("created_at")
-CREATE INDEX "runs_running" on "runs" ("lane") where state = 'running'
 CREATE INDEX "runs_session" on "runs" ("session", "created_at")
-CREATE INDEX "runs_tree" on "runs" ("tree") where state <> 'done'
 CREATE INDEX "runs_wait_until" on "runs" ("wait_until") where wait_until is not null and state = 'waiting'
 CREATE INDEX "schedules_next" on "schedules" ("next_at") where enabled = 1
 CREATE UNIQUE INDEX "sessions_open_key" on "sessions" ("key") where closed_at is null
-CREATE INDEX "sessions_parent" on "sessions" ("parent_session") where parent_session is not null
 CREATE INDEX "sessions_recent" on "sessions" ("updated_at")
-CREATE INDEX "sessions_tree" on "sessions" ("tree")
-CREATE INDEX "steps_open" on "steps" ("run", "n") where state in ('open', 'asking')
 CREATE INDEX "usage_at" on "usage" ("at")
-CREATE INDEX "usage_session" on "usage" ("session", "at")
 CREATE INDEX "usage_unsettled" on "usage" ("run", "step") where state <> 'settled'

@@ -33,7 +33,8 @@ interface Shape {
 const shapes: Record<keyof Tables, Shape> = {
   sessions: {
     columns:
-      'id key agent tree parent_session? spawned_by? depth# label? route? seq# created_at# updated_at# closed_at#?',
+      'id key agent tree parent_session? spawned_by? depth# label? route? seq# created_at# updated_at# closed_at#? ' +
+      'settings?',
     key: ['id'],
   },
   messages: {
@@ -111,14 +112,11 @@ const shapes: Record<keyof Tables, Shape> = {
 }
 
 /** Each costs a page of the log per write that touches it: an index is here for a question that is asked all the time. */
+/** Each index is a page more in every commit that touches its table: only what is asked all the time has one. */
 const indexes: { name: string; on: keyof Tables; columns: string[]; unique?: true; where?: string }[] = [
   // A key names one open conversation (decisions.md 5).
   { name: 'sessions_open_key', on: 'sessions', columns: ['key'], unique: true, where: 'closed_at is null' },
   { name: 'sessions_recent', on: 'sessions', columns: ['updated_at'] },
-  { name: 'sessions_tree', on: 'sessions', columns: ['tree'] },
-  { name: 'sessions_parent', on: 'sessions', columns: ['parent_session'], where: 'parent_session is not null' },
-  { name: 'messages_id', on: 'messages', columns: ['id'], unique: true },
-  { name: 'messages_run', on: 'messages', columns: ['run', 'step'], where: 'run is not null' },
   // The sweep asks of a body file whether a row refers to it.
   { name: 'messages_body', on: 'messages', columns: ['parts'], where: `substr(parts, 1, 9) = '{"body":"'` },
   { name: 'inbox_key', on: 'inbox', columns: ['session', 'key'], unique: true },
@@ -133,15 +131,11 @@ const indexes: { name: string; on: keyof Tables; columns: string[]; unique?: tru
     columns: ['lane', 'woken desc', 'queued_at', 'id'],
     where: "state = 'queued' and paused = 0",
   },
-  { name: 'runs_running', on: 'runs', columns: ['lane'], where: "state = 'running'" },
   // Of two indexes that seem as good SQLite takes the one made last: the live children are what is asked all the time.
   { name: 'runs_parent', on: 'runs', columns: ['parent', 'created_at'], where: 'parent is not null' },
   { name: 'runs_live_children', on: 'runs', columns: ['parent'], where: "state <> 'done'" },
-  { name: 'runs_payer', on: 'runs', columns: ['payer'], where: "payer is not null and state <> 'done'" },
-  { name: 'runs_tree', on: 'runs', columns: ['tree'], where: "state <> 'done'" },
   { name: 'runs_session', on: 'runs', columns: ['session', 'created_at'] },
   { name: 'runs_recent', on: 'runs', columns: ['created_at'] },
-  { name: 'runs_ended', on: 'runs', columns: ['ended_at'], where: 'ended_at is not null' },
   {
     name: 'runs_wait_until',
     on: 'runs',
@@ -149,13 +143,11 @@ const indexes: { name: string; on: keyof Tables; columns: string[]; unique?: tru
     where: "wait_until is not null and state = 'waiting'",
   },
   { name: 'runs_deadline', on: 'runs', columns: ['deadline_at'], where: "deadline_at is not null and state <> 'done'" },
-  { name: 'steps_open', on: 'steps', columns: ['run', 'n'], where: "state in ('open', 'asking')" },
   { name: 'usage_unsettled', on: 'usage', columns: ['run', 'step'], where: "state <> 'settled'" },
   { name: 'usage_at', on: 'usage', columns: ['at'] },
-  { name: 'usage_session', on: 'usage', columns: ['session', 'at'] },
   { name: 'rpc_keys_run', on: 'rpc_keys', columns: ['run', 'answered_turn'], where: 'run is not null' },
-  { name: 'rpc_keys_inbox', on: 'rpc_keys', columns: ['inbox'], where: 'inbox is not null' },
-  { name: 'rpc_keys_at', on: 'rpc_keys', columns: ['at'] },
+  // A wire id is looked up by itself.
+  { name: 'rpc_keys_key', on: 'rpc_keys', columns: ['key', 'at'] },
   { name: 'approvals_step', on: 'approvals', columns: ['run', 'step'] },
   { name: 'approvals_deadline', on: 'approvals', columns: ['deadline_at'], where: "state = 'pending'" },
   { name: 'outbox_key', on: 'outbox', columns: ['key'], unique: true },
@@ -165,7 +157,6 @@ const indexes: { name: string; on: keyof Tables; columns: string[]; unique?: tru
     columns: ['channel', 'account', 'chat', 'id'],
     where: "state not in ('sent', 'dead')",
   },
-  { name: 'outbox_session', on: 'outbox', columns: ['session', 'id'] },
   { name: 'pairing_pending', on: 'pairing_requests', columns: ['device'], unique: true, where: "state = 'pending'" },
   { name: 'pairing_expiry', on: 'pairing_requests', columns: ['expires_at'], where: "state = 'pending'" },
   {
