@@ -51,7 +51,6 @@ export function conformance(database: string, open: () => Promise<Bench>): void 
       const once: [keyof Tables, Record<string, unknown>, string][] = [
         ['sessions', { id: 's2' }, 'two open sessions of one key'],
         ['messages', { id: 'm2' }, 'two messages at one place'],
-        ['messages', { seq: 2 }, 'two messages of one id'],
         ['inbox', {}, 'one fact twice in a mailbox'],
         ['runs', { id: 'r2' }, 'two live runs of a session'],
         ['steps', {}, 'one step twice'],
