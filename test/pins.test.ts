@@ -111,7 +111,9 @@ describe('pins', () => {
     const rows = Object.entries(errors).map(([code, row]) => `${code} ${row.who}`)
     expect(rows.sort()).toMatchInlineSnapshot(`
       [
+        "AUTH_BOOTSTRAP_TOKEN_INVALID operator",
         "AUTH_DEVICE_TOKEN_MISMATCH operator",
+        "AUTH_IDENTITY_HEADER_REQUIRED operator",
         "AUTH_PASSWORD_MISMATCH you",
         "AUTH_PASSWORD_MISSING you",
         "AUTH_PASSWORD_NOT_CONFIGURED operator",
@@ -120,6 +122,7 @@ describe('pins', () => {
         "AUTH_TOKEN_MISMATCH you",
         "AUTH_TOKEN_MISSING you",
         "AUTH_TOKEN_NOT_CONFIGURED operator",
+        "AUTH_UNAUTHORIZED operator",
         "CONFIG_CONFLICT you",
         "CONFIG_INVALID operator",
         "CONFIG_SECRET_UNRESOLVED operator",

@@ -91,6 +91,21 @@ export const doorErrors = {
     'operator',
     'Connect with the gateway token once, or pair the device again.',
   ),
+  AUTH_BOOTSTRAP_TOKEN_INVALID: row(
+    'The one-time code is wrong, used or too old.',
+    'operator',
+    'Make a new one on the gateway host: deputy devices pair',
+  ),
+  AUTH_IDENTITY_HEADER_REQUIRED: row(
+    'The proxy that vouches for users named none.',
+    'operator',
+    'Come through the proxy; it must be in gateway.trustedProxies and set the headers of gateway.auth.trustedProxy.',
+  ),
+  AUTH_UNAUTHORIZED: row(
+    'The user that the proxy names may not come in.',
+    'operator',
+    'Add the user to gateway.auth.trustedProxy.allowUsers, and to gateway.auth.identityScopes where that is used.',
+  ),
   AUTH_RATE_LIMITED: row('Too many failed attempts.', 'nobody', 'Wait for the time given.'),
   AUTH_REQUIRED: row(
     'Nothing was shown that says who is calling.',

@@ -2,6 +2,9 @@
  * What each method answers with (openclaw-facts.md §C4; the runs.* family is Deputy's own). Types only.
  * Times are epoch milliseconds, spans milliseconds, money nano-US-dollars.
  */
+import type { DeviceResults } from './results-devices.ts'
+
+export type * from './results-devices.ts'
 
 /** `ok: true` and more, open to additions: clients need nothing but `ok` (openclaw-clients.md §3). */
 export interface Health {
@@ -251,7 +254,7 @@ export interface SpawnReceipt {
 }
 
 /** One entry a method; `methods.ts` refers to it, so a method without a result does not compile. */
-export interface Results {
+export interface Results extends DeviceResults {
   health: Health
   status: Status
   'agents.list': AgentsList
