@@ -46,6 +46,7 @@ export function makeCheckpoints({ db, path, pause, log }: Options): Checkpoints 
   const look = db.prepare('pragma wal_checkpoint(noop)')
   let worker: StoreWorker | null = null
   let busy: Promise<void> | null = null
+  let growing: Promise<void> | null = null
   let commits = 0
   let commitsAtLook = 0
   let notBefore = 0
@@ -131,10 +132,14 @@ export function makeCheckpoints({ db, path, pause, log }: Options): Checkpoints 
 
   return {
     committed,
-    grow: () => grow().catch((error: Error) => log(`store: the log could not be given its size: ${error.message}`)),
+    grow() {
+      growing = grow().catch((error: Error) => log(`store: the log could not be given its size: ${error.message}`))
+      return growing
+    },
     async close() {
       closed = true
       await busy
+      await growing
       await worker?.end()
       worker = null
     },
