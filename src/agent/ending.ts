@@ -33,7 +33,7 @@ export function fresh(
   return {
     id,
     grant: same ? before.grant : policies.rootGrant(session.agent, before?.grant.scopes ?? [], before?.grant.device),
-    model: same ? before.model : policies.model(session.agent),
+    model: session.settings?.model ?? (same ? before.model : policies.model(session.agent)),
     deadlineAt: seconds > 0 ? now + seconds * 1000 : null,
   }
 }

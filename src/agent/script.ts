@@ -8,7 +8,7 @@
 import { spawnable } from '../core/grant.ts'
 import type { ModelRequest, ResolvedModel, ToolView } from '../core/ports.ts'
 import type { Message, Run } from '../core/types.ts'
-import { loadRun, messageOf } from '../store/facts.ts'
+import { loadRun, loadSession, messageOf } from '../store/facts.ts'
 import type { After } from './commit.ts'
 import { inOrder, modelMessages, systemPrompt } from './context.ts'
 import { type EndIds, endIds } from './ending.ts'
@@ -49,6 +49,7 @@ export async function openScript(options: AgentOptions, runId: string): Promise<
     .orderBy('seq')
     .execute()
   const rows = new Map(stored.map(row => [row.id, messageOf(row)]))
+  const settings = (await loadSession(options.store.read, run.session))?.settings
   const facts = options.policies.prompt(run.agent)
   const guide = await options.guide(facts.workspace)
   const ids = endIds(options.uuid)
@@ -67,6 +68,8 @@ export async function openScript(options: AgentOptions, runId: string): Promise<
     const names = now.grant.tools.filter(name => name !== 'sessions_spawn' || tools.canSpawn)
     const specs = names.flatMap(name => options.tools.get(name)?.spec(tools) ?? [])
     const shown = [...inOrder([...rows.values()]), ...fresh]
+    const asked = shown.findLast(row => row.role === 'user' && row.meta.child === undefined)?.meta.thinking
+    const thinking = asked ?? settings?.thinking ?? options.policies.thinking(now.agent)
     return {
       ok: true,
       model: model.model,
@@ -85,6 +88,7 @@ export async function openScript(options: AgentOptions, runId: string): Promise<
         messages: modelMessages(shown),
         tools: specs,
         maxTokens: model.model.maxTokens,
+        ...(thinking === null ? {} : { thinking }),
         cacheKey: now.session,
         signal: never,
       },

@@ -209,6 +209,27 @@ export interface Session {
   createdAt: number
   updatedAt: number
   closedAt: number | null
+  /** Absent when nothing was ever set. */
+  settings?: SessionSettings
+}
+
+/** What a person has set for one conversation; what is absent follows the agent's configuration. */
+export interface SessionSettings {
+  /** `provider/model`, from the next run on. */
+  model?: string
+  /** Thinking level, from the next turn on. */
+  thinking?: string
+  /** Put aside: left out of lists. */
+  archived?: boolean
+  pinned?: boolean
+  unread?: boolean
+  /** How clients show it; the house only keeps these. */
+  icon?: string
+  color?: string
+  category?: string
+  verbose?: string
+  reasoning?: string
+  responseUsage?: string
 }
 
 /** Text, thinking and tool calls of an assistant; text and images of anybody else. */
@@ -254,7 +275,10 @@ export interface MessageMeta {
   child?: ChildEnd
   /** The turn of its run that a model's reply belongs to. */
   turn?: number
+  /** Put there by a person, under this name; no model said it. */
   injected?: string
+  /** Thinking level asked for with this message: counts for the calls that answer it. */
+  thinking?: string
 }
 
 /** How a child ended, as its parent is told. */

@@ -34,7 +34,6 @@ export async function acceptMessage(deps: AcceptDeps, input: AcceptInput): Promi
   const at = meant(input, policies.defaultAgent())
   knownAgent(options, at.agent)
   const parts = options.secrets.hide(checked(input.parts))
-  const model = pickModel(options, at.agent, input.model)
   const principal = nameOf(input.principal)
   const payload = digest([input.method, at.key, parts])
   const now = options.clock.now()
@@ -43,7 +42,6 @@ export async function acceptMessage(deps: AcceptDeps, input: AcceptInput): Promi
   const fresh = {
     id: ids.run,
     grant: policies.rootGrant(at.agent, input.principal.scopes, deviceOf(input.principal)),
-    model,
     deadlineAt: seconds > 0 ? now + seconds * 1000 : null,
   }
   const mode = input.mode === 'followup' || input.mode === 'collect' ? 'followup' : 'steer'
@@ -56,16 +54,21 @@ export async function acceptMessage(deps: AcceptDeps, input: AcceptInput): Promi
     const box = found
       ? await loadPostbox(tx, found)
       : { session, live: null, unread: [], openChildren: 0, askedOpen: 0 }
+    const model = pickModel(options, at.agent, input.model ?? session.settings?.model)
     const key = `${principal}|${input.method}|${input.idempotencyKey}`
     const decision = accept(box, {
       now,
       messageId: ids.message,
       parts,
-      meta: { from: input.from ?? principal, idempotencyKey: input.idempotencyKey },
+      meta: {
+        from: input.from ?? principal,
+        idempotencyKey: input.idempotencyKey,
+        ...(input.thinking === undefined ? {} : { thinking: input.thinking }),
+      },
       key,
       mode,
       route: input.route ?? null,
-      fresh,
+      fresh: { ...fresh, model },
       task: words(parts).slice(0, 4000),
     })
     if (!decision.ok) throw new DeputyError(decision.code, decision.message)
@@ -309,7 +312,7 @@ function checked(parts: readonly Part[]): readonly Part[] {
   return parts
 }
 
-function knownAgent(options: AgentOptions, agent: string): void {
+export function knownAgent(options: AgentOptions, agent: string): void {
   if (options.policies.has(agent)) return
   const agents = options.policies.agents().map(one => one.id)
   throw new DeputyError(
@@ -319,7 +322,7 @@ function knownAgent(options: AgentOptions, agent: string): void {
   )
 }
 
-function pickModel(options: AgentOptions, agent: string, asked: string | undefined): string {
+export function pickModel(options: AgentOptions, agent: string, asked: string | undefined): string {
   const ref = asked ?? options.policies.model(agent)
   const model = options.models.resolve(ref, agent)
   if (model.ok) return model.model.ref

@@ -11,7 +11,9 @@ import { DeputyError } from '../protocol/errors.ts'
 import { apply } from '../store/apply.ts'
 import { openSessionByKey } from '../store/facts.ts'
 import { acceptMessage, acceptSpawn } from './accepting.ts'
+import { injectWords, openSession, patchSession } from './changing.ts'
 import { meant, newSession } from './keys.ts'
+import { openLedger } from './ledger.ts'
 import { openReads } from './reading.ts'
 import type { CancelInput, CancelReport, House } from './types.ts'
 import { openWaits, type Waits } from './waiting.ts'
@@ -67,8 +69,10 @@ export function openHouse({ options, bells, runner }: HouseOptions): House & Pic
         .execute()
       if (input.reason === 'delete') return { old: session, next: null }
       const next = newSession(id, at, now, session.route)
-      await apply(tx, [{ do: 'session.put', session: { ...next, label: session.label } }])
-      return { old: session, next }
+      const { unread: _, ...settings } = session.settings ?? {}
+      const heir = { ...next, label: session.label, settings }
+      await apply(tx, [{ do: 'session.put', session: heir }])
+      return { old: session, next: heir }
     })
     if (!closed) throw new DeputyError('UNKNOWN_SESSION', `There is no session ${at.key}.`)
     const report = await runner.cancel.session(
@@ -89,10 +93,14 @@ export function openHouse({ options, bells, runner }: HouseOptions): House & Pic
 
   return {
     ...reads,
+    ...openLedger(store.read),
     accept: input => acceptMessage(deps, input),
     spawn: input => acceptSpawn(deps, input),
     cancel,
     reset,
+    open: input => openSession(options, input),
+    patch: input => patchSession(options, input),
+    inject: input => injectWords(options, input),
     wait: waits.wait,
     hear: waits.hear,
   }

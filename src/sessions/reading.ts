@@ -33,6 +33,11 @@ export function openReads(db: Tx): Reads {
     let query = db.selectFrom('sessions').where('closed_at', 'is', null)
     if (filter.agent) query = query.where('agent', '=', filter.agent)
     if (!filter.includeSubagents) query = query.where('depth', '=', 0)
+    // The text is JSON that rows.ts wrote: a name inside a value would have its quotes escaped.
+    const archived = '%"archived":true%'
+    if (filter.archived === true) query = query.where('settings', 'like', archived)
+    else if (filter.archived !== 'all')
+      query = query.where(eb => eb.or([eb('settings', 'is', null), eb('settings', 'not like', archived)]))
     const total = await query.select(eb => eb.fn.countAll<number>().as('n')).executeTakeFirstOrThrow()
     const rows = await query
       .selectAll()

@@ -3,7 +3,20 @@
  * Owns the shapes; sessions/*.ts carries them out. Every call names its principal; nothing is inferred.
  */
 import type { Principal } from '../core/principal.ts'
-import type { Message, Outcome, Part, Purse, Receipt, Route, Run, Session, Step, TokenUsage } from '../core/types.ts'
+import type {
+  Message,
+  Outcome,
+  Part,
+  Purse,
+  Receipt,
+  Route,
+  Run,
+  Session,
+  SessionSettings,
+  Spend,
+  Step,
+  TokenUsage,
+} from '../core/types.ts'
 
 /** What happens when the session is at work (decisions.md 3); `collect` merges with other waiting rows of a successor run. */
 export type QueueMode = 'steer' | 'followup' | 'collect' | 'interrupt'
@@ -96,6 +109,53 @@ export interface RunView {
   lastLine: string | null
 }
 
+export interface OpenInput {
+  principal: Principal
+  agent?: string
+  /** As in AcceptInput. */
+  sessionKey: string
+  label?: string
+  settings?: SessionSettings
+}
+
+/** A value of null takes a setting away. */
+export type SettingsPatch = { [K in keyof SessionSettings]?: SessionSettings[K] | null }
+
+export interface PatchInput {
+  principal: Principal
+  sessionKey: string
+  label?: string | null
+  settings?: SettingsPatch
+  /** Session id that the caller saw; SESSION_CLOSED when the key means another one by now. */
+  expected?: string
+}
+
+/** First words of a person and newest words of anybody, one line each; null when there are none. */
+export interface Glance {
+  title: string | null
+  last: string | null
+}
+
+/** What a session's model calls took, all in all, and how much of the context the last one filled. */
+export interface SessionTotals {
+  usage: TokenUsage
+  costNano: number
+  /** Tokens of the newest call: prompt and answer. */
+  context: number
+}
+
+/** The ledger, summed by day, agent, session and model. */
+export interface LedgerRow {
+  /** Days since 1970-01-01, shifted by the offset that was asked for. */
+  day: number
+  agent: string
+  session: string
+  sessionKey: string
+  model: string
+  usage: TokenUsage
+  spent: Spend
+}
+
 export interface House {
   accept(input: AcceptInput): Promise<Accepted>
   spawn(input: SpawnInput): Promise<Receipt>
@@ -111,6 +171,11 @@ export interface House {
     sessionKey: string
     reason: 'new' | 'reset' | 'delete'
   }): Promise<{ session: Session | null; report: CancelReport }>
+  /** Opens a conversation without a message; the open one of that key stays as it is. */
+  open(input: OpenInput): Promise<{ session: Session; created: boolean }>
+  patch(input: PatchInput): Promise<Session>
+  /** Puts words into a transcript as the agent's. Starts nothing; the model sees them from its next turn on. */
+  inject(input: { principal: Principal; sessionKey: string; text: string; label: string }): Promise<Message>
   /** Reads; committed rows only. */
   sessionByKey(key: string): Promise<Session | null>
   session(id: string): Promise<Session | null>
@@ -119,6 +184,8 @@ export interface House {
     limit: number
     offset: number
     includeSubagents: boolean
+    /** Those that were put aside: only, too, or (default) not. */
+    archived?: boolean | 'all'
   }): Promise<{ sessions: readonly Session[]; total: number }>
   /** Newest `limit` messages before `before` (exclusive), oldest first. */
   history(
@@ -136,6 +203,16 @@ export interface House {
   /** The whole tree that a run belongs to, root first. */
   tree(id: string): Promise<readonly RunView[]>
   steps(run: string): Promise<readonly Step[]>
+  glances(sessions: readonly string[]): Promise<ReadonlyMap<string, Glance>>
+  totals(sessions: readonly string[]): Promise<ReadonlyMap<string, SessionTotals>>
+  /** From `since` to before `until`, epoch ms. `offsetMs` east of UTC decides where a day begins. */
+  ledger(filter: {
+    since: number
+    until: number
+    offsetMs: number
+    agent?: string
+    session?: string
+  }): Promise<readonly LedgerRow[]>
   /** Counts for status: by state, queued per lane, dead letters, undelivered. O(1) or one grouped query. */
   counts(): Promise<{
     runs: Record<string, number>

@@ -10,7 +10,7 @@ import { plus } from '../core/budget.ts'
 import type { Run, Spend } from '../core/types.ts'
 import { endTree } from './end-tree.ts'
 import type { Tx } from './open.ts'
-import { messageRow, outboxRow, runColumns, runRow, sessionRow } from './rows.ts'
+import { messageRow, outboxRow, runColumns, runRow, sessionColumns, sessionRow } from './rows.ts'
 
 export interface Applied {
   /** Inbox ids by key, in the session they were put. */
@@ -108,6 +108,13 @@ async function one(tx: Tx, effect: Single, applied: Applied): Promise<void> {
       await tx
         .updateTable('sessions')
         .set({ closed_at: effect.at, updated_at: effect.at })
+        .where('id', '=', effect.session)
+        .execute()
+      return
+    case 'session.set':
+      await tx
+        .updateTable('sessions')
+        .set({ ...sessionColumns(effect.to), updated_at: effect.at })
         .where('id', '=', effect.session)
         .execute()
       return

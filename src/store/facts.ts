@@ -26,6 +26,7 @@ export function sessionOf(row: Selectable<SessionsTable>): Session {
     createdAt: row.created_at,
     updatedAt: row.updated_at,
     closedAt: row.closed_at,
+    ...(row.settings === null ? {} : { settings: JSON.parse(row.settings) }),
   }
 }
 

@@ -21,7 +21,21 @@ export function sessionRow(session: Session) {
     created_at: session.createdAt,
     updated_at: session.updatedAt,
     closed_at: session.closedAt,
+    settings: settingsText(session.settings),
   }
+}
+
+/** What a person may change of a session. */
+export function sessionColumns(to: Partial<Pick<Session, 'label' | 'settings'>>) {
+  return {
+    ...(to.label === undefined ? {} : { label: to.label }),
+    ...(to.settings === undefined ? {} : { settings: settingsText(to.settings) }),
+  }
+}
+
+/** Nothing set is null, and so no settings when it is read again. */
+function settingsText(settings: Session['settings']): string | null {
+  return settings && Object.keys(settings).length > 0 ? JSON.stringify(settings) : null
 }
 
 export function messageRow(message: Message) {

@@ -21,6 +21,7 @@ export const samples: Samples = {
     created_at: 1_700_000_000_000,
     updated_at: 1_700_000_000_001,
     closed_at: null,
+    settings: '{"model":"a/b"}',
   },
   messages: {
     session: 's1',

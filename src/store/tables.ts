@@ -26,6 +26,8 @@ export interface SessionsTable {
   created_at: number
   updated_at: number
   closed_at: number | null
+  /** JSON SessionSettings */
+  settings: string | null
 }
 
 export interface MessagesTable {
@@ -226,8 +228,9 @@ export interface PairingRequestsTable {
   id: string
   device: string
   public_key: string
-  /** JSON: displayName, platform, deviceFamily, clientId, clientMode, browserOrigin, remoteIp */
+  /** JSON: displayName, platform, deviceFamily, clientId, clientMode, browserOrigin, remoteIp, reason, known */
   about: string
+  /** JSON string[]: the roles asked for. */
   role: string
   /** JSON Scope[] */
   scopes: string

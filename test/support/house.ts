@@ -251,6 +251,7 @@ function testPolicies(setup: HouseSetup, catalogue: { name: string; group: strin
     runTimeoutSeconds: () => setup.runTimeoutSeconds ?? 0,
     timeoutSeconds: () => 0,
     maxDepth: id => of(id).maxSpawnDepth,
+    thinking: () => null,
     prompt: id => ({ agentId: id, agentName: id, instructions: null, workspace }),
   }
 }

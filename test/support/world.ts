@@ -129,6 +129,13 @@ function one(world: World, effect: Effect): void {
         updatedAt: effect.at,
       })
       return
+    case 'session.set':
+      world.sessions.set(effect.session, {
+        ...world.sessions.get(effect.session)!,
+        ...effect.to,
+        updatedAt: effect.at,
+      })
+      return
     case 'message.put': {
       const { message } = effect
       if (world.messages.some(row => row.session === message.session && row.seq === message.seq))

@@ -60,6 +60,7 @@ export interface UsageRow {
 export type Effect =
   | { do: 'session.put'; session: Session }
   | { do: 'session.close'; session: string; at: number }
+  | { do: 'session.set'; session: string; to: Partial<Pick<Session, 'label' | 'settings'>>; at: number }
   /** Also raises the session's counter to `message.seq`. */
   | { do: 'message.put'; message: Message }
   | { do: 'inbox.put'; row: NewInbox }

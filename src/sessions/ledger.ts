@@ -1,0 +1,142 @@
+/**
+ * What conversations look like from outside: their first and newest words, what they used and what it cost.
+ * Reads committed rows only; money is the ledger's (decisions.md 12). A few questions for any number of sessions.
+ */
+import type { Message } from '../core/types.ts'
+import { messageOf } from '../store/facts.ts'
+import type { Tx } from '../store/open.ts'
+import type { Glance, House, SessionTotals } from './types.ts'
+
+const dayMs = 86_400_000
+/** So many ids go into one question. */
+const atOnce = 400
+const lineLength = 120
+
+export function openLedger(db: Tx): Pick<House, 'glances' | 'totals' | 'ledger'> {
+  async function wordsAt(sessions: readonly string[], which: 'min' | 'max', roles: string[]): Promise<Message[]> {
+    const ends = db
+      .selectFrom('messages')
+      .select(['session', eb => eb.fn[which]('seq').as('seq')])
+      .where('session', 'in', [...sessions])
+      .where('role', 'in', roles)
+      .groupBy('session')
+      .as('ends')
+    const rows = await db
+      .selectFrom('messages')
+      .innerJoin(ends, join =>
+        join.onRef('ends.session', '=', 'messages.session').onRef('ends.seq', '=', 'messages.seq'),
+      )
+      .selectAll('messages')
+      .execute()
+    return rows.map(messageOf)
+  }
+
+  async function glances(sessions: readonly string[]): Promise<Map<string, Glance>> {
+    const found = new Map<string, Glance>()
+    for (const ids of chunks(sessions)) {
+      const first = await wordsAt(ids, 'min', ['user'])
+      const last = await wordsAt(ids, 'max', ['user', 'assistant'])
+      const titles = new Map(first.map(message => [message.session, line(message)]))
+      const previews = new Map(last.map(message => [message.session, line(message)]))
+      for (const id of ids) found.set(id, { title: titles.get(id) ?? null, last: previews.get(id) ?? null })
+    }
+    return found
+  }
+
+  async function totals(sessions: readonly string[]): Promise<Map<string, SessionTotals>> {
+    const found = new Map<string, SessionTotals>()
+    for (const ids of chunks(sessions)) {
+      const sums = await db
+        .selectFrom('usage')
+        .select(eb => [
+          'session',
+          eb.fn.sum('input').as('input'),
+          eb.fn.sum('output').as('output'),
+          eb.fn.sum('cache_read').as('read'),
+          eb.fn.sum('cache_write').as('write'),
+          eb.fn.sum('charged_nano').as('nano'),
+          eb.fn.max('at').as('newest'),
+        ])
+        .where('session', 'in', ids)
+        .where('state', '=', 'settled')
+        .groupBy('session')
+        .execute()
+      const newest = await db
+        .selectFrom('usage')
+        .select(['session', 'at', 'input', 'output', 'cache_read', 'cache_write'])
+        .where(eb => eb.or(sums.map(row => eb.and({ session: row.session, at: Number(row.newest), state: 'settled' }))))
+        .execute()
+      const contexts = new Map(
+        newest.map(row => [row.session, row.input + row.output + row.cache_read + row.cache_write]),
+      )
+      for (const row of sums)
+        found.set(row.session, {
+          usage: usageOf(row),
+          costNano: Number(row.nano),
+          context: contexts.get(row.session) ?? 0,
+        })
+    }
+    return found
+  }
+
+  async function ledger(filter: Parameters<House['ledger']>[0]) {
+    let query = db
+      .selectFrom('usage')
+      .innerJoin('sessions', 'sessions.id', 'usage.session')
+      .select(eb => [
+        eb(eb.parens('usage.at', '+', eb.lit(filter.offsetMs)), '/', eb.lit(dayMs)).as('day'),
+        'usage.agent as agent',
+        'usage.session as session',
+        'sessions.key as key',
+        'usage.model as model',
+        eb.fn.sum('usage.input').as('input'),
+        eb.fn.sum('usage.output').as('output'),
+        eb.fn.sum('usage.cache_read').as('read'),
+        eb.fn.sum('usage.cache_write').as('write'),
+        eb.fn.sum('usage.charged_nano').as('nano'),
+        eb.fn.sum('usage.charged_tokens').as('tokens'),
+        eb.fn.sum('usage.charged_calls').as('calls'),
+      ])
+      .where('usage.at', '>=', filter.since)
+      .where('usage.at', '<', filter.until)
+    if (filter.agent !== undefined) query = query.where('usage.agent', '=', filter.agent)
+    if (filter.session !== undefined) query = query.where('usage.session', '=', filter.session)
+    const rows = await query
+      .groupBy(['day', 'usage.agent', 'usage.session', 'sessions.key', 'usage.model'])
+      .orderBy('day')
+      .execute()
+    return rows.map(row => ({
+      day: Number(row.day),
+      agent: row.agent,
+      session: row.session,
+      sessionKey: row.key,
+      model: row.model,
+      usage: usageOf(row),
+      spent: { nano: Number(row.nano), tokens: Number(row.tokens), calls: Number(row.calls) },
+    }))
+  }
+
+  return { glances, totals, ledger }
+}
+
+type Sum = string | number | bigint | null
+
+function usageOf(row: { input: Sum; output: Sum; read: Sum; write: Sum }) {
+  return {
+    input: Number(row.input),
+    output: Number(row.output),
+    cacheRead: Number(row.read),
+    cacheWrite: Number(row.write),
+  }
+}
+
+function* chunks(ids: readonly string[]): Generator<string[]> {
+  for (let at = 0; at < ids.length; at += atOnce) yield ids.slice(at, at + atOnce)
+}
+
+function line(message: Message): string | null {
+  const words = message.parts.map(part => (part.type === 'text' ? part.text : '')).join(' ')
+  const flat = words.replace(/\s+/g, ' ').trim()
+  if (flat === '') return null
+  return flat.length > lineLength ? `${flat.slice(0, lineLength - 1)}…` : flat
+}
