@@ -180,6 +180,8 @@ describe('pins', () => {
         "RUN_TIMED_OUT you",
         "SANDBOX_FAILED operator",
         "SANDBOX_MISSING operator",
+        "SERVICE_FAILED operator",
+        "SERVICE_UNAVAILABLE operator",
         "SESSION_CLOSED you",
         "SLOW_CONSUMER you",
         "SOCKET_FAILED operator",

@@ -47,6 +47,12 @@ const entries: readonly Entry[] = [
   },
   { name: 'health', summary: 'whether the gateway answers', load: () => import('./commands/health.ts') },
   { name: 'config', summary: 'read and change the configuration', load: () => import('./commands/config.ts') },
+  {
+    name: 'doctor',
+    summary: 'find what is wrong, mend what is certain, prove delegation',
+    load: () => import('./commands/doctor.ts'),
+  },
+  { name: 'service', summary: 'the gateway as a systemd service', load: () => import('./commands/service.ts') },
   { name: 'gateway', summary: 'run the gateway in the foreground', load: () => import('./commands/gateway.ts') },
   {
     name: 'demo',

@@ -37,6 +37,16 @@ export const errors = {
     'nobody',
     'Try again in a moment; accepted work goes on after the restart.',
   ),
+  SERVICE_UNAVAILABLE: row(
+    'There is no systemd user manager that the gateway could be given to.',
+    'operator',
+    'Run it in the foreground under what supervises there: deputy gateway run',
+  ),
+  SERVICE_FAILED: row(
+    'systemd refused, or the service did not come up.',
+    'operator',
+    'deputy service status, and journalctl --user -u deputy.service -n 30, say why.',
+  ),
   USAGE: row('The command line was not understood.', 'you', 'See deputy --help.'),
   INTERNAL: row(
     'The gateway made a mistake of its own.',
