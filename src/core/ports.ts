@@ -96,7 +96,10 @@ export interface ResolvedModel {
 export interface Models {
   stream(request: ModelRequest): AsyncIterable<ModelEvent>
   /** Resolves an alias or reference for an agent; a reason when it can't be used. Synchronous: no network. */
-  resolve(ref: string, agent: string): { ok: true; model: ResolvedModel } | { ok: false; reason: string; fix: string }
+  resolve(
+    ref: string,
+    agent: string,
+  ): { ok: true; model: ResolvedModel } | { ok: false; code?: ErrorCode; reason: string; fix: string }
 }
 
 // ----------------------------------------------------------------------------------------------------------- tools

@@ -32,6 +32,19 @@ export function gatewaySettings(
     publicOrigin: () => gateway().publicOrigin,
     rateLimit: () => gateway().auth.rateLimit,
   }
+  /** Models that agents would be refused at their first call; one missing key is one problem, however many agents it stops. */
+  const unusableModels = () => {
+    const stopped = new Map<string, { code: string; ids: string[] }>()
+    for (const { id } of policies.agents()) {
+      const ref = policies.model(id)
+      const model = models.resolve(ref, id)
+      if (model.ok) continue
+      const words = `${ref} cannot be used: ${model.reason} ${model.fix}`
+      const ids = stopped.get(words)?.ids ?? []
+      stopped.set(words, { code: model.code ?? 'MODEL_UNKNOWN', ids: [...ids, id] })
+    }
+    return [...stopped].map(([words, { code, ids }]) => ({ code, message: `The model of ${ids.join(', ')}: ${words}` }))
+  }
   const facts: Facts = {
     defaultAgent: () => policies.defaultAgent(),
     agents: () =>
@@ -70,6 +83,7 @@ export function gatewaySettings(
               },
             ]
           : []),
+        ...unusableModels(),
       ]
     },
     failing: () => (store.health().claiming ? [] : ['store']),
