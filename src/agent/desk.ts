@@ -24,8 +24,6 @@ import type { AgentOptions, Bells } from './room.ts'
 import { openScript, type Script } from './script.ts'
 import { openToolSteps } from './tool-steps.ts'
 
-/** More model calls than any honest task needs: a run that gets here goes round in circles. */
-const maxSteps = 2000
 /** Tries of one model call, each with its own repeats inside and longer pauses between them. */
 const maxAttempts = 12
 
@@ -62,7 +60,8 @@ function pauseAfter(step: Step, failure: ModelFailure): number | null {
 }
 
 function wordsOf(failure: ModelFailure): string {
-  return `${failure.message} ${failure.fix}`.trim()
+  const end = /[.!?]$/.test(failure.message) ? '' : '.'
+  return `${failure.message}${end} ${failure.fix}`.trim()
 }
 
 /** A worker's desk; null when the run can't be claimed. `state()` is for events while the model speaks. */
@@ -205,7 +204,8 @@ export function openDesk(work: Work, runId: string): Desk & { state(): WorkerSta
       return { next: { do: 'rest' }, afters: ended ? [ended] : [], run, wireId }
     }
     if (!plan.ok) return stop('failed', 'MODEL_UNKNOWN', `${plan.reason}. ${plan.fix}`)
-    if (last >= maxSteps) return stop('failed', 'RUN_STEPS', `the run has made ${last} steps without an end`)
+    if (last >= options.policies.maxSteps(run.agent))
+      return stop('failed', 'RUN_STEPS', `the run has made ${last} steps without an end`)
     const prompt = estimateTokens(plan.request.system, plan.request.messages, plan.toolsJson)
     if (prompt > plan.model.contextWindow * 1.5)
       return stop(

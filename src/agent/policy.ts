@@ -74,6 +74,7 @@ export function openPolicies(options: PolicyOptions): Policies & { agent(id: str
     runTimeoutSeconds: caller => agent(caller).subagents.runTimeoutSeconds,
     timeoutSeconds: id => agent(id).timeoutSeconds,
     maxDepth: id => agent(id).subagents.maxSpawnDepth,
+    maxSteps: id => agent(id).maxSteps,
     thinking: id => agent(id).thinking,
     prompt(id) {
       const one = agent(id)

@@ -25,6 +25,8 @@ export interface Policies {
   /** Longest time a root run may take, in seconds; 0 = no limit. */
   timeoutSeconds(agent: string): number
   maxDepth(agent: string): number
+  /** Steps of one run before it is taken to go round in circles. */
+  maxSteps(agent: string): number
   /** How much an agent thinks when nobody says otherwise; null leaves it to the model. */
   thinking(agent: string): string | null
   prompt(agent: string): Omit<PromptFacts, 'depth' | 'maxDepth' | 'canSpawn' | 'guide'>

@@ -56,6 +56,7 @@ export interface HouseSetup {
   agents?: Record<string, Partial<AgentPolicy>>
   lanes?: { main: number; subagent: number }
   runTimeoutSeconds?: number
+  maxSteps?: number
 }
 
 export const model: ResolvedModel = {
@@ -251,6 +252,7 @@ function testPolicies(setup: HouseSetup, catalogue: { name: string; group: strin
     runTimeoutSeconds: () => setup.runTimeoutSeconds ?? 0,
     timeoutSeconds: () => 0,
     maxDepth: id => of(id).maxSpawnDepth,
+    maxSteps: () => setup.maxSteps ?? 500,
     thinking: () => null,
     prompt: id => ({ agentId: id, agentName: id, instructions: null, workspace }),
   }
