@@ -23,6 +23,7 @@ import {
 import { DeputyError } from '../protocol/errors.ts'
 import { normalise, type Scope } from '../protocol/scopes.ts'
 import { deviceToken, isToken } from './device-tokens.ts'
+import type { WriteName } from './crash.ts'
 import type { Store, Tx } from './open.ts'
 import { carryOut, type Decided, isKnown, type Loaded, loadPairing, pendingRows, record } from './pairing-rows.ts'
 import { consumeCode } from './setup-codes.ts'
@@ -72,18 +73,25 @@ export type Connected =
       decided: Decided
     }
 
+export interface ConnectOptions {
+  read: Store['read']
+  /** As of the store; tells of the decision. */
+  write: (name: WriteName, body: (tx: Tx) => Promise<Connected>) => Promise<Connected>
+  key: Buffer
+}
+
 /** `requestIds`: for a request, and for the one that a code approves. */
 export async function connect(
-  { store, key }: { store: Pick<Store, 'read' | 'write'>; key: Buffer },
+  { read, write, key }: ConnectOptions,
   ask: Ask,
   about: { now: number; requestIds: readonly [string, string] },
 ): Promise<Connected> {
   const { now, requestIds } = about
   if (ask.setupCode === null) {
-    const seen = look(key, await loadPairing(store.read, ask.device), ask, about, false)
+    const seen = look(key, await loadPairing(read, ask.device), ask, about, false)
     if (!seen.writes) return seen.answer
   }
-  return store.write('pair', async tx => {
+  return write('pair', async tx => {
     const before = ask.setupCode === null ? [] : await letInByCode(tx, ask, requestIds[1], now)
     const loaded = await loadPairing(tx, ask.device)
     const { answer } = look(key, loaded, ask, about, await isFull(tx, ask, now))
@@ -118,8 +126,8 @@ function look(
   const turnedDown = asks && full && !(paired?.publicKey === publicKey)
   const writes = ask.ask && !turnedDown && isWorthWriting(done, live, now)
   const decided: Decided = writes
-    ? { device, state: done.state, effects: done.effects }
-    : { device, state, effects: [] }
+    ? { device, event, state: done.state, effects: done.effects }
+    : { device, event, state, effects: [] }
   const pending = writes ? verdict.pending : live
   if (verdict.do === 'admit') {
     const { generation, rotation } = verdict

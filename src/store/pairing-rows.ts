@@ -41,6 +41,7 @@ interface AboutRow extends About {
 
 export interface Decided {
   device: string
+  event: PairingEvent
   state: Pairing
   /** Rows are written; the rest is the caller's to carry out. */
   effects: readonly PairingEffect[]
@@ -130,7 +131,7 @@ export async function record(tx: Tx, device: string, event: PairingEvent, done: 
     const row = { at: now, who: actor.name, what: `device.${on}`, details: JSON.stringify({ device, ...details }) }
     await tx.insertInto('audit').values(row).execute()
   }
-  return { device, state, effects }
+  return { device, event, state, effects }
 }
 
 /** Devices whose runs are still to be ended. */

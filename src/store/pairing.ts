@@ -22,7 +22,7 @@ import { covers, type Scope } from '../protocol/scopes.ts'
 import type { WriteName } from './crash.ts'
 import { deviceToken } from './device-tokens.ts'
 import type { Store, Tx } from './open.ts'
-import { type Ask, type Connected, connect } from './pairing-connect.ts'
+import { type Ask, type Connected, type ConnectOptions, connect } from './pairing-connect.ts'
 import { type Decided, deviceOfRequest, loadPairing, pendingRows, record } from './pairing-rows.ts'
 
 /** Closed requests are kept this long, and at most so many that nobody decided about. */
@@ -45,7 +45,7 @@ export interface PairingDesk {
   rotate(device: string, by: { role: Role; scopes: readonly Scope[] | null; actor: Actor }): Promise<Decided>
   rename(device: string, by: { label: string | null; actor: Actor }): Promise<Decided>
   /** Closes what ran out, forgets what was closed long ago; the next moment at which something runs out, if anything does. */
-  expire(): Promise<{ decided: Decided[]; next: number | null }>
+  expire(): Promise<number | null>
   /** Records when devices were last here. */
   seen(at: ReadonlyMap<string, number>): Promise<void>
   token(of: Counters & { device: string; role: Role }): string
@@ -69,15 +69,48 @@ export function openPairings(options: {
   key: Buffer
   clock: Clock
   uuid: () => string
+  /** Told of every decision first thing after its commit, in the order of the commits. */
+  decided?: (decided: Decided) => void
 }): PairingDesk {
   const { store, key, clock, uuid } = options
+  /** Decisions so far, by device: a look at the rows that one of them overtook is repeated. */
+  const decisions = new Map<string, number>()
+
+  function told(decided: Decided): Decided {
+    if (decided.effects.length === 0) return decided
+    decisions.set(decided.device, (decisions.get(decided.device) ?? 0) + 1)
+    options.decided?.(decided)
+    return decided
+  }
 
   async function decide(device: string, event: PairingEvent): Promise<Decided> {
-    return store.write(writeOf[event.on], async tx => {
-      const request = event.on === 'approve' || event.on === 'reject' ? event.request : undefined
-      const { state } = await loadPairing(tx, device, request)
-      return record(tx, device, event, step(state, event))
-    })
+    const request = event.on === 'approve' || event.on === 'reject' ? event.request : undefined
+    return told(
+      await store.write(writeOf[event.on], async tx => {
+        const { state } = await loadPairing(tx, device, request)
+        return record(tx, device, event, step(state, event))
+      }),
+    )
+  }
+
+  const connecting: ConnectOptions = {
+    read: store.read,
+    key,
+    async write(name, body) {
+      const answer = await store.write(name, body)
+      told(answer.decided)
+      return answer
+    },
+  }
+
+  async function connectNow(ask: Ask): Promise<Connected> {
+    const about = { now: clock.now(), requestIds: [uuid(), uuid()] as const }
+    for (;;) {
+      const before = decisions.get(ask.device)
+      const answer = await connect(connecting, ask, about)
+      const wrote = answer.decided.effects.length > 0
+      if (wrote || decisions.get(ask.device) === before) return answer
+    }
   }
 
   async function ofRequest(request: string, event: PairingEvent): Promise<Decided> {
@@ -89,7 +122,7 @@ export function openPairings(options: {
 
   return {
     load: async device => (await loadPairing(store.read, device)).state,
-    connect: ask => connect({ store, key }, ask, { now: clock.now(), requestIds: [uuid(), uuid()] }),
+    connect: connectNow,
     approve: (request, by) => ofRequest(request, { on: 'approve', request, ...by, now: clock.now() }),
     reject: (request, by) => ofRequest(request, { on: 'reject', request, ...by, now: clock.now() }),
     remove: (device, by) => decide(device, { on: 'remove', ...by, now: clock.now() }),
@@ -100,10 +133,10 @@ export function openPairings(options: {
       const now = clock.now()
       const rows = await pendingRows(store.read)
       const due = rows.filter(row => row.expires_at <= now)
-      const decided = await Promise.all(due.map(row => decide(row.device, { on: 'expire', now })))
+      await Promise.all(due.map(row => decide(row.device, { on: 'expire', now })))
       await forget(store, now)
       const left = rows.filter(row => row.expires_at > now).map(row => row.expires_at)
-      return { decided, next: left.length > 0 ? Math.min(...left) : null }
+      return left.length > 0 ? Math.min(...left) : null
     },
     async seen(at) {
       await store.write('device', async tx => {

@@ -88,7 +88,8 @@ export class World {
     const { device, role, token, publicKey, scopes } = event
     if (!result.ok) throw new Error('a connect is never refused, only denied')
     const { state, effects } = result
-    must(state.device === before.device && state.tokens === before.tokens, 'P7 a connect changed what is approved')
+    const kept = state === before || equal([state.device, state.tokens], [before.device, before.tokens])
+    must(kept, 'P7 a connect changed what is approved')
     const held = this.held.get(device)
     const holds = held?.key === publicKey ? held.roles.get(role) : undefined
     const alive = token === null || !this.dead.has(name(device, role, token))
