@@ -282,7 +282,7 @@ describe('a run', () => {
             }
           : { text: 'better' },
     })
-    expect(await it.done((await it.say('go')).wireId)).toMatchObject({ outcome: 'failed', error: 'bad key Check it.' })
+    expect(await it.done((await it.say('go')).wireId)).toMatchObject({ outcome: 'failed', error: 'bad key. Check it.' })
     expect(await it.done((await it.say('again')).wireId)).toMatchObject({ text: 'better' })
   })
 
