@@ -18,6 +18,9 @@ export interface ParsedCall extends Omit<ReplyCall, 'spawn'> {
   tool: Tool | null
 }
 
+/** No tool's arguments have more levels; what walks through them may be recursive. */
+const maxDepth = 64
+
 /** Finds the tool and reads the arguments; whatever does not fit becomes the call's answer. */
 export function parseCall(
   call: RawCall,
@@ -27,16 +30,18 @@ export function parseCall(
 ): ParsedCall {
   const tool = run.grant.tools.includes(call.name) ? find(call.name) : undefined
   const base = { callId: call.id, name: call.name, repeat: tool?.repeat ?? ('safe' as const), tool: tool ?? null }
+  const unreadable = (why: string) => ({
+    ...base,
+    args: call.args.slice(0, 2000),
+    refused: `The arguments of ${call.name} are ${why}. Send one JSON object.`,
+  })
   let args: unknown = {}
   try {
     args = call.args.trim() === '' ? {} : JSON.parse(call.args)
   } catch (error) {
-    return {
-      ...base,
-      args: call.args.slice(0, 2000),
-      refused: `The arguments of ${call.name} are not valid JSON (${(error as Error).message}). Send one JSON object.`,
-    }
+    return unreadable(`not valid JSON (${(error as Error).message})`)
   }
+  if (deeper(args, maxDepth)) return unreadable(`nested deeper than ${maxDepth} levels`)
   if (!tool)
     return {
       ...base,
@@ -46,6 +51,25 @@ export function parseCall(
   const parsed = tool.parse(args, view)
   if (!parsed.ok) return { ...base, args, refused: parsed.problem }
   return { ...base, args: parsed.args }
+}
+
+/** Providers ask for one answer to each id, so a second call of the same id gets one of its own. */
+export function distinct(calls: readonly RawCall[]): RawCall[] {
+  const seen = new Set<string>()
+  return calls.map(call => {
+    let id = call.id
+    for (let n = 2; seen.has(id); n++) id = `${call.id}-${n}`
+    seen.add(id)
+    return { ...call, id }
+  })
+}
+
+/** Without recursion: what is asked is whether recursion would be safe. */
+function deeper(value: unknown, depth: number): boolean {
+  let level = [value]
+  for (let n = 0; n < depth && level.length > 0; n++)
+    level = level.flatMap(one => (typeof one === 'object' && one !== null ? Object.values(one) : []))
+  return level.length > 0
 }
 
 export interface SpawnFacts {

@@ -9,7 +9,7 @@ import { type ReplyCall, reply, textOf } from '../core/run/reply.ts'
 import type { MessageMeta, ModelIntent, Part, Run, Step } from '../core/types.ts'
 import { countChildren, loadMailbox, loadSession, loadStep } from '../store/facts.ts'
 import type { Tx } from '../store/open.ts'
-import { type ParsedCall, parseCall, planSpawn } from './calls.ts'
+import { distinct, type ParsedCall, parseCall, planSpawn } from './calls.ts'
 import { carryOut } from './commit.ts'
 import type { Found, WorkerState, Work } from './desk.ts'
 import { endIds, fresh, homeOf } from './ending.ts'
@@ -26,11 +26,12 @@ export async function replyStep(
   work: Work,
   mine: WorkerState,
   step: Step,
-  answer: Answer,
+  given: Answer,
   held: Held,
   nextIn: NextIn,
 ): Promise<Found | null> {
   const { options } = work
+  const answer = { ...given, calls: distinct(given.calls) }
   // Nothing is stored with a secret in it: the journal, the transcript and a child's task have its name (decisions.md 19).
   const calls = (await prepare(work, mine, answer)).map(call => ({
     ...call,

@@ -26,7 +26,8 @@ export function tellEnd(context: Context, end: AgentWait): number {
   if (failed) {
     const why = end.error ?? `The run ended as ${end.outcome ?? end.status}.`
     context.note(`${p.red('deputy:')} ${plain(why)}${end.errorCode ? ` ${p.dim(`[${end.errorCode}]`)}` : ''}`)
-    if (end.fix) context.note(`  ${plain(end.fix)}`)
+    // An error that was stored for those who see nothing else ends with what to do.
+    if (end.fix && !why.endsWith(end.fix)) context.note(`  ${plain(end.fix)}`)
   }
   return failed ? exit.failed : exit.done
 }

@@ -44,6 +44,7 @@ interface RunEvent {
   agentId: string
   change: string
   outcome?: string
+  error?: string
   at: number
 }
 
@@ -216,12 +217,15 @@ export async function talk(context: Context, first: Client, options: TalkOptions
   }
 
   function onRun(event: RunEvent): void {
-    const { run, parent, change } = event
+    const { run, parent, change, error } = event
     if (event.sessionKey === sessionKey) {
       family.add(run)
       if (change === 'done') live.delete(run)
       else live.add(run)
     }
+    const ours = family.has(run) || (parent != null && family.has(parent))
+    if (ours && change === 'waiting' && error)
+      dim(`${line(event.agentId)} pauses and tries again by itself: ${line(error)}`)
     if (!parent || !family.has(parent)) return
     family.add(run)
     if (change === 'started' && children.size < toldChildren) client.request('runs.get', { run }).then(began, trouble)

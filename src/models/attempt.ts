@@ -33,12 +33,15 @@ export interface AttemptOptions {
   signal: AbortSignal
   /** Told as soon as the request is on its way. */
   opening: readonly ModelEvent[]
+  /** More is refused. */
+  answerChars: number
   now: () => number
 }
 
 export async function* attempt(given: AttemptOptions): AsyncGenerator<ModelEvent, Outcome> {
-  const { provider, send, watch, signal, opening, now } = given
+  const { provider, send, watch, signal, opening, answerChars, now } = given
   const answer = collect()
+  let chars = 0
   try {
     const sent = send()
     // Whoever stops listening at the opening must not leave a rejection behind.
@@ -48,6 +51,11 @@ export async function* attempt(given: AttemptOptions): AsyncGenerator<ModelEvent
     for (;;) {
       const { done, value } = await reader.read()
       if (done) break
+      chars += 'delta' in value ? value.delta.length : 0
+      if (chars > answerChars) {
+        const why = trouble('bad_answer', `${provider} sent more than ${answerChars} characters.`, { again: false })
+        return { ok: false, usage: answer.usage(), begun: true, trouble: why }
+      }
       const delta = answer.take(value)
       if (delta) yield delta
     }

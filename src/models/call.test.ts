@@ -105,6 +105,16 @@ describe.each(['openai-completions', 'anthropic-messages', 'openai-responses'])(
       expect(stub.requests.length).toBe(1)
       expect(await stub.requests[0]!.left).toBe(true)
     })
+
+    test.each(['words', 'arguments'])('so is one with too many %s in it', async what => {
+      const long = 'spam '.repeat(4_000)
+      if (what === 'words') script({ text: long })
+      else script({ toolCalls: [{ name: 'write', args: { content: long } }] })
+      const { models } = stubModels([provider(api)], { limits: { answerChars: 10_000 } })
+      const { failure } = await hear(models, request('stub/one'))
+      expect(failure).toMatchObject({ class: 'bad_answer', message: 'stub sent more than 10000 characters.' })
+      expect(stub.requests.length).toBe(1)
+    })
   },
 )
 

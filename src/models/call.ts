@@ -256,7 +256,9 @@ async function* once(
       const model = wires.model(target, key)
       return ('then' in model ? await model : model).doStream(callOptions(request, target, inner.signal))
     }
-    const outcome = yield* attempt({ provider: target.provider, send, watch, signal: request.signal, opening, now })
+    const { answerChars } = limits
+    const given = { provider: target.provider, send, watch, signal: request.signal, opening, answerChars, now }
+    const outcome = yield* attempt(given)
     whole = outcome.ok
     return outcome
   } finally {

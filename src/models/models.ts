@@ -19,6 +19,7 @@ const defaults: Limits = {
   sleepMs: 2_000,
   backoffMs: 250,
   answerBytes: 32_000_000,
+  answerChars: 4_000_000,
 }
 
 export function openModels(options: ModelsOptions): ModelRoom {
@@ -114,7 +115,7 @@ export function openModels(options: ModelsOptions): ModelRoom {
 
     resolve(ref, agent) {
       const found = find(ref, agent)
-      if (!found.ok) return { ok: false, reason: found.reason, fix: found.fix || fixOf(found.code) }
+      if (!found.ok) return { ok: false, code: found.code, reason: found.reason, fix: found.fix || fixOf(found.code) }
       const { provider, model, contextWindow, maxTokens, price, priced } = found.target
       return { ok: true, model: { ref: found.target.ref, provider, model, contextWindow, maxTokens, price, priced } }
     },

@@ -80,8 +80,10 @@ export interface Limits {
   sleepMs: number
   /** First wait of the exponential backoff. Default 250 ms. */
   backoffMs: number
-  /** An answer longer than this is refused. Default 32 MB. */
+  /** An answer that takes more on the wire is refused. Default 32 MB: a token may be sent in a frame of its own. */
   answerBytes: number
+  /** So is one with more characters in it. Default 4 million, several times what any model is able to say. */
+  answerChars: number
 }
 
 export interface ModelsOptions {

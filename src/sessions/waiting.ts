@@ -118,7 +118,10 @@ async function turnResult(db: Tx, run: Run, wireId: string, turn: number): Promi
     outcome: last ? run.outcome : null,
     errorCode: failed ? code : null,
     error: failed ? run.error : null,
-    fix: failed && code && isErrorCode(code) ? fixOf(code as ErrorCode, { run: run.id }) : null,
+    fix:
+      failed && code && isErrorCode(code)
+        ? fixOf(code as ErrorCode, { run: run.id, id: run.model.split('/')[0] })
+        : null,
     model: run.model,
     usage,
     startedAt: run.startedAt,

@@ -3,6 +3,7 @@ import { randomUUID } from 'node:crypto'
 import type { Command } from 'commander'
 import { tellEnd } from '../outcome.ts'
 import { seconds } from '../parse.ts'
+import { pauseCaps, tellPauses } from '../pauses.ts'
 import type { Cli } from '../program.ts'
 import { waitForEnd, withGateway } from '../reach.ts'
 
@@ -32,24 +33,30 @@ Examples:
     )
     .action(
       cli.action<Options>((context, options) =>
-        withGateway(context, async client => {
-          const accepted = Promise.withResolvers<string>()
-          const answer = client.request(
-            'agent',
-            {
-              message: options.message,
-              idempotencyKey: randomUUID(),
-              ...(options.agent && { agentId: options.agent }),
-              ...(options.session && { sessionKey: options.session }),
-            },
-            { onProgress: (first: { runId: string }) => accepted.resolve(first.runId) },
-          )
-          // The second answer tells of the first stretch only; the end of the run is asked for. It still says when it was refused.
-          answer.then(done => accepted.resolve(done.runId), accepted.reject)
-          const runId = await accepted.promise
-          const end = await waitForEnd(context, client, runId, options.timeout ?? Number.POSITIVE_INFINITY)
-          return tellEnd(context, end)
-        }),
+        withGateway(
+          context,
+          async client => {
+            const idempotencyKey = randomUUID()
+            tellPauses(context, client, idempotencyKey)
+            const accepted = Promise.withResolvers<string>()
+            const answer = client.request(
+              'agent',
+              {
+                message: options.message,
+                idempotencyKey,
+                ...(options.agent && { agentId: options.agent }),
+                ...(options.session && { sessionKey: options.session }),
+              },
+              { onProgress: (first: { runId: string }) => accepted.resolve(first.runId) },
+            )
+            // The second answer tells of the first stretch only; the end of the run is asked for. It still says when it was refused.
+            answer.then(done => accepted.resolve(done.runId), accepted.reject)
+            const runId = await accepted.promise
+            const end = await waitForEnd(context, client, runId, options.timeout ?? Number.POSITIVE_INFINITY)
+            return tellEnd(context, end)
+          },
+          pauseCaps,
+        ),
       ),
     )
 }

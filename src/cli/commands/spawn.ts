@@ -5,6 +5,7 @@ import { line, moment, pairs, plain } from '../format.ts'
 import { exit } from '../host.ts'
 import { tellEnd } from '../outcome.ts'
 import { seconds } from '../parse.ts'
+import { pauseCaps, tellPauses } from '../pauses.ts'
 import type { Cli } from '../program.ts'
 import { waitForEnd, withGateway } from '../reach.ts'
 import { shortId } from '../runs.ts'
@@ -39,35 +40,41 @@ Examples:
     )
     .action(
       cli.action<Options>((context, options, [agent, task]) =>
-        withGateway(context, async client => {
-          const receipt = await client.request('runs.spawn', {
-            agent: agent!,
-            task: task!,
-            idempotencyKey: randomUUID(),
-            ...(options.session && { sessionKey: options.session }),
-            ...(options.label && { label: options.label }),
-            ...(options.model && { model: options.model }),
-            ...(options.timeout && { timeoutSeconds: Math.ceil(options.timeout / 1000) }),
-          })
-          if (options.wait)
-            return tellEnd(context, await waitForEnd(context, client, receipt.run, Number.POSITIVE_INFINITY))
-          if (context.json) {
-            context.document(receipt)
+        withGateway(
+          context,
+          async client => {
+            const receipt = await client.request('runs.spawn', {
+              agent: agent!,
+              task: task!,
+              idempotencyKey: randomUUID(),
+              ...(options.session && { sessionKey: options.session }),
+              ...(options.label && { label: options.label }),
+              ...(options.model && { model: options.model }),
+              ...(options.timeout && { timeoutSeconds: Math.ceil(options.timeout / 1000) }),
+            })
+            if (options.wait) {
+              tellPauses(context, client, receipt.run)
+              return tellEnd(context, await waitForEnd(context, client, receipt.run, Number.POSITIVE_INFINITY))
+            }
+            if (context.json) {
+              context.document(receipt)
+              return exit.done
+            }
+            const { paint: p } = context
+            context.say(`${p.green('started')} ${receipt.run}`)
+            const facts: [string, string][] = [
+              ['agent', line(receipt.agent)],
+              ['model', line(receipt.model)],
+              ['tools', receipt.tools.join(', ') || 'none'],
+              ['deadline', receipt.deadlineAt === null ? 'none' : moment(receipt.deadlineAt)],
+              ['result to', receipt.returnTo === null ? 'nobody' : plain(options.session ?? 'the main conversation')],
+            ]
+            for (const each of pairs(facts, p)) context.say(`  ${each}`)
+            context.note(p.dim(`  deputy runs show ${shortId(receipt.run)}${context.flags}`))
             return exit.done
-          }
-          const { paint: p } = context
-          context.say(`${p.green('started')} ${receipt.run}`)
-          const facts: [string, string][] = [
-            ['agent', line(receipt.agent)],
-            ['model', line(receipt.model)],
-            ['tools', receipt.tools.join(', ') || 'none'],
-            ['deadline', receipt.deadlineAt === null ? 'none' : moment(receipt.deadlineAt)],
-            ['result to', receipt.returnTo === null ? 'nobody' : plain(options.session ?? 'the main conversation')],
-          ]
-          for (const each of pairs(facts, p)) context.say(`  ${each}`)
-          context.note(p.dim(`  deputy runs show ${shortId(receipt.run)}${context.flags}`))
-          return exit.done
-        }),
+          },
+          pauseCaps,
+        ),
       ),
     )
 }
