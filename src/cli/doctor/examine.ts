@@ -68,7 +68,8 @@ export async function examine(context: Context, options: { fix: boolean }): Prom
       const left = new Set(all.flatMap(({ findings }) => findings.map(({ id }) => id)))
       mended.push(...did.map(each => ({ ...each, proved: !left.has(each.id) })))
     }
-    const { models, spawn, proof } = await tryOut(patient)
+    const sound = all.find(({ id }) => id === storeCheck.id)!.findings.every(({ level }) => level !== 'error')
+    const { models, spawn, proof } = await tryOut(patient, sound)
     return { gateway: patient.gateway.state, checks: [...all, models, spawn], mended, proof }
   } finally {
     closePatient(patient)
@@ -109,14 +110,17 @@ async function mend(found: Finding): Promise<string> {
   }
 }
 
-async function tryOut(patient: Patient): Promise<{ models: Examined; spawn: Examined; proof: Proof | null }> {
+async function tryOut(
+  patient: Patient,
+  sound: boolean,
+): Promise<{ models: Examined; spawn: Examined; proof: Proof | null }> {
   const models = { id: 'models', title: 'models' }
   const spawn = { id: 'spawn', title: 'delegation' }
   if (patient.settings === null) {
     const none = { says: [], findings: [], skipped: 'the configuration has to be mended first' }
     return { models: { ...models, ...none }, spawn: { ...spawn, ...none }, proof: null }
   }
-  const trial = await openTrial(patient).catch((error: unknown) => {
+  const trial = await openTrial(patient, sound).catch((error: unknown) => {
     if (error instanceof DeputyError) return error
     throw error
   })

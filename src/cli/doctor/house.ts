@@ -3,7 +3,7 @@
  * the same configuration.
  *
  * Invariants: the doctor takes up no work that somebody has stopped on purpose: a home in which runs, messages or schedules
- * wait is left alone, and so is one that a start would upgrade or make. No TCP port is opened. What a start would write into
+ * wait is left alone, and so is one that is damaged or that a start would upgrade or make. No TCP port is opened. What a start would write into
  * the configuration, or make outside the throw-away home, is not left behind.
  */
 import { randomBytes } from 'node:crypto'
@@ -29,12 +29,12 @@ export interface Trial {
   close(): Promise<void>
 }
 
-/** Rejects with what the start refused. */
-export async function openTrial(patient: Patient): Promise<Trial> {
+/** `sound`: nothing is wrong with the home's database. Rejects with what the start refused. */
+export async function openTrial(patient: Patient, sound: boolean): Promise<Trial> {
   const { context, gateway } = patient
   if (gateway.state === 'running')
     return { client: gateway.client, context, where: 'in the running gateway', close: async () => undefined }
-  const spare = await reasonForCopy(patient)
+  const spare = sound ? await reasonForCopy(patient) : 'the database of the home is not sound'
   return spare === null
     ? await start(patient, context, 'in this process on the same home, with no TCP port')
     : await startCopy(patient, spare)
