@@ -39,11 +39,9 @@ export function unitFolder(env: Readonly<Record<string, string | undefined>>, us
 
 /** Throws USAGE for a path that no unit file can hold. */
 export function unitText({ program, home, config, path, noNewPrivileges }: UnitOptions): string {
-  for (const each of [program, home, config ?? '', path])
-    if (/\p{Cc}/u.test(each))
-      throw new DeputyError('USAGE', `A unit file cannot hold the path ${JSON.stringify(each)}.`, {
-        fix: 'Use a path without line breaks and control characters.',
-      })
+  for (const each of [program, home, config ?? '', path]) if (/\p{Cc}/u.test(each)) throw unwritable(each)
+  // systemd takes them in arguments, and refuses them in the name of a program.
+  if (/["'\\]/.test(program)) throw unwritable(program)
   const command = [program, 'gateway', 'run', '--home', home, ...(config === null ? [] : ['--config', config])]
   return `# Written by "deputy service install", which writes it again; "deputy service uninstall" takes it away.
 # Provider keys go into ${home}/.env (mode 0600), one NAME=value a line: the gateway reads it at its start.
@@ -75,6 +73,12 @@ ${noNewPrivileges ? 'NoNewPrivileges=yes\n' : ''}
 [Install]
 WantedBy=default.target
 `
+}
+
+function unwritable(path: string): DeputyError {
+  return new DeputyError('USAGE', `A unit file cannot hold the path ${JSON.stringify(path)}.`, {
+    fix: 'Use a path without line breaks and control characters, and for the program one without quotes and backslashes.',
+  })
 }
 
 /** One word of a command line or an assignment (systemd.syntax(7)); `%` begins a specifier everywhere. */
