@@ -79,7 +79,8 @@ async function create(path: string): Promise<void> {
 function openWriter(path: string): DatabaseSync {
   const db = new DatabaseSync(path, { timeout: 0, enableForeignKeyConstraints: false })
   // Sixteen megabytes of pages: what a full group changes, so that none is written before its commit.
-  db.exec('pragma synchronous = full; pragma cache_size = -16000')
+  // What a savepoint would put back stays in memory too: SQLite makes a file for more than 64 kB of it.
+  db.exec('pragma synchronous = full; pragma cache_size = -16000; pragma temp_store = memory')
   db.exec(`pragma wal_autocheckpoint = 0; pragma journal_size_limit = ${walLimit}`)
   return db
 }
