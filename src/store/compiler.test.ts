@@ -18,6 +18,17 @@ test('words of the house that indexes speak of stand in the text', () => {
   expect(list.sql).toBe(`select "n" from "steps" where "state" in ('open', 'asking')`)
 })
 
+test('a limit stands in the text, unless it is no whole number', () => {
+  const limited = db.selectFrom('runs').select('id').limit(2).compile()
+  expect(limited).toMatchObject({ sql: 'select "id" from "runs" limit 2', parameters: [] })
+  const hostile = db
+    .selectFrom('runs')
+    .select('id')
+    .limit('1; drop table runs' as never)
+    .compile()
+  expect(hostile.sql).toBe('select "id" from "runs" limit ?')
+})
+
 test('anything else is bound, whatever it says', () => {
   const hostile = db.selectFrom('runs').select('id').where('state', '=', `done' or '1'='1`).compile()
   expect(hostile.sql).toBe(`select "id" from "runs" where "state" = ?`)
