@@ -15,6 +15,8 @@ import type { Writer } from './writer.ts'
 
 /** Frames of 8 kB that are not in the file yet when the thread is asked to move them: 4 MB. */
 const pendingFrames = 512
+/** A look at the log costs more than many a statement: one for all commits of so long. */
+const lookMs = 20
 /** Frames of a log that never came to be moved whole, so that it could not begin again: the writer is held for that. */
 const longFrames = walLimit / 8192
 /** The log's file is kept at this size; a larger one is cut down when the store is quiet. */
@@ -42,10 +44,11 @@ interface Options {
 }
 
 export function makeCheckpoints({ db, path, pause, log }: Options): Checkpoints {
-  /** Asks and moves nothing; a microsecond. */
+  /** Asks and moves nothing. */
   const look = db.prepare('pragma wal_checkpoint(noop)')
   let worker: StoreWorker | null = null
   let busy: Promise<void> | null = null
+  let looking: NodeJS.Timeout | null = null
   let growing: Promise<void> | null = null
   let commits = 0
   let commitsAtLook = 0
@@ -54,6 +57,11 @@ export function makeCheckpoints({ db, path, pause, log }: Options): Checkpoints 
 
   function committed(): void {
     commits++
+    if (!busy && !closed) looking ??= setTimeout(lookNow, lookMs).unref()
+  }
+
+  function lookNow(): void {
+    looking = null
     if (busy || closed) return
     const { log: frames, checkpointed } = look.get() as { log: number; checkpointed: number }
     if (frames - checkpointed >= pendingFrames && performance.now() >= notBefore) go(() => move(frames))
@@ -138,6 +146,7 @@ export function makeCheckpoints({ db, path, pause, log }: Options): Checkpoints 
     },
     async close() {
       closed = true
+      if (looking) clearTimeout(looking)
       await busy
       await growing
       await worker?.end()
