@@ -174,6 +174,7 @@ describe('pins', () => {
         "RUN_CANCELLED you",
         "RUN_CRASHED operator",
         "RUN_DONE you",
+        "RUN_RESULT you",
         "RUN_REVOKED operator",
         "RUN_STALE nobody",
         "RUN_STEPS operator",

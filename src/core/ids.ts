@@ -28,6 +28,11 @@ export function timerKey(run: string, n: number): string {
   return `timer:${run}:${n}`
 }
 
+/** Inbox key of what a check has found wrong with a run's result: told once. */
+export function repairKey(run: string): string {
+  return `repair:${run}`
+}
+
 /** Session key of a sub-agent (openclaw-facts.md §D4); `uuid` comes from the shell. */
 export function subagentKey(agent: string, uuid: string): string {
   return `agent:${agent}:subagent:${uuid}`

@@ -78,6 +78,30 @@ export interface Receipt {
   detached: boolean
 }
 
+/** What a spawn asks of its child besides the task: how it works, and what it must hand in. What is absent was not asked. */
+export interface Terms {
+  /** Stable handle among its siblings. */
+  taskName?: string
+  thinking?: string
+  /** Folder of its agent's workspace that it works in, and sees nothing but. */
+  cwd?: string
+  /** Its session is closed at its end; run and result stay. */
+  cleanup?: 'delete'
+  /** Its prompt leaves out the workspace's AGENTS.md. */
+  light?: true
+  /** JSON Schema that its last words must fit (core/shape.ts). */
+  outputSchema?: Readonly<Record<string, unknown>>
+  deliverables?: Deliverables
+  /** What was found wrong with its result once; the second time ends it. */
+  repaired?: true
+}
+
+/** What must be there before a run counts as succeeded: files of its folder, a command that must end well in it. */
+export interface Deliverables {
+  files?: readonly string[]
+  command?: string
+}
+
 export interface Run {
   id: string
   session: string
@@ -119,6 +143,8 @@ export interface Run {
   label: string | null
   model: string
   receipt: Receipt | null
+  /** Absent when the spawn asked for nothing special, and for root runs. */
+  terms?: Terms
   /** Final words of at most 64 k characters; longer ones stand in the message at `resultSeq` only. */
   result: string | null
   resultSeq: number | null
@@ -182,6 +208,8 @@ export interface StepResult {
   stop?: StopReason
   isError?: boolean
   usage?: TokenUsage
+  /** Of a step that has no words in the transcript: what it found. */
+  found?: readonly string[]
 }
 
 export type StopReason = 'stop' | 'toolUse' | 'length' | 'refusal' | 'error' | 'aborted'
@@ -279,6 +307,8 @@ export interface MessageMeta {
   injected?: string
   /** Thinking level asked for with this message: counts for the calls that answer it. */
   thinking?: string
+  /** A slash command and the house's answer to it: for people, in no model's view. */
+  command?: 'asked' | 'answered'
 }
 
 /** How a child ended, as its parent is told. */
@@ -292,10 +322,14 @@ export interface ChildEnd {
   error: string | null
   runtimeMs: number
   spent: Spend
+  /** What the parent calls it. */
+  taskName?: string
+  /** What the checks of its result have found, a line each. */
+  evidence?: readonly string[]
 }
 
-/** `message` is an outside row (a person, another agent); `result` a child's end; `timer` a wait that ran out; `answer` an approval's. */
-export type InboxKind = 'message' | 'result' | 'timer' | 'answer' | 'exit'
+/** `message` is an outside row (a person, another agent); `result` a child's end; `timer` a wait that ran out; `answer` an approval's; `check` what a check of the run's own result has found. */
+export type InboxKind = 'message' | 'result' | 'timer' | 'answer' | 'exit' | 'check'
 
 /** `steer` rows are read at the next model call of the live run; `followup` rows by a successor run (decisions.md 3). */
 export type InboxMode = 'steer' | 'followup'

@@ -138,6 +138,11 @@ export const errors = {
     'Give more budget and send the task again; partial work is kept.',
   ),
   RUN_STEPS: row('The run made too many steps.', 'operator', 'Divide the task, or raise agents.defaults.maxSteps.'),
+  RUN_RESULT: row(
+    'The result is not what was asked for: its shape, a file or a command did not pass the check.',
+    'you',
+    'The raw result is kept; deputy runs log <run> shows what the checks found.',
+  ),
   RUN_REVOKED: row(
     'The authority that the run worked under was taken away.',
     'operator',

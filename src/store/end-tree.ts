@@ -6,7 +6,7 @@
  */
 import type { Effect } from '../core/run/facts.ts'
 import { resultKey } from '../core/ids.ts'
-import type { Run } from '../core/types.ts'
+import type { Run, Terms } from '../core/types.ts'
 import type { Applied } from './apply.ts'
 import type { Tx } from './open.ts'
 
@@ -24,6 +24,7 @@ interface Below {
   payer: string | null
   return_to: string | null
   grant_json: string
+  terms: string | null
   spent_nano: number
   spent_tokens: number
   spent_calls: number
@@ -87,6 +88,13 @@ export async function endTree(tx: Tx, effect: Effect & { do: 'tree.end' }): Prom
       .where('state', '=', 'unread')
       .execute()
   }
+  const done = all.filter(run => run.terms !== null && (JSON.parse(run.terms) as Terms).cleanup === 'delete')
+  for (const sessions of chunks(done.map(run => run.session)))
+    await tx
+      .updateTable('sessions')
+      .set({ closed_at: effect.at, updated_at: effect.at })
+      .where('id', 'in', sessions)
+      .execute()
   await settleUp(tx, levels)
   const kept = all.flatMap(run =>
     run.return_to === null
@@ -139,6 +147,7 @@ async function descendants(tx: Tx, root: string): Promise<Below[][]> {
           'runs.payer',
           'runs.return_to',
           'runs.grant_json',
+          'runs.terms',
           'runs.spent_nano',
           'runs.spent_tokens',
           'runs.spent_calls',

@@ -61,6 +61,7 @@ export function runOf(row: Selectable<RunsTable>): Run {
     label: row.label,
     model: row.model,
     receipt: row.receipt === null ? null : JSON.parse(row.receipt),
+    ...(row.terms === null ? {} : { terms: JSON.parse(row.terms) }),
     result: row.result,
     resultSeq: row.result_seq,
     createdAt: row.created_at,
@@ -251,6 +252,17 @@ export async function lastReply(tx: Tx, run: string): Promise<Step[]> {
     .orderBy('n')
     .execute()
   return rows.map(stepOf)
+}
+
+/** How often a run has asked its model. */
+export async function countReplies(tx: Tx, run: string): Promise<number> {
+  const row = await tx
+    .selectFrom('steps')
+    .select(eb => eb.fn.countAll<number>().as('n'))
+    .where('run', '=', run)
+    .where('kind', '=', 'model')
+    .executeTakeFirstOrThrow()
+  return Number(row.n)
 }
 
 /** True when a run's attached ancestor has ended. By R4 its parent alone decides. */

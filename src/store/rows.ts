@@ -81,7 +81,8 @@ export function runRow(run: Run) {
     id: run.id,
     session: run.session,
     tree: run.tree,
-    ...(runColumns(run) as Omit<RunsTable, 'id' | 'session' | 'tree'>),
+    terms: null,
+    ...(runColumns(run) as Omit<RunsTable, 'id' | 'session' | 'tree' | 'terms'>),
   }
 }
 
@@ -100,6 +101,7 @@ export function runColumns(to: Partial<Run>): Partial<RunsTable> {
   if (to.grant !== undefined) row.grant_json = JSON.stringify(to.grant)
   if (to.route !== undefined) row.route = to.route === null ? null : JSON.stringify(to.route)
   if (to.receipt !== undefined) row.receipt = to.receipt === null ? null : JSON.stringify(to.receipt)
+  if (to.terms !== undefined) row.terms = JSON.stringify(to.terms)
   if (to.spent !== undefined)
     Object.assign(row, { spent_nano: to.spent.nano, spent_tokens: to.spent.tokens, spent_calls: to.spent.calls })
   if (to.lent !== undefined)

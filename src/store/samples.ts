@@ -82,6 +82,7 @@ export const samples: Samples = {
     label: 'label',
     model: 'openai/x',
     receipt: '{}',
+    terms: '{"cwd":"sub"}',
     result: 'words',
     result_seq: 5,
     created_at: 1,

@@ -49,7 +49,7 @@ const shapes: Record<keyof Tables, Shape> = {
     columns:
       'id session tree agent parent? depth# lane state outcome? error_code? error? epoch# attempts# turn# paused# ' +
       'detached# wait? wait_until#? woken# grant_json payer? spent_nano# spent_tokens# spent_calls# lent_nano# ' +
-      'lent_tokens# lent_calls# deadline_at#? return_to? route? task label? model receipt? result? result_seq#? ' +
+      'lent_tokens# lent_calls# deadline_at#? return_to? route? task label? model receipt? terms? result? result_seq#? ' +
       'created_at# queued_at# started_at#? ended_at#?',
     key: ['id'],
   },

@@ -100,6 +100,8 @@ export interface RunsTable {
   model: string
   /** JSON Receipt */
   receipt: string | null
+  /** JSON Terms */
+  terms: string | null
   result: string | null
   result_seq: number | null
   created_at: number

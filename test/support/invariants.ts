@@ -2,10 +2,24 @@
  * What must be true of the world after every transaction of the run machine (design.md 5, decisions.md 1–12).
  */
 import { nothing, satisfied } from '../../src/core/run/facts.ts'
+import { misfits } from '../../src/core/shape.ts'
 import type { ModelIntent, Outcome, Run } from '../../src/core/types.ts'
-import { limitOf, live, mailbox, plus, stepsOf, unread, type World } from './world.ts'
+import { limitOf, live, liveRun, mailbox, plus, stepsOf, unread, type World } from './world.ts'
 
 const outcomes: Outcome[] = ['succeeded', 'failed', 'cancelled', 'timed_out', 'interrupted', 'budget_exhausted']
+
+/** Of a run that has ended: its result was checked, what was wrong was said once, and its session is put away if it was to be. */
+function checkResult(world: World, run: Run, fail: (rule: string, about: unknown) => never): void {
+  const { outputSchema, repaired, cleanup } = run.terms ?? {}
+  if (run.outcome === 'succeeded' && outputSchema && misfits(outputSchema, run.result ?? '').length > 0)
+    fail('a result that succeeded has its shape', run)
+  const said = world.inbox.filter(row => row.key === `repair:${run.id}`)
+  if (said.length !== (repaired ? 1 : 0)) fail('what is to be mended is said', [run, said])
+  if (run.errorCode === 'RUN_RESULT' && (!repaired || run.result === null || said[0]?.state !== 'read'))
+    fail('it failed after one repair, with its words kept', [run, said])
+  if (cleanup && !liveRun(world, run.session) && world.sessions.get(run.session)!.closedAt === null)
+    fail('its session is put away', run)
+}
 
 /** The invariants, after every transaction. */
 export function check(world: World, slots: number, before: ReadonlyMap<string, Run>): void {
@@ -54,6 +68,7 @@ export function check(world: World, slots: number, before: ReadonlyMap<string, R
       const finals = world.outbox.filter(row => row.key === `${run.id}/final`).length
       const home = world.sessions.get(run.session)!
       const spoke = run.route !== null && run.returnTo === null && (run.outcome !== 'succeeded' || run.result !== null)
+      checkResult(world, run, fail)
       // What ends with its parent has no words of its own.
       if (home.depth === 0 && finals !== (spoke ? 1 : 0)) fail('R6 one delivery', [run, finals])
     }

@@ -3,6 +3,7 @@
  * A machine is handed in, so that a planted bug can stand in for a part of it.
  */
 import { accept, birth, newRun } from '../../src/core/run/accept.ts'
+import { checked } from '../../src/core/run/check.ts'
 import { claim, intent, shown } from '../../src/core/run/claim.ts'
 import { end } from '../../src/core/run/end.ts'
 import type { Decision } from '../../src/core/run/facts.ts'
@@ -18,6 +19,7 @@ export const machine = {
   intent,
   shown,
   reply,
+  checked,
   result,
   yielded,
   ask,
@@ -41,6 +43,8 @@ export interface Walk {
   begun: Map<string, number>
   /** Crashes of a run since its last completed step. */
   crashes: Map<string, number>
+  /** How many faults the newest check of a run's deliverables found. */
+  faults: Map<string, number>
   next: number
 }
 
@@ -57,6 +61,7 @@ export function openWalk(by: Machine, slots = 3): Walk {
     completed: new Set(),
     begun: new Map(),
     crashes: new Map(),
+    faults: new Map(),
     next: 0,
   }
   for (const name of ['a', 'b']) apply(walk.world, [{ do: 'session.put', session: session(name, name, 0, null) }])
@@ -94,6 +99,9 @@ export function carry(walk: Walk, decision: Decision): boolean {
   const before = new Map(walk.world.runs)
   apply(walk.world, decision.effects)
   check(walk.world, walk.slots, before)
+  for (const run of walk.world.runs.values())
+    if (run.terms?.deliverables && run.outcome === 'succeeded' && walk.faults.get(run.id) !== 0)
+      throw new Error(`run ${run.id} succeeded with ${walk.faults.get(run.id)} faults`)
   return true
 }
 

@@ -3,9 +3,10 @@
  * Owns no state; completed work is noted in the walk, and doing a step twice is an error there.
  */
 import { childId } from '../../src/core/ids.ts'
+import { checkName } from '../../src/core/run/check.ts'
 import { type Decision, nothing } from '../../src/core/run/facts.ts'
-import type { ReplyCall } from '../../src/core/run/reply.ts'
-import type { Run, Step, Wait } from '../../src/core/types.ts'
+import { type ReplyCall, textOf } from '../../src/core/run/reply.ts'
+import type { Run, Step, Terms, Wait } from '../../src/core/types.ts'
 import { carry, endIds, id, parts, session, usage, type Walk } from './walk-kit.ts'
 import { children, endView, lastReply, mailbox, stepsOf } from './world.ts'
 
@@ -85,7 +86,7 @@ function answer(walk: Walk, run: Run, model: Step, dice: number, calm: boolean):
     now: world.now,
     epoch: run.epoch,
     messageId: id(walk),
-    parts,
+    parts: dice % 3 === 0 ? parts : [{ type: 'text' as const, text: '{"ok":true}' }],
     meta: {},
     calls,
     resultIds: calls.map(() => id(walk)),
@@ -146,13 +147,55 @@ function callsOf(walk: Walk, run: Run, model: Step, dice: number): ReplyCall[] {
       detached,
       payer: detached ? null : run.id,
       returnTo: detached ? null : run.session,
+      ...termsOf(dice + i),
     }
     return { ...call, spawn: { ok: true, plan: { session: child, run: plan, messageId: id(walk) }, receipt: 'ok' } }
   })
 }
 
+/** Some children have to hand something in, and some of their sessions are put away. */
+function termsOf(dice: number): { terms?: Terms } {
+  const outputSchema = { type: 'object', required: ['ok'] }
+  const deliverables = { files: ['out.md'] }
+  const terms: Terms[] = [
+    { outputSchema },
+    { deliverables },
+    { outputSchema, deliverables, cleanup: 'delete' },
+    { cleanup: 'delete' },
+  ]
+  const some = terms[dice % 7]
+  return some ? { terms: some } : {}
+}
+
+/** A check finds faults or none; the words it is about are those of the reply before it. */
+function look(walk: Walk, run: Run, tool: Step, dice: number): boolean {
+  const { world, machine: by } = walk
+  const said = lastReply(world, run.id)[0]!.result!.seq!
+  const text = textOf(world.messages.find(row => row.session === run.session && row.seq === said)!.parts)
+  const faults = dice % 3 === 0 ? ['out.md is not there'] : []
+  walk.faults.set(run.id, faults.length)
+  const done = carry(
+    walk,
+    by.checked(
+      { ...endView(world, run), step: tool },
+      {
+        now: world.now,
+        epoch: run.epoch,
+        found: { faults, evidence: ['looked'] },
+        text,
+        seq: said,
+        followups: 'keep',
+        ...endIds(walk),
+      },
+    ),
+  )
+  if (done) once(walk, tool)
+  return done
+}
+
 function use(walk: Walk, run: Run, tool: Step, dice: number, calm: boolean): boolean {
   const { world, machine: by } = walk
+  if (tool.name === checkName) return look(walk, run, tool, dice)
   const box = mailbox(world, world.sessions.get(run.session)!)
   const event = { now: world.now, epoch: run.epoch, messageId: id(walk), parts, isError: false }
   const view = { run, box, step: tool }

@@ -25,7 +25,7 @@ export interface World {
   runs: Map<string, Run>
   steps: Step[]
   usage: Usage[]
-  outbox: { run: string; key: string }[]
+  outbox: { run: string | null; key: string }[]
   /** Every effect so far, for the twin. */
   journal: Effect[][]
 }
@@ -252,6 +252,7 @@ function endTree(world: World, effect: Effect & { do: 'tree.end' }): void {
       endedAt: effect.at,
     })
     one(world, { do: 'run.settle', run: child.id })
+    if (child.terms?.cleanup === 'delete') one(world, { do: 'session.close', session: child.session, at: effect.at })
     world.inbox = world.inbox.map(row =>
       row.session === child.session && row.state === 'unread'
         ? { ...row, state: row.kind === 'message' ? 'dropped' : 'kept' }

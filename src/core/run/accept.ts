@@ -125,6 +125,8 @@ export interface ChildPlan {
   session: Session
   run: Run
   messageId: string
+  /** What its first message says besides the task. */
+  besides?: string
 }
 
 /** A sub-agent comes to be: its session, its task as the first message, its queued run, its limit out of the payer's purse. */
@@ -136,7 +138,7 @@ export function birth(plan: ChildPlan, now: number, from: string): Effect[] {
     ord: null,
     id: plan.messageId,
     role: 'user',
-    parts: [{ type: 'text', text: plan.run.task }],
+    parts: [plan.run.task, ...(plan.besides ? [plan.besides] : [])].map(text => ({ type: 'text', text })),
     run: null,
     step: null,
     at: now,

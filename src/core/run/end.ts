@@ -7,7 +7,7 @@
  */
 import type { ErrorCode } from '../../protocol/errors.ts'
 import { finalKey, resultKey } from '../ids.ts'
-import type { ChildEnd, InboxRow, Message, Outcome, Run } from '../types.ts'
+import type { ChildEnd, InboxRow, Message, Outcome, Run, Terms } from '../types.ts'
 import { newRun, rouse } from './accept.ts'
 import { type Decision, type Effect, type Fresh, type Mailbox, refuse } from './facts.ts'
 
@@ -33,6 +33,8 @@ export interface EndEvent {
   /** Its last words, already a transcript row at `seq` when it succeeded. */
   text: string | null
   seq: number | null
+  /** What the checks of its result have found. */
+  evidence?: readonly string[]
   /** Ids for the rows that an end may make. */
   ids: { note: string; result: string }
   /** Who takes over what is left unread here, and who reads the result at a home without a live run. */
@@ -91,6 +93,9 @@ export function end(view: EndView, event: EndEvent): Decision {
   if (run.payer !== null) effects.push({ do: 'run.settle', run: run.id })
   effects.push(...leftovers(view, event))
   effects.push(...sendHome(view, event))
+  const followed = effects.some(effect => effect.do === 'run.put' && effect.run.session === run.session)
+  if (run.terms?.cleanup === 'delete' && !followed && box.session.closedAt === null)
+    effects.push({ do: 'session.close', session: box.session.id, at: event.now })
   if (run.route !== null && run.returnTo === null) {
     const text = event.outcome === 'succeeded' ? event.text : (event.error ?? event.outcome)
     if (text)
@@ -169,7 +174,14 @@ function successor(view: EndView, event: EndEvent): Run {
     ...newRun(view.box.session, event.successor, { now: event.now, task: run.task, route: run.route, lane: run.lane }),
     detached: run.parent !== null || run.detached,
     returnTo: run.returnTo,
+    ...(run.terms ? { terms: lasting(run.terms) } : {}),
   }
+}
+
+/** What holds for a session as long as it is there: how its runs work, not what the first of them had to hand in. */
+function lasting(terms: Terms): Terms {
+  const { outputSchema: _schema, deliverables: _deliverables, repaired: _repaired, ...rest } = terms
+  return rest
 }
 
 function sendHome(view: EndView, event: EndEvent): Effect[] {
@@ -185,6 +197,8 @@ function sendHome(view: EndView, event: EndEvent): Effect[] {
     error: event.error,
     runtimeMs: Math.max(0, event.now - (run.startedAt ?? event.now)),
     spent: run.spent,
+    ...(run.terms?.taskName ? { taskName: run.terms.taskName } : {}),
+    ...(event.evidence?.length ? { evidence: event.evidence } : {}),
   }
   const seq = home.session.seq + 1
   const message: Message = {

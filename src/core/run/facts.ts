@@ -101,7 +101,7 @@ export type Effect =
   | { do: 'usage.unknown'; run: string }
   /** Ends every live attached descendant, set-based, ancestors first; their results are `kept` (decisions.md 6, 7). */
   | { do: 'tree.end'; root: string; outcome: Outcome; code: ErrorCode; error: string; at: number }
-  | { do: 'outbox.put'; session: string; run: string; key: string; route: Route; text: string; at: number }
+  | { do: 'outbox.put'; session: string; run: string | null; key: string; route: Route; text: string; at: number }
   /** Wire ids that were answered by this turn's end: those whose rows are unread no more. */
   | { do: 'turn.answer'; run: string; turn: number }
   /** Wire ids that nobody has answered yet belong to a successor now. */

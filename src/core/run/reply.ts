@@ -2,9 +2,11 @@
  * The model has answered: its words, its calls and what follows from them become rows together (decisions.md 20).
  *
  * Owns: storing a reply, marking exactly the rows it saw, inserting one intent per call, making the children of spawns that
- * passed policy, and what happens when there is no call: wait for open children, go on with what came in, or finish.
+ * passed policy, and what happens when there is no call: wait for open children, go on with what came in, have the result
+ * checked and mended once, or finish. A run whose check has failed never ends as succeeded.
  */
 import { interimKey } from '../ids.ts'
+import { misfits } from '../shape.ts'
 import type {
   InboxRow,
   Message,
@@ -20,7 +22,8 @@ import type {
   Wait,
 } from '../types.ts'
 import { birth, type ChildPlan } from './accept.ts'
-import { type EndEvent, type EndView, end } from './end.ts'
+import { checkStep, conclude } from './check.ts'
+import type { EndEvent, EndView } from './end.ts'
 import { type Decision, type Effect, fenced, negative, nothing, positions, refuse, satisfied } from './facts.ts'
 
 export interface ReplyView extends EndView {
@@ -174,6 +177,13 @@ function over(
     return { ok: true, effects, after: 'again' }
   }
   const mute = run.returnTo !== null && text.trim() === ''
+  const sound = event.stop !== 'refusal' && !mute
+  const { outputSchema, deliverables } = run.terms ?? {}
+  const faults = sound && outputSchema ? misfits(outputSchema, text) : []
+  if (sound && faults.length === 0 && deliverables) {
+    effects.push({ do: 'step.put', step: checkStep(run.id, view.step.n + 1, deliverables) })
+    return { ok: true, effects, after: 'calls' }
+  }
   const verdict =
     event.stop === 'refusal'
       ? ({ outcome: 'failed', code: 'MODEL_REFUSAL', error: text || 'the model refused' } as const)
@@ -181,17 +191,13 @@ function over(
         ? ({ outcome: 'failed', code: 'MODEL_BAD_ANSWER', error: 'the model ended without a word' } as const)
         : ({ outcome: 'succeeded', code: null, error: null } as const)
   const session = { ...view.box.session, seq }
-  const ended = end(
-    {
-      ...view,
-      run: after,
-      box: { ...view.box, session, unread },
-      showing: [],
-    },
+  const found = { faults, evidence: [] }
+  return conclude(
+    { ...view, run: after, box: { ...view.box, session, unread }, showing: [] },
     { ...event, ...verdict, text: text || null, seq },
+    found,
+    effects,
   )
-  if (!ended.ok) return ended
-  return { ok: true, effects: [...effects, ...ended.effects], after: 'done' }
 }
 
 /** Waits, unless what it would wait for is there already: then the run goes on with its next model call. */

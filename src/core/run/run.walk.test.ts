@@ -59,7 +59,11 @@ describe('the walks', () => {
               run.wait ? `wait ${run.wait.for}` : `${run.state} depth ${run.depth}${run.detached ? ' detached' : ''}`,
             )
         }
-        for (const run of walk.world.runs.values()) seen.add(`outcome ${run.outcome}`)
+        drain(walk)
+        for (const run of walk.world.runs.values()) {
+          seen.add(`outcome ${run.outcome}`)
+          if (run.terms?.repaired) seen.add(`repaired ${run.outcome}`)
+        }
         for (const one of walk.world.steps) seen.add(`step ${one.state}`)
         for (const row of walk.world.inbox) seen.add(`row ${row.kind} ${row.state}`)
       }),
@@ -84,6 +88,9 @@ describe('the walks', () => {
       'row result kept',
       'row message dropped',
       'row timer read',
+      'row check read',
+      'repaired succeeded',
+      'repaired failed',
     ])
       expect([...seen]).toContain(place)
   })
@@ -235,6 +242,39 @@ describe('planted bugs are found', () => {
       spoiled(['reply'], effects =>
         effects.map(effect => (effect.do === 'outbox.put' ? { ...effect, key: `${effect.run}/final` } : effect)),
       ),
+    ],
+    [
+      'shapeUnchecked: words of any shape count as the result',
+      {
+        ...machine,
+        reply: (view, event) => {
+          const { outputSchema: _, ...terms } = view.run.terms ?? {}
+          return machine.reply({ ...view, run: { ...view.run, terms } }, event)
+        },
+      },
+    ],
+    [
+      'checkIgnored: what a check found does not count',
+      {
+        ...machine,
+        checked: (view, event) => machine.checked(view, { ...event, found: { ...event.found, faults: [] } }),
+      },
+    ],
+    [
+      'repairUnsaid: it is to be mended, and nobody says what',
+      spoiled(['reply', 'checked'], effects =>
+        effects.filter(effect => effect.do !== 'inbox.put' || effect.row.kind !== 'check'),
+      ),
+    ],
+    [
+      'repairForEver: the one repair is forgotten',
+      spoiled(['reply', 'checked'], effects =>
+        effects.filter(effect => effect.do !== 'run.set' || effect.to.terms === undefined),
+      ),
+    ],
+    [
+      'keptOpen: a session that was to go stays',
+      spoiled(['end', 'reply', 'checked'], effects => effects.filter(effect => effect.do !== 'session.close')),
     ],
     [
       'askForgotten: recovery drops a step that asks',
