@@ -54,7 +54,7 @@ function roomOf(path: string): string {
   return parts.length === 1 ? parts[0]! : parts[0]!
 }
 
-export function allowed(from: string, to: string): boolean {
+function allowed(from: string, to: string): boolean {
   if (roots.has(from) || from === to) return true
   if (leaf[from]) return leaf[from].includes(to)
   return rank[from] !== undefined && rank[to] !== undefined && rank[to] < rank[from]

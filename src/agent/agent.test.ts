@@ -379,7 +379,7 @@ describe('a run', () => {
   })
 
   test('a run that goes round in circles is ended, and says where the limit is', async () => {
-    const it = await house({ maxSteps: 6, script: () => ({ calls: [{ name: 'ls', args: {} }] }) })
+    const it = await house({ maxSteps: 3, script: () => ({ calls: [{ name: 'ls', args: {} }] }) })
     const accepted = await it.say('go')
     expect(await it.done(accepted.wireId)).toMatchObject({ outcome: 'failed' })
     expect((await it.house.run(accepted.run))?.run.errorCode).toBe('RUN_STEPS')

@@ -13,7 +13,16 @@ import { claim, intent, shown } from '../core/run/claim.ts'
 import type { Effect } from '../core/run/facts.ts'
 import { cooldown } from '../core/run/steps.ts'
 import type { ModelIntent, Run, Session, Step } from '../core/types.ts'
-import { lastReply, loadMailbox, loadRun, loadSession, loadStep, messageOf, orphaned } from '../store/facts.ts'
+import {
+  countReplies,
+  lastReply,
+  loadMailbox,
+  loadRun,
+  loadSession,
+  loadStep,
+  messageOf,
+  orphaned,
+} from '../store/facts.ts'
 import type { Tx } from '../store/open.ts'
 import { type After, announce, carryOut, wireIdOf } from './commit.ts'
 import { estimateTokens } from './context.ts'
@@ -204,8 +213,12 @@ export function openDesk(work: Work, runId: string): Desk & { state(): WorkerSta
       return { next: { do: 'rest' }, afters: ended ? [ended] : [], run, wireId }
     }
     if (!plan.ok) return stop('failed', 'MODEL_UNKNOWN', `${plan.reason}. ${plan.fix}`)
-    if (last >= options.policies.maxSteps(run.agent))
-      return stop('failed', 'RUN_STEPS', `the run has made ${last} steps without an end`)
+    if (await goesInCircles(tx, run, last))
+      return stop(
+        'failed',
+        'RUN_STEPS',
+        `the run has asked its model ${options.policies.maxSteps(run.agent)} times without an end`,
+      )
     const prompt = estimateTokens(plan.request.system, plan.request.messages, plan.toolsJson)
     if (prompt > plan.model.contextWindow * 1.5)
       return stop(
@@ -235,6 +248,12 @@ export function openDesk(work: Work, runId: string): Desk & { state(): WorkerSta
       run,
       wireId,
     }
+  }
+
+  /** Counts model calls; a reply may hold hundreds of tool calls, so the step number only says when to count. */
+  async function goesInCircles(tx: Tx, run: Run, last: number): Promise<boolean> {
+    const most = options.policies.maxSteps(run.agent)
+    return last >= most && (await countReplies(tx, run.id)) >= most
   }
 
   async function replied(step: Step, answer: Answer): Promise<Next> {

@@ -78,7 +78,11 @@ export function openRunner(options: AgentOptions, bells: Bells): Runner {
       },
     }
     try {
-      await work({ ...desk, brokenOff: step => (leaving(), desk.brokenOff(step)) }, hands, kind => {
+      const brokenOff: typeof desk.brokenOff = step => {
+        leaving()
+        return desk.brokenOff(step)
+      }
+      await work({ ...desk, brokenOff }, hands, kind => {
         leaving()
         if (kind === 'tool') return worker.run.signal
         worker.model = new AbortController()

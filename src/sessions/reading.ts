@@ -18,7 +18,17 @@ import type { House, RunView } from './types.ts'
 
 type Reads = Pick<
   House,
-  'sessionByKey' | 'session' | 'sessions' | 'history' | 'liveRun' | 'runs' | 'run' | 'tree' | 'steps' | 'counts'
+  | 'sessionByKey'
+  | 'session'
+  | 'sessions'
+  | 'history'
+  | 'message'
+  | 'liveRun'
+  | 'runs'
+  | 'run'
+  | 'tree'
+  | 'steps'
+  | 'counts'
 >
 
 /** Of so many runs at work at the most the newest words are looked up. */
@@ -65,6 +75,16 @@ export function openReads(db: Tx): Reads {
     return { messages, total: Number(counted.n), hasMore: rows.length > options.limit }
   }
 
+  async function message(session: string, id: string) {
+    const row = await db
+      .selectFrom('messages')
+      .selectAll()
+      .where('id', '=', id)
+      .where('session', '=', session)
+      .executeTakeFirst()
+    return row ? messageOf(row) : null
+  }
+
   /** A few questions for all of them, however many. */
   async function view(runs: readonly Run[]): Promise<RunView[]> {
     const views: RunView[] = []
@@ -91,8 +111,9 @@ export function openReads(db: Tx): Reads {
       .groupBy('run')
       .execute()
     const wordsOf = new Map<string, string | null>()
-    for (const run of runs.filter(one => one.state === 'running').slice(0, mostLines))
-      wordsOf.set(run.id, await newest(run))
+    // Long last words are in their message alone.
+    const asked = runs.filter(one => one.state === 'running' || (one.result === null && one.resultSeq !== null))
+    for (const run of asked.slice(0, mostLines)) wordsOf.set(run.id, await newest(run))
     const keyOf = new Map(keys.map(row => [row.id, row.key]))
     const stepsOf = new Map(steps.map(row => [row.run, Number(row.n)]))
     const childrenOf = Map.groupBy(children, row => row.parent)
@@ -101,19 +122,15 @@ export function openReads(db: Tx): Reads {
       sessionKey: keyOf.get(run.session) ?? run.session,
       children: (childrenOf.get(run.id) ?? []).map(row => row.id),
       steps: stepsOf.get(run.id) ?? 0,
-      lastLine: run.state === 'done' ? line(run.result ?? run.error) : (wordsOf.get(run.id) ?? null),
+      lastLine: wordsOf.get(run.id) ?? line(run.result ?? run.error),
     }))
   }
 
-  /** The newest words of a run at work, in one line. */
+  /** The newest words of a run at work, or the last ones of a run that has ended, in one line. */
   async function newest(run: Run): Promise<string | null> {
-    const row = await db
-      .selectFrom('messages')
-      .selectAll()
-      .where('session', '=', run.session)
-      .orderBy('seq', 'desc')
-      .limit(1)
-      .executeTakeFirst()
+    let query = db.selectFrom('messages').selectAll().where('session', '=', run.session)
+    if (run.resultSeq !== null) query = query.where('seq', '=', run.resultSeq)
+    const row = await query.orderBy('seq', 'desc').limit(1).executeTakeFirst()
     if (!row || row.run !== run.id) return null
     const message = messageOf(row)
     const call = message.parts.find(part => part.type === 'toolCall')
@@ -224,6 +241,7 @@ export function openReads(db: Tx): Reads {
     session: id => loadSession(db, id),
     sessions,
     history,
+    message,
     liveRun: id => liveRunOf(db, id),
     runs,
     run,

@@ -8,6 +8,7 @@ import type { Run, TokenUsage } from '../core/types.ts'
 import { type ErrorCode, fixOf, isErrorCode } from '../protocol/errors.ts'
 import { finalWords, loadRun, messageOf } from '../store/facts.ts'
 import type { Tx } from '../store/open.ts'
+import { commandResult } from './commands/claims.ts'
 import type { House, TurnResult } from './types.ts'
 
 export interface Waits {
@@ -41,7 +42,7 @@ export function openWaits(db: Tx): Waits {
     for (;;) {
       // Listens before it looks, so that nothing told in between is missed.
       const first = await find(id, null)
-      if (!first) return null
+      if (!first) return waitForCommand(id, until)
       const bell = listen(first.run.id, until - Date.now())
       const now = await find(id, null)
       const over = now && (options.until === 'done' ? now.run.state === 'done' : now.answered !== null)
@@ -59,9 +60,18 @@ export function openWaits(db: Tx): Waits {
     }
   }
 
+  /** A command has no run; its own wire id is told when it is answered. */
+  async function waitForCommand(id: string, until: number): Promise<TurnResult | null> {
+    const bell = listen(id, until - Date.now())
+    const now = await commandResult(db, id)
+    if (now?.status === 'pending' && (await bell.rung)) return commandResult(db, id)
+    bell.stop()
+    return now
+  }
+
   /** Resolves true when the run is told of, false when the time is over. */
   function listen(run: string, ms: number): { rung: Promise<boolean>; stop(): void } {
-    let stop = () => undefined as void
+    let stop: () => void = () => undefined
     const rung = new Promise<boolean>(resolve => {
       const set = waiting.get(run) ?? new Set()
       waiting.set(run, set)
