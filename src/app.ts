@@ -11,6 +11,7 @@ import type { AgentOptions, Bells } from './agent/room.ts'
 import { openRunner } from './agent/runner.ts'
 import { readGuide } from './agent/guide.ts'
 import { modelsOptions } from './agent/providers.ts'
+import { openDevices } from './gateway/devices.ts'
 import { gatewaySettings } from './gateway/settings.ts'
 import { ensureDir, prepareHome } from './config/home.ts'
 import { firstConfig } from './config/first.ts'
@@ -18,13 +19,15 @@ import { agentOf, lanesOf } from './config/read.ts'
 import { openSecrets } from './config/secrets.ts'
 import { openConfig } from './config/store.ts'
 import type { Clock, HouseEvent, Tell } from './core/ports.ts'
+import type { Principal } from './core/principal.ts'
 import { openDeliverer } from './delivery/deliver.ts'
 import { openEngine } from './engine/engine.ts'
 import { type Gateway, openGateway } from './gateway/gateway.ts'
-import { noDevices } from './gateway/types.ts'
+import type { Log } from './gateway/types.ts'
 import { openModels } from './models/models.ts'
 import { openHouse } from './sessions/house.ts'
 import { makeCrashPoints } from './store/crash.ts'
+import { gatewayKey } from './store/key.ts'
 import { takeHomeLock } from './store/lock.ts'
 import { openStore, type Store } from './store/open.ts'
 import { sweepDaily } from './store/sweep.ts'
@@ -49,6 +52,8 @@ export interface App {
 }
 
 const clock: Clock = { now: () => Date.now() }
+/** Whoever runs the gateway. */
+const owner: Principal = { kind: 'operator', via: 'socket', user: null, scopes: ['operator.admin'] }
 
 export async function openApp(options: AppOptions): Promise<App> {
   const closing: (() => void | Promise<void>)[] = []
@@ -150,22 +155,36 @@ async function open(
     await tools.endAll()
   })
 
+  const doorLog: Log = (level, message, fields) =>
+    level !== 'debug' && log(`${level} ${message}${fields ? ` ${JSON.stringify(secrets.hide(fields))}` : ''}`)
+  const devices = openDevices({
+    store,
+    key: await gatewayKey(config.home.dir),
+    clock,
+    uuid: randomUUID,
+    async endRuns({ device, at, by }) {
+      const target = { device, before: at }
+      return (await house.cancel({ principal: owner, target, reason: `the device was revoked by ${by}` })).runs.length
+    },
+    log: doorLog,
+  })
   const gateway = openGateway({
     house,
     ...gatewaySettings(config, secrets, policies, models, store),
-    devices: noDevices(),
+    devices,
     socketPath: config.home.socket,
     subscribe(listener) {
       listeners.add(listener)
       return () => void listeners.delete(listener)
     },
     clock,
-    log: (level, message, fields) =>
-      level !== 'debug' && log(`${level} ${message}${fields ? ` ${JSON.stringify(secrets.hide(fields))}` : ''}`),
+    log: doorLog,
     version: options.version,
   })
   const recovered = await recoverAll(agent, bells)
   if (recovered.requeued + recovered.ended > 0) log(`recovered ${recovered.requeued} runs, ended ${recovered.ended}`)
+  closing.push(() => devices.stop())
+  await devices.start()
   const listening = await gateway.listen({ tcp: options.tcp !== false })
   closing.push(() => gateway.close())
   await timers.start()

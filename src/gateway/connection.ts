@@ -14,6 +14,7 @@ import { checkRequest, type RequestFrame, type ResponseFrame } from '../protocol
 import { closeCodes, closeReason, type Limits } from '../protocol/limits.ts'
 import { toWire } from '../protocol/refusal.ts'
 import type { Peer } from './peer.ts'
+import type { DeviceCell } from './types.ts'
 
 /** What carries frames: a WebSocket or the unix socket. */
 export interface Line {
@@ -27,6 +28,8 @@ export interface Line {
 
 export interface Session {
   principal: Principal
+  /** The device that it stands on, if any. */
+  cell: DeviceCell | null
   protocol: Protocol
   client: ConnectParams['client']
   caps: ReadonlySet<string>

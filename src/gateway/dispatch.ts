@@ -11,10 +11,11 @@ import { DeputyError } from '../protocol/errors.ts'
 import type { RequestFrame, ResponseFrame } from '../protocol/frames.ts'
 import { isMethod, type MethodName, type Params, type Result, scopeOf } from '../protocol/methods.ts'
 import { toWire } from '../protocol/refusal.ts'
-import { covers } from '../protocol/scopes.ts'
+import { covers, type Scope } from '../protocol/scopes.ts'
 import type { Connection } from './connection.ts'
+import { approveCommand } from './refusals.ts'
 import type { Schemas } from './schemas.ts'
-import type { Devices, Log } from './types.ts'
+import type { Log } from './types.ts'
 
 /** What a method knows of the call. */
 export interface Call {
@@ -58,13 +59,8 @@ export interface Dispatcher {
   stop(): void
 }
 
-export function makeDispatcher(options: {
-  handlers: Handlers
-  schemas: Schemas
-  devices: Devices
-  log: Log
-}): Dispatcher {
-  const { handlers, schemas, devices, log } = options
+export function makeDispatcher(options: { handlers: Handlers; schemas: Schemas; log: Log }): Dispatcher {
+  const { handlers, schemas, log } = options
   const open = new WeakMap<Connection, number>()
   let stopping = false
 
@@ -74,7 +70,7 @@ export function makeDispatcher(options: {
     if (stopping)
       throw new DeputyError('GATEWAY_STOPPING', 'the gateway is shutting down', { details: { retryAfterMs: 1000 } })
     const scope = scopeOf(method, params)
-    if (scope !== null && !covers(principal.scopes, scope)) throw missing(principal, scope)
+    if (scope !== null && !covers(principal.scopes, scope)) throw await missing(caller, method, scope)
     if (!isMethod(method)) throw new DeputyError('UNKNOWN_METHOD', `unknown method: ${method}`)
     const checked = await schemas.check(method, params)
     if (!checked.ok) throw new DeputyError('INVALID_PARAMS', `invalid ${method} params: ${checked.problem}`)
@@ -83,15 +79,21 @@ export function makeDispatcher(options: {
     return await handler(checked.params as Params<MethodName>, { principal, protocol, connection, first })
   }
 
-  function missing(principal: Principal, scope: string): DeputyError {
+  async function missing({ principal, connection }: Caller, method: string, scope: Scope): Promise<DeputyError> {
     const details: Record<string, unknown> = { missingScope: scope, requiredScopes: [scope] }
-    const request = principal.kind === 'device' ? devices.pending(principal.device) : null
-    if (request) details['requestId'] = request.requestId
-    const fix =
-      principal.kind === 'device'
-        ? {}
-        : { fix: `Connect again and ask for ${scope}: whoever knows the secret may ask for every scope.` }
-    return new DeputyError('MISSING_SCOPE', `missing scope: ${scope}`, { details, ...fix })
+    const message = `missing scope: ${scope}`
+    if (principal.kind !== 'device') {
+      const fix =
+        principal.kind === 'operator' && principal.via === 'proxy'
+          ? `Ask for ${scope} when you connect; gateway.auth.identityScopes says what ${principal.user} may have.`
+          : `Connect again and ask for ${scope}: whoever knows the secret may ask for every scope.`
+      return new DeputyError('MISSING_SCOPE', message, { details, fix })
+    }
+    // Every caller may try what it likes, and a method that is not there is nothing to ask a person for.
+    const request = isMethod(method) ? await connection?.session?.cell?.need(scope) : null
+    if (!request) return new DeputyError('MISSING_SCOPE', message, { details })
+    const fix = approveCommand(request.requestId)
+    return new DeputyError('MISSING_SCOPE', message, { details: { ...details, ...request }, fix })
   }
 
   return {

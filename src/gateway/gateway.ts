@@ -58,8 +58,19 @@ export function openGateway(options: GatewayOptions): Gateway {
   const presence = makePresence({ fanout, clock, limits, log, version, startedAt, health: desk.health })
   const helloDesk = makeHelloDesk({ facts, settings, clock, limits, version, bootId: newId(), startedAt, presence })
   const runEvents = makeRunEvents({ fanout, clock, deltaMs: limits.deltaMs })
-  const handlers = makeHandlers({ house, facts, desk, fanout, runEvents, limits, now: clock.now, newId })
-  const dispatcher = makeDispatcher({ handlers, schemas, devices, log })
+  const handlers = makeHandlers({
+    house,
+    facts,
+    settings,
+    devices,
+    desk,
+    fanout,
+    runEvents,
+    limits,
+    now: clock.now,
+    newId,
+  })
+  const dispatcher = makeDispatcher({ handlers, schemas, log })
   const handshake: HandshakeContext = {
     settings,
     devices,
@@ -72,12 +83,16 @@ export function openGateway(options: GatewayOptions): Gateway {
   const closers: (() => Promise<void>)[] = []
 
   const stopHouse = options.subscribe(runEvents.tell)
-  const stopDevices = devices.watch(({ device, change, reason }) => {
-    if (change !== 'revoked') return
+  /** Connections that are closed once what they asked last is answered. */
+  const closing = new Map<Connection, string>()
+  const stopDevices = devices.watch(change => {
+    if (change.change === 'told') return fanout.send(change.event, () => change.payload)
+    const reason = `client invalidated: ${change.reason}`
     for (const connection of [...fanout.connections]) {
-      const principal = connection.session?.principal
-      if (principal?.kind !== 'device' || principal.device !== device) continue
-      connection.close(closeCodes.authChanged, `client invalidated: ${reason}`)
+      const cell = connection.session?.cell
+      if (cell?.device !== change.device || cell.generation > change.generation) continue
+      if (connection.id === change.spare) closing.set(connection, reason)
+      else connection.close(closeCodes.authChanged, reason)
     }
   })
 
@@ -90,10 +105,14 @@ export function openGateway(options: GatewayOptions): Gateway {
         connection.respond({ type: 'res', id: frame.id, ok: false, error: toWire(error.shape()) })
         return
       }
-      void dispatcher.dispatch(frame, { principal, protocol, connection, respond: connection.respond })
+      void dispatcher.dispatch(frame, { principal, protocol, connection, respond: connection.respond }).then(() => {
+        const reason = closing.get(connection)
+        if (reason !== undefined) connection.close(closeCodes.authChanged, reason)
+      })
     },
     closed(connection) {
       strangers.delete(connection)
+      closing.delete(connection)
       if (!fanout.connections.has(connection)) return
       fanout.remove(connection)
       presence.left()
@@ -117,9 +136,12 @@ export function openGateway(options: GatewayOptions): Gateway {
         if (delayMs > 0) await sleep(delayMs, undefined, { ref: false })
         return connection.refuse(frame.id, error, closeCode, closeReason)
       }
-      const { principal, protocol } = decision.admission
+      const { principal, protocol, cell } = decision.admission
       const { client, caps = [] } = params
-      const session = { principal, protocol, client, caps: new Set(caps), connectedAt: clock.now() }
+      const session = { principal, cell, protocol, client, caps: new Set(caps), connectedAt: clock.now() }
+      // Its approval may have been taken while it was let in.
+      if (cell && !cell.alive)
+        return connection.close(closeCodes.authChanged, 'client invalidated: device-pair-removed')
       strangers.delete(connection)
       fanout.add(connection)
       if (connection.open(session, frame.id, helloDesk.hello(decision.admission, id, seen))) presence.joined()

@@ -1,5 +1,5 @@
 import { afterEach, describe, expect, test } from 'vitest'
-import { connectFrame, type Door, makeDevice, openDoor, openRaw, secret } from '../../test/support/door.ts'
+import { connectFrame, type Door, makeDevice, noDevices, openDoor, openRaw, secret } from '../../test/support/door.ts'
 import { connect } from '../client/connect.ts'
 import { devicePayload } from '../protocol/device.ts'
 import type { Scope } from '../protocol/scopes.ts'
@@ -10,29 +10,39 @@ afterEach(() => door.close())
 
 /** One device is known and holds what `cell` says; everybody else gets the request `req-1`. */
 function fakeDevices(known: string | null = null, scopes: Scope[] = ['operator.read']) {
-  const cell = { device: known ?? '', generation: 1, scopes: scopes as readonly Scope[] }
+  const cell = {
+    device: known ?? '',
+    generation: 1,
+    scopes: scopes as readonly Scope[],
+    alive: true,
+    need: async () => ({ requestId: 'req-2' }),
+    upgrade: async () => ({ requestId: 'req-2' }),
+  }
   const claims: DeviceClaim[] = []
   const watchers = new Set<Parameters<Devices['watch']>[0]>()
   const devices: Devices = {
+    ...noDevices(),
     async admit(claim) {
       claims.push(claim)
-      if (claim.id !== known) return { in: false, reason: 'not-paired', requestId: claim.ask ? 'req-1' : null }
+      const requestId = claim.ask ? 'req-1' : null
+      if (claim.id !== known) return { in: false, reason: 'not-paired', requestId, crowded: false }
       const byToken = claim.tokens.includes('device-token')
-      if (claim.tokens.length > 0 && !byToken) return { in: false, reason: 'token-dead', requestId: null }
+      if (claim.tokens.length > 0 && !byToken)
+        return { in: false, reason: 'token-dead', requestId: null, crowded: false }
       const pending = { requestId: 'req-2', scopes: ['operator.admin' as const] }
       return { in: true, cell, byToken, token: { value: 'device-token', issuedAt: 5 }, pending }
     },
-    pending: () => ({ requestId: 'req-2' }),
     watch(listener) {
       watchers.add(listener)
       return () => void watchers.delete(listener)
     },
   }
+  const change = { change: 'closed', device: known ?? '', generation: 1, spare: null } as const
   return {
     devices,
     cell,
     claims,
-    revoke: (reason: string) => watchers.forEach(tell => void tell({ device: known!, change: 'revoked', reason })),
+    revoke: (reason: string) => watchers.forEach(tell => void tell({ ...change, reason })),
   }
 }
 
@@ -186,7 +196,7 @@ describe('devices', () => {
       scopes: ['operator.read'],
       deviceToken: 'device-token',
       issuedAtMs: 5,
-      pending: { requestId: 'req-2', scopes: ['operator.admin'] },
+      pending: { requestId: 'req-2', scopes: ['operator.admin'], command: 'deputy devices approve req-2' },
     })
     await expect(client.request('chat.send', { sessionKey: 'main', message: 'x' })).rejects.toMatchObject({
       code: 'MISSING_SCOPE',

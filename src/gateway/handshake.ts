@@ -5,30 +5,27 @@
  * itself: Devices does. Invariants: 1. nothing in a frame but a proof gives authority: not `client.id`, not `scopes`, not an
  * address. 2. A device shown beside a valid secret is checked and never narrows what the secret grants. 3. A principal's
  * scopes are read from where they live at each use, so an approval widens and a revocation ends a live connection.
+ * 4. Whoever is enough alone, and whoever only probes, leaves no request behind.
  */
 import type { Principal } from '../core/principal.ts'
 import type { AuthMethod, ConnectParams, HelloAuth } from '../protocol/connect.ts'
 import { negotiate, type Protocol } from '../protocol/dialect.ts'
-import { DeputyError, type ErrorCode } from '../protocol/errors.ts'
+import { DeputyError } from '../protocol/errors.ts'
 import { closeCodes } from '../protocol/limits.ts'
-import { isScope, type Scope, scopes as allScopes } from '../protocol/scopes.ts'
+import { type Scope, scopes as allScopes } from '../protocol/scopes.ts'
 import { equalSecrets, verifyDevice } from './crypto.ts'
 import type { Limiter } from './limiter.ts'
 import type { Peer } from './peer.ts'
-import type { DeviceVerdict, Devices, Settings } from './types.ts'
+import { proxyUser, scopesOfUser } from './proxy-user.ts'
+import { approveCommand, namedScopes, type Refusal, refuse, unauthorized, unpaired } from './refusals.ts'
+import type { DeviceCell, DeviceVerdict, Devices, Settings } from './types.ts'
 
 export interface Admission {
   principal: Principal
   protocol: Protocol
   auth: HelloAuth
-}
-
-/** Why a connect failed, how to close, and how long to hold the answer back. */
-export interface Refusal {
-  error: DeputyError
-  closeCode: number
-  closeReason: string
-  delayMs: number
+  /** The device that the connection stands on: it ends with the device's approval. */
+  cell: DeviceCell | null
 }
 
 export type Decision = { ok: true; admission: Admission } | { ok: false; refusal: Refusal }
@@ -41,18 +38,9 @@ export interface HandshakeContext {
   skewMs: number
 }
 
-function refuse(
-  error: DeputyError,
-  closeReason = error.message,
-  closeCode: number = closeCodes.policy,
-  delayMs = 0,
-): Decision {
-  return { ok: false, refusal: { error, closeCode, closeReason, delayMs } }
-}
-
-/** Absent = all: whoever knows the secret may ask for all. Unknown names are not granted. */
-function askedScopes(params: ConnectParams): Scope[] {
-  return params.scopes === undefined ? [...allScopes] : [...new Set(params.scopes.filter(isScope))]
+/** Absent = all: whoever knows the secret may ask for all. */
+function askedScopes(params: ConnectParams): readonly Scope[] {
+  return namedScopes(params) ?? allScopes
 }
 
 /** The unix socket: whoever can open it is the owner of the state directory. A narrower request is honoured. */
@@ -66,6 +54,7 @@ export function admitLocal(params: ConnectParams): Decision {
       principal: { kind: 'operator', via: 'socket', user: null, scopes },
       protocol: early.protocol,
       auth: { method: 'none', role: 'operator', scopes },
+      cell: null,
     },
   }
 }
@@ -89,48 +78,6 @@ function protocolAndRole(params: ConnectParams): { protocol: Protocol } | Decisi
   return { protocol }
 }
 
-const nextSteps: Partial<Record<ErrorCode, string>> = {
-  AUTH_TOKEN_MISMATCH: 'update_auth_credentials',
-  AUTH_PASSWORD_MISMATCH: 'update_auth_credentials',
-  AUTH_DEVICE_TOKEN_MISMATCH: 'update_auth_credentials',
-  AUTH_RATE_LIMITED: 'wait_then_retry',
-}
-
-function unauthorized(
-  code: ErrorCode,
-  reason: string,
-  words: string,
-  extra: Record<string, unknown> = {},
-): DeputyError {
-  return new DeputyError(code, `unauthorized: ${words}`, {
-    details: {
-      authReason: reason,
-      canRetryWithDeviceToken: false,
-      recommendedNextStep: nextSteps[code] ?? 'update_auth_configuration',
-      ...extra,
-    },
-  })
-}
-
-/** A device that is not let in. The close reason is short, so that the request id is never cut off. */
-function unpaired(params: ConnectParams, verdict: DeviceVerdict & { in: false }): Decision {
-  const { requestId, reason } = verdict
-  const words = reason === 'not-paired' ? 'device is not approved yet' : `device needs approval (${reason})`
-  const error = new DeputyError('PAIRING_REQUIRED', `pairing required: ${words}`, {
-    ...(requestId === null ? { fix: 'Connect with the gateway token once, then approve the device.' } : {}),
-    details: {
-      reason,
-      ...(requestId === null ? {} : { requestId }),
-      deviceId: params.device?.id,
-      requestedRole: 'operator',
-      requestedScopes: askedScopes(params),
-      recommendedNextStep: 'wait_then_retry',
-      remediationHint: requestId === null ? 'deputy devices list' : `deputy devices approve ${requestId}`,
-    },
-  })
-  return refuse(error, `pairing required: ${reason}${requestId === null ? '' : ` (requestId: ${requestId})`}`)
-}
-
 export async function admit(
   context: HandshakeContext,
   peer: Peer,
@@ -142,7 +89,7 @@ export async function admit(
   const { settings, devices, limiter } = context
   const { protocol } = early
   const { auth = {}, device } = params
-  const { mode, secret: configured } = settings.auth()
+  const { mode, secret: configured, proxy } = settings.auth()
   // An empty secret is none: everybody would know it.
   const secret = configured === '' ? null : configured
   const now = context.now()
@@ -156,12 +103,13 @@ export async function admit(
   // The secret may arrive in either field; both are compared whatever the first gives.
   const shown = [auth.token, auth.password].filter(value => value !== undefined)
   const matches = secret === null ? [] : shown.map(value => equalSecrets(value, secret))
-  const known = mode === 'none' || matches.includes(true)
+  const vouched = proxy ? proxyUser(peer, proxy, settings.trustedProxies()) : null
+  const known = mode === 'none' || matches.includes(true) || vouched?.ok === true
 
   if (!known && !device) {
     if (shown.length > 0 || auth.deviceToken !== undefined) return wrongSecret()
-    const error = new DeputyError('DEVICE_IDENTITY_REQUIRED', 'device identity required')
-    return refuse(error)
+    if (vouched) return refuse(vouched.error)
+    return refuse(new DeputyError('DEVICE_IDENTITY_REQUIRED', 'device identity required'))
   }
 
   let publicKey: string | null = null
@@ -173,7 +121,8 @@ export async function admit(
     publicKey = proof.publicKey
   }
 
-  const enough = known && (peer.direct || settings.remoteDevices() === 'optional')
+  // Whom a proxy vouches for comes from elsewhere by its nature; a secret alone is enough on this machine only.
+  const enough = known && (vouched?.ok === true || peer.direct || settings.remoteDevices() === 'optional')
   if (known && !device && !enough) {
     const error = new DeputyError('DEVICE_IDENTITY_REQUIRED', 'device identity required', {
       fix: 'From another machine or through a proxy an approved device is needed beside the secret; or set gateway.auth.remoteDevices to optional.',
@@ -183,38 +132,59 @@ export async function admit(
 
   // Beside a valid secret the device is known by its key alone: a stale token must not keep its owner out.
   const tokens = known ? [] : [auth.deviceToken, auth.token].filter(value => value !== undefined)
-  const verdict =
-    device && publicKey !== null
-      ? await devices.admit({
-          id: device.id,
-          publicKey,
-          role: 'operator',
-          asked: askedScopes(params),
-          tokens,
-          ask: !enough && params.client.mode !== 'probe' && (known || tokens.length === 0),
-          about: {
-            displayName: params.client.displayName ?? null,
-            platform: params.client.platform,
-            deviceFamily: params.client.deviceFamily ?? null,
-            clientId: params.client.id,
-            clientMode: params.client.mode,
-            origin: peer.origin,
-            address: peer.address,
-          },
-        })
-      : null
+  const setupCode = device && !enough ? (auth.bootstrapToken ?? null) : null
+  const probe = params.client.mode === 'probe'
+  let verdict: DeviceVerdict | null = null
+  if (device && publicKey !== null) {
+    try {
+      verdict = await devices.admit({
+        id: device.id,
+        publicKey,
+        role: 'operator',
+        asked: known ? askedScopes(params) : namedScopes(params),
+        tokens: setupCode === null ? tokens : [],
+        ask: !enough && !probe && (known || tokens.length === 0 || setupCode !== null),
+        known,
+        setupCode: probe ? null : setupCode,
+        about: {
+          displayName: params.client.displayName ?? null,
+          platform: params.client.platform,
+          deviceFamily: params.client.deviceFamily ?? null,
+          clientId: params.client.id,
+          clientMode: params.client.mode,
+          origin: peer.origin,
+          address: peer.address,
+        },
+      })
+    } catch (error) {
+      if (!(error instanceof DeputyError) || error.code !== 'AUTH_BOOTSTRAP_TOKEN_INVALID') throw error
+      const delayMs = limiter.failed(peer, context.now())
+      const { code } = error
+      const told = unauthorized(code, 'bootstrap_token_invalid', 'bootstrap token invalid or expired')
+      return refuse(told, told.message, closeCodes.policy, delayMs)
+    }
+  }
 
   if (known) {
     if (!enough && verdict && !verdict.in) return unpaired(params, verdict)
     limiter.passed(peer)
-    const scopes = askedScopes(params)
-    const via = mode === 'none' ? 'open' : 'secret'
-    return passed({ kind: 'operator', via, user: null, scopes }, mode === 'none' ? 'none' : mode, verdict)
+    // Where the device is needed, the connection ends with its approval.
+    const cell = !enough && verdict?.in ? verdict.cell : null
+    const scopes = vouched?.ok ? scopesOfUser(askedScopes(params), vouched.scopes) : askedScopes(params)
+    const principal: Principal = {
+      kind: 'operator',
+      via: vouched?.ok ? 'proxy' : mode === 'none' ? 'open' : 'secret',
+      user: vouched?.ok ? vouched.user : null,
+      get scopes() {
+        return cell && !cell.alive ? [] : scopes
+      },
+    }
+    return passed(principal, mode, verdict, cell)
   }
 
   if (!verdict?.in) {
-    if (tokens.length > 0 || shown.length > 0) return wrongSecret()
-    return unpaired(params, verdict ?? { in: false, reason: 'not-paired', requestId: null })
+    if (setupCode === null && (tokens.length > 0 || shown.length > 0)) return wrongSecret()
+    return unpaired(params, verdict ?? { in: false, reason: 'not-paired', requestId: null, crowded: false })
   }
   limiter.passed(peer)
   const { cell } = verdict
@@ -231,9 +201,15 @@ export async function admit(
     },
     'device-token',
     verdict,
+    cell,
   )
 
-  function passed(principal: Principal, method: AuthMethod, verdict: DeviceVerdict | null): Decision {
+  function passed(
+    principal: Principal,
+    method: AuthMethod,
+    verdict: DeviceVerdict | null,
+    cell: DeviceCell | null,
+  ): Decision {
     const token = verdict?.in ? verdict.token : null
     const pending = verdict?.in && principal.kind === 'device' ? verdict.pending : null
     const hello: HelloAuth = {
@@ -241,17 +217,19 @@ export async function admit(
       role: 'operator',
       scopes: principal.scopes,
       ...(token === null ? {} : { deviceToken: token.value, issuedAtMs: token.issuedAt }),
-      ...(pending === null ? {} : { pending }),
+      ...(pending === null ? {} : { pending: { ...pending, command: approveCommand(pending.requestId) } }),
     }
-    return { ok: true, admission: { principal, protocol, auth: hello } }
+    return { ok: true, admission: { principal, protocol, auth: hello, cell } }
   }
 
   function wrongSecret(): Decision {
-    if (secret === null && auth.deviceToken === undefined && mode !== 'none') {
+    if (secret === null && auth.deviceToken === undefined && (mode === 'token' || mode === 'password')) {
       const code = mode === 'token' ? 'AUTH_TOKEN_NOT_CONFIGURED' : 'AUTH_PASSWORD_NOT_CONFIGURED'
       return refuse(unauthorized(code, `${mode}_missing_config`, `gateway has no ${mode}`))
     }
-    const delayMs = limiter.failed(peer, context.now())
+    // Guessing device tokens is worth nothing to whoever signed with the key: the signature alone would do.
+    const guess = shown.length > 0 || publicKey === null
+    const delayMs = guess ? limiter.failed(peer, context.now()) : 0
     // A token beside a device may be its stored one under the wrong name: the client is told to try that next.
     const retry = device !== undefined && shown.length > 0 && auth.deviceToken === undefined
     const error =

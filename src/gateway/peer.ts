@@ -18,9 +18,13 @@ export interface Peer {
   direct: boolean
   /** The page that connects, for browsers. */
   origin: string | null
+  /** The socket's own address, whatever a header says; empty on the unix socket. */
+  remote: string
+  /** A header of the request, trimmed; empty when it was not sent. Only proxy-user.ts asks for any. */
+  header(name: string): string
 }
 
-export const localPeer: Peer = { via: 'unix', address: null, direct: true, origin: null }
+export const localPeer: Peer = { via: 'unix', address: null, direct: true, origin: null, remote: '', header: () => '' }
 
 /** `::ffff:1.2.3.4` is `1.2.3.4`. */
 function plain(address: string): string {
@@ -37,7 +41,7 @@ function isForwarding(header: string): boolean {
 }
 
 /** Builds a list once per call: it is asked for forwarded requests only. An entry that is no address is skipped. */
-function listed(entries: readonly string[], address: string): boolean {
+export function listed(entries: readonly string[], address: string): boolean {
   const list = new BlockList()
   for (const entry of entries) {
     const [ip = '', bits] = entry.split('/')
@@ -74,6 +78,11 @@ export function peerOf(request: IncomingMessage, settings: Settings): Peer {
     address: behind ?? remote,
     direct: !forwarded && isLoopback(remote),
     origin: request.headers.origin ?? null,
+    remote,
+    header(name) {
+      const value = request.headers[name]
+      return (Array.isArray(value) ? value.join(',') : (value ?? '')).trim()
+    },
   }
 }
 

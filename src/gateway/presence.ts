@@ -97,7 +97,7 @@ export function makePresence(options: {
 /** Probes look and go; they are nobody's company. */
 function entryOf({ session, peer }: Connection): PresenceEntry[] {
   if (!session || session.client.mode === 'probe') return []
-  const { client, principal, connectedAt } = session
+  const { client, principal, cell, connectedAt } = session
   const { displayName, id, version, platform, deviceFamily, modelIdentifier, timeZone, mode, instanceId } = client
   return [
     {
@@ -110,7 +110,7 @@ function entryOf({ session, peer }: Connection): PresenceEntry[] {
       ...(modelIdentifier === undefined ? {} : { modelIdentifier }),
       ...(timeZone === undefined ? {} : { timeZone }),
       ...(instanceId === undefined ? {} : { instanceId }),
-      ...(principal.kind === 'device' ? { deviceId: principal.device } : {}),
+      ...(cell ? { deviceId: cell.device } : {}),
       mode,
       reason: 'connect',
       roles: ['operator'],

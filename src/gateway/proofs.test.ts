@@ -108,8 +108,8 @@ test('secrets are equal exactly when they are the same text', () => {
 
 describe('failed attempts', () => {
   const settings = { rateLimit: () => ({ maxAttempts: 3, windowMs: 1000, lockoutMs: 5000 }) } as Settings
-  const remote: Peer = { via: 'tcp', address: '203.0.113.1', direct: false, origin: null }
-  const local: Peer = { via: 'tcp', address: '127.0.0.1', direct: true, origin: null }
+  const remote: Peer = { via: 'tcp', address: '203.0.113.1', direct: false, origin: null, remote: '', header: () => '' }
+  const local: Peer = { via: 'tcp', address: '127.0.0.1', direct: true, origin: null, remote: '', header: () => '' }
   const page: Peer = { ...local, origin: 'https://ui.example' }
 
   test('from elsewhere and from pages: a lockout after the third within the window, which ends', () => {

@@ -41,6 +41,7 @@ function listener(options: { protocol?: Protocol; caps?: string[]; scopes?: Scop
   connection.open(
     {
       principal: { kind: 'operator', via: 'socket', user: null, scopes },
+      cell: null,
       protocol: options.protocol ?? 4,
       client,
       caps: new Set(options.caps ?? []),

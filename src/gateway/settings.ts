@@ -22,9 +22,13 @@ export function gatewaySettings(
     host: () => gateway().hosts[0] ?? '127.0.0.1',
     port: () => gateway().port,
     auth() {
-      const { mode, token, password } = gateway().auth
+      const { mode, token, password, trustedProxy, identityScopes } = gateway().auth
       const secret = mode === 'password' ? password : mode === 'token' ? token : null
-      return { mode: mode === 'trusted-proxy' ? 'token' : mode, secret: secret === null ? null : secrets.read(secret) }
+      return {
+        mode,
+        secret: secret === null ? null : secrets.read(secret),
+        proxy: mode === 'trusted-proxy' && trustedProxy ? { ...trustedProxy, identityScopes } : undefined,
+      }
     },
     remoteDevices: () => gateway().auth.remoteDevices,
     trustedProxies: () => gateway().trustedProxies,

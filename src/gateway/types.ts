@@ -4,7 +4,9 @@
  */
 import type { Clock, Tell } from '../core/ports.ts'
 import type { Limits } from '../protocol/limits.ts'
-import type { AgentRow } from '../protocol/results.ts'
+import type { Role as DeviceRole } from '../core/pairing.ts'
+import type { Principal } from '../core/principal.ts'
+import type { AgentRow, DeviceList, PendingDevice, ResolvedDevice, UpgradeState } from '../protocol/results.ts'
 import type { Scope } from '../protocol/scopes.ts'
 import type { House } from '../sessions/types.ts'
 
@@ -18,8 +20,12 @@ export interface Settings {
   /** Address to bind, e.g. `127.0.0.1`; port 0 takes any. */
   host(): string
   port(): number
-  /** `secret` is null when none is configured. */
-  auth(): { mode: 'token' | 'password' | 'none'; secret: string | null }
+  /** `secret` is null when none is configured; `proxy` only in that mode. */
+  auth(): {
+    mode: 'token' | 'password' | 'none' | 'trusted-proxy'
+    secret: string | null
+    proxy?: ProxyRules | undefined
+  }
   /** Whether a caller from elsewhere needs an approved device beside the secret (design.md 1). */
   remoteDevices(): 'required' | 'optional'
   /** Proxies whose forwarding headers are believed, as addresses only: IPs and CIDRs. */
@@ -30,6 +36,18 @@ export interface Settings {
   publicOrigin(): string | null
   /** Failed attempts from elsewhere before a lockout. */
   rateLimit(): { maxAttempts: number; windowMs: number; lockoutMs: number }
+}
+
+/** Whom a proxy may vouch for (openclaw-facts.md §E2). Header names in lower case. */
+export interface ProxyRules {
+  userHeader: string
+  requiredHeaders: readonly string[]
+  /** Null: whomever the proxy names. */
+  allowUsers: readonly string[] | null
+  /** Whether a proxy on this machine counts. */
+  allowLoopback: boolean
+  /** What each user may hold at most; empty = nobody is limited, else who is not in it may not come in. */
+  identityScopes: Readonly<Record<string, readonly Scope[]>>
 }
 
 /** What the gateway tells about the house beside what House answers. Synchronous and cheap. */
@@ -52,11 +70,16 @@ export interface DeviceClaim {
   /** Raw 32 bytes, base64url. */
   publicKey: string
   role: 'operator'
-  asked: readonly Scope[]
+  /** Null when it named none. */
+  asked: readonly Scope[] | null
   /** What may be a device token, in the order to try; empty when none was shown. */
   tokens: readonly string[]
-  /** Whether a pairing request may be made. False for probes and beside a secret that is enough alone. */
+  /** Whether a pairing request may be made. False for probes and beside a credential that is enough alone. */
   ask: boolean
+  /** A valid secret was shown besides. */
+  known: boolean
+  /** A one-time code that approves it. */
+  setupCode: string | null
   about: {
     displayName: string | null
     platform: string
@@ -68,11 +91,18 @@ export interface DeviceClaim {
   }
 }
 
-/** A device's standing, shared by all its connections and changed in place when it is approved or narrowed. */
+/** A device's standing as one connection of it has it: read at each use, since approvals widen and revocations end it. */
 export interface DeviceCell {
   readonly device: string
   readonly generation: number
+  /** Held now, of what the connection asked for; empty when it is over. */
   readonly scopes: readonly Scope[]
+  /** False from the commit that took the authority on. */
+  readonly alive: boolean
+  /** A call needs more: the request that asks for it, made if there is none. Null when it was turned down before. */
+  need(scope: Scope): Promise<{ requestId: string } | null>
+  /** Asks for more on purpose, also again. Null when all of it is held. */
+  upgrade(scopes: readonly Scope[]): Promise<{ requestId: string } | null>
 }
 
 export type DeviceVerdict =
@@ -82,22 +112,51 @@ export type DeviceVerdict =
       /** Of the presented tokens one was right; else the signature alone spoke for it. */
       byToken: boolean
       /** To be sent in hello. */
-      token: { value: string; issuedAt: number } | null
+      token: { value: string; issuedAt: number }
+      /** `scopes`: what it does not hold yet. */
       pending: { requestId: string; scopes: readonly Scope[] } | null
     }
   | {
       in: false
       reason: 'not-paired' | 'role-upgrade' | 'scope-upgrade' | 'metadata-upgrade' | 'token-dead'
       requestId: string | null
+      /** No request was made, since too many of strangers wait. */
+      crowded: boolean
     }
 
-/** The pairing store, as the door sees it. */
+export type DeviceChange =
+  /** Connections of the device up to this generation are over. `spare`: that one's answer goes out first. */
+  | { change: 'closed'; device: string; generation: number; reason: string; spare: string | null }
+  | { change: 'told'; event: 'device.pair.requested'; payload: PendingDevice }
+  | { change: 'told'; event: 'device.pair.resolved'; payload: ResolvedDevice }
+  | { change: 'told'; event: 'device.pair.changed'; payload: { deviceId: string } }
+
+/** Who decides about a device, and over which connection (null: none). */
+export interface Decider {
+  principal: Principal
+  connection: string | null
+}
+
+/** The pairing store, as the door sees it. Every refusal is a DeputyError of the table. */
 export interface Devices {
+  /** Throws AUTH_BOOTSTRAP_TOKEN_INVALID. */
   admit(claim: DeviceClaim): Promise<DeviceVerdict>
-  /** The open request of a device, for the refusal of a call that needs it. */
-  pending(device: string): { requestId: string } | null
-  /** Told after the transaction. `revoked`: every connection of the device is closed at once. Returns how to stop. */
-  watch(listener: (change: { device: string; change: 'revoked' | 'scopes'; reason: string }) => void): () => void
+  /** Told after the commit, in order. Returns how to stop. */
+  watch(listener: (change: DeviceChange) => void): () => void
+  list(connected: (device: string) => boolean): Promise<DeviceList>
+  approve(request: string, by: Decider): Promise<{ device: string }>
+  reject(request: string, by: Decider): Promise<{ device: string }>
+  /** How many runs were ended with it. */
+  remove(device: string, by: Decider & { keepRuns: boolean }): Promise<{ endedRuns: number }>
+  revoke(device: string, by: Decider & { role: DeviceRole; keepRuns: boolean }): Promise<{ endedRuns: number }>
+  rotate(
+    device: string,
+    by: Decider & { role: DeviceRole; scopes: readonly Scope[] | null },
+  ): Promise<{ token: string; scopes: readonly Scope[]; rotatedAt: number }>
+  rename(device: string, by: Decider & { label: string | null }): Promise<void>
+  setupCode(by: Decider & { scopes: readonly Scope[] }): Promise<{ id: string; code: string; expiresAt: number }>
+  /** How a request stands; null when there is none of that id. */
+  request(id: string): Promise<{ device: string; state: UpgradeState['status'] } | null>
 }
 
 export interface GatewayOptions {
@@ -113,13 +172,4 @@ export interface GatewayOptions {
   log: Log
   version: string
   limits?: Partial<Limits>
-}
-
-/** No device is known and none can ask: every device alone is refused, a secret on a direct connection suffices. */
-export function noDevices(): Devices {
-  return {
-    admit: async () => ({ in: false, reason: 'not-paired', requestId: null }),
-    pending: () => null,
-    watch: () => () => undefined,
-  }
 }

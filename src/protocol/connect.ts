@@ -105,7 +105,7 @@ export interface HelloAuth {
   deviceToken?: string
   issuedAtMs?: number
   /** Deputy's own: what was asked for and still waits for an approval. */
-  pending?: { requestId: string; scopes: readonly string[] }
+  pending?: { requestId: string; scopes: readonly string[]; command: string }
 }
 
 export interface HelloOk {

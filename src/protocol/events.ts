@@ -21,6 +21,9 @@ export const events = {
   tick: { scope: null, dropIfSlow: true },
   health: { scope: null, dropIfSlow: true },
   shutdown: { scope: null, dropIfSlow: false },
+  'device.pair.requested': { scope: 'operator.pairing', dropIfSlow: false },
+  'device.pair.resolved': { scope: 'operator.pairing', dropIfSlow: false },
+  'device.pair.changed': { scope: 'operator.pairing', dropIfSlow: false },
   /** Deputy's own: the life of every run, for those who draw the tree. */
   run: { scope: 'operator.read', dropIfSlow: true, cap: 'run-events' },
 } as const satisfies Record<string, EventRow>

@@ -7,13 +7,14 @@
  */
 import { chatMethods } from './methods/chat.ts'
 import type { MethodRow } from './methods/row.ts'
+import { deviceMethods } from './methods/devices.ts'
 import { runMethods } from './methods/runs.ts'
 import { sessionMethods } from './methods/sessions.ts'
 import { systemMethods } from './methods/system.ts'
 import type { Results } from './results.ts'
 import type { Scope } from './scopes.ts'
 
-export const methods = { ...systemMethods, ...chatMethods, ...sessionMethods, ...runMethods } as const
+export const methods = { ...systemMethods, ...chatMethods, ...sessionMethods, ...runMethods, ...deviceMethods } as const
 
 export type MethodName = keyof typeof methods
 

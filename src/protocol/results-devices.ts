@@ -62,6 +62,15 @@ export interface PairedDevice {
   }[]
 }
 
+/** Payload of `device.pair.resolved`. `state` is Deputy's own: the wire knows two decisions only. */
+export interface ResolvedDevice {
+  requestId: string
+  deviceId: string
+  decision: 'approved' | 'rejected'
+  state: 'approved' | 'rejected' | 'expired' | 'superseded'
+  ts: number
+}
+
 export interface DeviceList {
   pending: readonly PendingDevice[]
   paired: readonly PairedDevice[]

@@ -21,7 +21,7 @@ import type {
 } from '../core/pairing.ts'
 import { DeputyError } from '../protocol/errors.ts'
 import type { Scope } from '../protocol/scopes.ts'
-import { setValue } from './kv.ts'
+import { getValue, setValue } from './kv.ts'
 import type { Tx } from './open.ts'
 import type { DevicesTable, DeviceTokensTable, PairingRequestsTable, Tables } from './tables.ts'
 
@@ -89,10 +89,17 @@ export async function loadPairing(db: Kysely<Tables>, device: string, request?: 
   }
 }
 
-/** The device that a request is about; null when there is none of that id. */
-export async function deviceOfRequest(db: Kysely<Tables>, request: string): Promise<string | null> {
-  const row = await db.selectFrom('pairing_requests').select('device').where('id', '=', request).executeTakeFirst()
-  return row?.device ?? null
+/** How a request stands; null when there is none of that id. */
+export async function loadRequest(
+  db: Kysely<Tables>,
+  request: string,
+): Promise<{ device: string; state: PairingRequest['state'] } | null> {
+  const row = await db
+    .selectFrom('pairing_requests')
+    .select(['device', 'state'])
+    .where('id', '=', request)
+    .executeTakeFirst()
+  return row ? { device: row.device, state: row.state as PairingRequest['state'] } : null
 }
 
 export async function pendingRows(db: Kysely<Tables>): Promise<Selectable<PairingRequestsTable>[]> {
@@ -145,8 +152,10 @@ export async function endings(db: Kysely<Tables>): Promise<Ending[]> {
   return rows.map(({ key, value }) => ({ device: key.slice(endingPrefix.length), ...JSON.parse(value) }))
 }
 
-export async function ended(tx: Tx, device: string): Promise<void> {
-  await setValue(tx, endingPrefix + device, null)
+/** A later ending of the same device stays. */
+export async function ended(tx: Tx, { device, at }: Ending): Promise<void> {
+  const value = await getValue(tx, endingPrefix + device)
+  if (value !== null && (JSON.parse(value) as Ending).at === at) await setValue(tx, endingPrefix + device, null)
 }
 
 async function putDevice(tx: Tx, device: Device): Promise<void> {

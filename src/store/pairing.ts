@@ -23,7 +23,7 @@ import type { WriteName } from './crash.ts'
 import { deviceToken } from './device-tokens.ts'
 import type { Store, Tx } from './open.ts'
 import { type Ask, type Connected, type ConnectOptions, connect } from './pairing-connect.ts'
-import { type Decided, deviceOfRequest, loadPairing, pendingRows, record } from './pairing-rows.ts'
+import { type Decided, loadPairing, loadRequest, pendingRows, record } from './pairing-rows.ts'
 
 /** Closed requests are kept this long, and at most so many that nobody decided about. */
 const keepMs = 7 * 24 * 3_600_000
@@ -114,10 +114,10 @@ export function openPairings(options: {
   }
 
   async function ofRequest(request: string, event: PairingEvent): Promise<Decided> {
-    const device = await deviceOfRequest(store.read, request)
-    if (device === null)
+    const known = await loadRequest(store.read, request)
+    if (known === null)
       throw new DeputyError('UNKNOWN_REQUEST', 'unknown requestId', { details: { requestId: request } })
-    return decide(device, event)
+    return decide(known.device, event)
   }
 
   return {

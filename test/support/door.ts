@@ -8,7 +8,8 @@ import { join } from 'node:path'
 import { WebSocket } from 'ws'
 import { deviceIdOf } from '../../src/gateway/crypto.ts'
 import { openGateway } from '../../src/gateway/gateway.ts'
-import { type GatewayOptions, noDevices, type Settings } from '../../src/gateway/types.ts'
+import type { Devices, GatewayOptions, Settings } from '../../src/gateway/types.ts'
+import { DeputyError } from '../../src/protocol/errors.ts'
 import type { WireError } from '../../src/protocol/frames.ts'
 import { type FakeHouse, fakeHouse } from './fake-house.ts'
 
@@ -31,6 +32,26 @@ export interface DoorOptions {
   limits?: GatewayOptions['limits']
   failing?: string[]
   tcp?: boolean
+}
+
+/** No device is known and none can ask: every device alone is refused, a secret on a direct connection suffices. */
+export function noDevices(): Devices {
+  const nobody = async () => {
+    throw new DeputyError('UNKNOWN_DEVICE', 'unknown deviceId')
+  }
+  return {
+    admit: async () => ({ in: false, reason: 'not-paired', requestId: null, crowded: false }),
+    watch: () => () => undefined,
+    list: async () => ({ pending: [], paired: [] }),
+    approve: nobody,
+    reject: nobody,
+    remove: nobody,
+    revoke: nobody,
+    rotate: nobody,
+    rename: nobody,
+    setupCode: nobody,
+    request: async () => null,
+  }
 }
 
 export async function openDoor(options: DoorOptions = {}): Promise<Door> {

@@ -4,6 +4,7 @@
 import type { Handlers } from '../dispatch.ts'
 import { agent, agentWait } from './agent.ts'
 import { chatAbort, chatHistory, chatSend } from './chat.ts'
+import { deviceHandlers } from './devices.ts'
 import type { Room } from './room.ts'
 import { runsCancel, runsGet, runsList, runsLog, runsSpawn, runsTree } from './runs.ts'
 import { sessionsList } from './sessions.ts'
@@ -30,5 +31,6 @@ export function makeHandlers(room: Room): Handlers {
     'runs.log': params => runsLog(room, params),
     'runs.cancel': (params, call) => runsCancel(room, params, call),
     'runs.spawn': (params, call) => runsSpawn(room, params, call),
+    ...deviceHandlers(room),
   }
 }

@@ -9,11 +9,13 @@ import type { House } from '../../sessions/types.ts'
 import type { Fanout } from '../fanout.ts'
 import type { HealthDesk } from '../health.ts'
 import type { RunEvents } from '../run-events.ts'
-import type { Facts } from '../types.ts'
+import type { Devices, Facts, Settings } from '../types.ts'
 
 export interface Room {
   house: House
   facts: Facts
+  settings: Settings
+  devices: Devices
   desk: HealthDesk
   fanout: Fanout
   runEvents: RunEvents
