@@ -5,7 +5,17 @@
  * Invariants: a home belongs to the user of this process and nobody else can enter it (0700); a directory that is somebody
  * else's or holds other things is never changed.
  */
-import { chmodSync, lstatSync, mkdirSync, readdirSync, realpathSync, type Stats, statSync } from 'node:fs'
+import {
+  accessSync,
+  chmodSync,
+  constants,
+  lstatSync,
+  mkdirSync,
+  readdirSync,
+  realpathSync,
+  type Stats,
+  statSync,
+} from 'node:fs'
 import { homedir } from 'node:os'
 import { dirname, isAbsolute, join, resolve } from 'node:path'
 import { DeputyError } from '../protocol/errors.ts'
@@ -70,7 +80,7 @@ const marks = ['deputy.json', 'deputy.sqlite', 'home.lock']
 
 /**
  * Makes the home if it is missing (0700) and tightens a loose mode. Returns what was changed, in words, for the log.
- * Throws `HOME_UNWRITABLE` when it can't be made, is no directory, belongs to somebody else, or is shared and not ours.
+ * Throws `HOME_UNWRITABLE` when it can't be made or written, is no directory, belongs to somebody else, or is shared and not ours.
  */
 export function prepareHome(home: Home): string[] {
   const { dir } = home
@@ -79,6 +89,16 @@ export function prepareHome(home: Home): string[] {
   } catch (cause) {
     throw unusable(dir, `It cannot be made: ${reason(cause)}.`, undefined, cause)
   }
+  const changed = tighten(dir)
+  try {
+    accessSync(dir, constants.W_OK | constants.X_OK)
+  } catch (cause) {
+    throw unusable(dir, `It cannot be written: ${reason(cause)}.`, undefined, cause)
+  }
+  return changed
+}
+
+function tighten(dir: string): string[] {
   const facts = statSync(dir)
   ownedByUs(facts, dir, 'HOME_UNWRITABLE')
   if (dirname(realpathSync(dir)) === realpathSync(dir)) throw unusable(dir, 'It is the root of the file system.')
@@ -147,7 +167,7 @@ function ownedByUs(facts: Stats, path: string, code: 'HOME_UNWRITABLE' | 'CONFIG
   })
 }
 
-/** Whether anything is at `path`, a broken link included. */
+/** Whether anything is at `path`, a broken link included. Throws the system's error when the way there is blocked. */
 export function isThere(path: string): boolean {
   return lstatSync(path, { throwIfNoEntry: false }) !== undefined
 }

@@ -57,8 +57,17 @@ export function load(around: Surroundings): Loaded {
     const raw = exists ? readClosed(around.home.config, warnings) : ''
     return judge(raw, { ...around, exists, warnings })
   } catch (error) {
-    return broken({ raw: '', exists: true, warnings, env: around.env }, error)
+    return broken({ raw: '', exists: true, warnings, env: around.env }, readable(around.home.config, error))
   }
+}
+
+/** A refusal of the system, of whatever is on the way to the file, is an issue like any other. */
+function readable(file: string, error: unknown): unknown {
+  if (!(error instanceof Error) || !('syscall' in error)) return error
+  return new DeputyError('CONFIG_UNREADABLE', `${file} cannot be read: ${reason(error)}.`, {
+    details: { file },
+    cause: error,
+  })
 }
 
 function readClosed(file: string, warnings: Finding[]): string {
@@ -69,11 +78,7 @@ function readClosed(file: string, warnings: Finding[]): string {
     if (size > maxBytes) throw tooLarge(file, size)
     return readFileSync(file, 'utf8')
   } catch (cause) {
-    if (cause instanceof DeputyError) throw cause
-    throw new DeputyError('CONFIG_UNREADABLE', `${file} cannot be read: ${reason(cause)}.`, {
-      details: { file },
-      cause,
-    })
+    throw readable(file, cause)
   }
 }
 

@@ -52,7 +52,11 @@ export async function openLocal(options: {
     socket.on('close', () => sockets.delete(socket))
     serve(socket, limits, accept)
   })
-  rmSync(path, { force: true })
+  try {
+    rmSync(path, { force: true })
+  } catch (cause) {
+    throw failed(path, cause as Error)
+  }
   await listen(server, path)
   chmodSync(path, 0o600)
   server.on('error', error => log('error', 'the unix socket failed', { error: error.message }))
@@ -122,16 +126,16 @@ function serve(socket: Socket, limits: Limits, accept: (line: Line, peer: Peer) 
   socket.on('close', () => connection.gone())
 }
 
+function failed(path: string, cause: Error): DeputyError {
+  return new DeputyError('SOCKET_FAILED', `The unix socket ${path} could not be opened: ${cause.message}`, {
+    details: { path },
+    cause,
+  })
+}
+
 function listen(server: Server, path: string): Promise<void> {
   return new Promise((resolve, reject) => {
-    server.once('error', cause => {
-      reject(
-        new DeputyError('SOCKET_FAILED', `The unix socket ${path} could not be opened: ${cause.message}`, {
-          details: { path },
-          cause,
-        }),
-      )
-    })
+    server.once('error', cause => reject(failed(path, cause)))
     server.listen(path, () => {
       server.removeAllListeners('error')
       resolve()

@@ -4,7 +4,7 @@
  *
  * Owns pragmas and the reasons not to open. Never mends, empties or replaces a file: what it refuses stays byte-identical.
  */
-import { closeSync, existsSync, fsyncSync, openSync, renameSync, rmSync, statSync } from 'node:fs'
+import { closeSync, existsSync, fsyncSync, lstatSync, openSync, renameSync, rmSync, statSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { DeputyError } from '../protocol/errors.ts'
@@ -32,6 +32,7 @@ export interface Files {
 export async function openFiles(dir: string): Promise<Files> {
   const path = databasePath(dir)
   const unclean = sizeOf(`${path}-wal`) > 0
+  checkKind(path)
   if (!existsSync(path)) {
     // A log without its file: what it holds would be mixed into a new file.
     if (unclean) throw damaged(`${path} is gone and its log is still there`)
@@ -50,6 +51,13 @@ export async function openFiles(dir: string): Promise<Files> {
     for (const db of open) db.close()
     throw failureOf(error)?.error ?? error
   }
+}
+
+/** A link to a disk that is not there must not become a new, empty database. */
+function checkKind(path: string): void {
+  const there = statSync(path, { throwIfNoEntry: false })
+  if (there && !there.isFile()) throw damaged(`${path} is not a file`)
+  if (!there && lstatSync(path, { throwIfNoEntry: false })) throw damaged(`${path} is a link to what is not there`)
 }
 
 /** Under another name until it is whole, so that an empty file under the right name is always damage. */
