@@ -181,8 +181,13 @@ describe('a run', () => {
       },
     })
     const accepted = await it.say('go')
-    for (let i = 0; i < 200 && (await it.house.tree(accepted.run)).length < 5; i++) await sleep(10)
-    await sleep(100)
+    // Two commands are at work, each with its process group in a row.
+    const commands = async () => {
+      const tree = await it.house.tree(accepted.run)
+      const steps = (await Promise.all(tree.map(view => it.house.steps(view.run.id)))).flat()
+      return tree.length === 5 ? steps.filter(step => 'process' in step.intent).length : 0
+    }
+    while ((await commands()) < 2) await sleep(10)
     const report = await it.house.cancel({ principal: it.operator, target: { run: accepted.run }, reason: 'enough' })
     expect(report.runs).toHaveLength(5)
     expect(report.processes).toMatchObject({ ended: 2, stillAlive: [] })
