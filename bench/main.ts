@@ -5,7 +5,9 @@
  *
  * A table goes to standard output, or one JSON document with `--json`; progress goes to standard error.
  */
+import { execFileSync } from 'node:child_process'
 import { cpus, loadavg } from 'node:os'
+import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { failures } from './failures.ts'
 import { figures } from './figures.ts'
@@ -34,6 +36,11 @@ if (unknown.length > 0) {
   process.exit(2)
 }
 
+// What is measured is the bundle of these sources.
+if (!values['peers-only'])
+  execFileSync(process.execPath, [join(import.meta.dirname, '../scripts/build.mjs'), '--if-changed'], {
+    stdio: 'ignore',
+  })
 const targets = [...(values['peers-only'] ? [] : [deputy()]), ...(values.peer ?? []).map(openclaw)]
 const measures: readonly Measure[] = [...turns, ...others, ...failures]
 const results = new Map<string, Map<string, Result>>(targets.map(target => [target.name, new Map()]))

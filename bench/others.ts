@@ -37,7 +37,7 @@ const cli: Measure = {
 /** Peak resident memory of a process tree since its start, in megabytes. */
 function peakMb(root: number): number {
   const peak = (pid: number) => Number(/VmHWM:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1] ?? 0)
-  return treeOf(root).reduce((total, pid) => total + peak(pid) * 1.024e-3, 0)
+  return treeOf(root).reduce((total, pid) => total + peak(pid) / 1024, 0)
 }
 
 const crowd = 1000

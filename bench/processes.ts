@@ -34,7 +34,7 @@ export function treeOf(root: number): number[] {
   return below(root)
 }
 
-/** Resident memory of a whole tree in megabytes (1e6 bytes). Shared pages count in each process that maps them. */
+/** Resident memory of a whole tree in megabytes of 2^20 bytes. Shared pages count in each process that maps them. */
 export function residentMb(root: number): number {
   let kilobytes = 0
   for (const pid of treeOf(root)) {
@@ -44,7 +44,7 @@ export function residentMb(root: number): number {
       // The process ended while we looked: it holds no memory.
     }
   }
-  return (kilobytes * 1024) / 1e6
+  return kilobytes / 1024
 }
 
 /** Processor time of a whole tree, in clock ticks (100 a second). */

@@ -4,7 +4,7 @@
 import { lstatSync, readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 
-/** Megabytes (1e6 bytes) below the given paths; a path that is not there weighs nothing. */
+/** Megabytes of 2^20 bytes below the given paths; a path that is not there weighs nothing. */
 export function diskMb(paths: readonly string[]): number {
   const counted = new Set<number>()
   const bytesOf = (path: string): number => {
@@ -14,7 +14,7 @@ export function diskMb(paths: readonly string[]): number {
     const inside = stat.isDirectory() ? readdirSync(path).map(name => bytesOf(join(path, name))) : []
     return inside.reduce((total, bytes) => total + bytes, stat.blocks * 512)
   }
-  return paths.reduce((total, path) => total + bytesOf(path), 0) / 1e6
+  return paths.reduce((total, path) => total + bytesOf(path), 0) / 2 ** 20
 }
 
 interface Lock {

@@ -99,7 +99,8 @@ function config(home: Home, baseUrl: string, children: number, concurrent: numbe
   }
 }
 
-export function deputy(): Target {
+/** This checkout's; `program` is its launcher, or that of a copy. */
+export function deputy(program = join(root, 'bin', 'deputy')): Target {
   const version = (JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as { version: string }).version
   return {
     name: `Deputy ${version}`,
@@ -114,7 +115,7 @@ export function deputy(): Target {
       return home
     },
     command: (home, args) => ({
-      file: join(root, 'bin', 'deputy'),
+      file: program,
       args,
       cwd: home.path,
       env: { PATH: process.env['PATH'] ?? '', HOME: home.path, DEPUTY_HOME: home.path },

@@ -7,17 +7,20 @@ import { afterAll, beforeAll, expect, test } from 'vitest'
 import { type Plan, taskOf } from '../../bench/plan.ts'
 import { sleep } from '../../bench/processes.ts'
 import { type Provider, startProvider } from '../../bench/provider.ts'
+import { type Shipped, ship } from '../support/shipped.ts'
 import { readFacts } from './rows.ts'
 import { makeWorld, type World } from './world.ts'
 
-const shared: { provider?: Provider; world?: World } = {}
+const shared: { provider?: Provider; shipped?: Shipped; world?: World } = {}
 beforeAll(async () => {
+  shared.shipped = ship()
   shared.provider = await startProvider()
-  shared.world = await makeWorld(shared.provider)
+  shared.world = await makeWorld(shared.shipped.program, shared.provider)
 })
 afterAll(async () => {
   await shared.provider?.stop()
   shared.world?.remove()
+  shared.shipped?.remove()
 })
 
 /** Processes of this machine whose command line holds the words. */

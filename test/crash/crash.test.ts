@@ -4,6 +4,7 @@
  */
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { type Provider, startProvider } from '../../bench/provider.ts'
+import { type Shipped, ship } from '../support/shipped.ts'
 import { type Tale, tell, type Told } from './drive.ts'
 import { tales } from './kills.ts'
 import { makeWorld } from './world.ts'
@@ -12,15 +13,19 @@ const long = process.env['DEPUTY_LONG'] === '1'
 const seed = Number(process.env['DEPUTY_SEED'] ?? Date.now() % 1_000_000)
 const lanes = 2
 
-const shared: { provider?: Provider } = {}
+const shared: { provider?: Provider; shipped?: Shipped } = {}
 beforeAll(async () => {
+  shared.shipped = ship()
   shared.provider = await startProvider()
 })
-afterAll(() => shared.provider?.stop())
+afterAll(async () => {
+  await shared.provider?.stop()
+  shared.shipped?.remove()
+})
 
 /** Tells tales one after the other over one home: what an earlier one left is there when the next one dies. */
 async function lane(name: string, queue: { n: number; tale: Tale }[]): Promise<Told[]> {
-  const world = await makeWorld(shared.provider!)
+  const world = await makeWorld(shared.shipped!.program, shared.provider!)
   const told: Told[] = []
   try {
     for (let next = queue.shift(); next; next = queue.shift()) {

@@ -7,9 +7,8 @@ import { rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { launch, signalGroup, sleep } from '../../bench/processes.ts'
 import type { Provider } from '../../bench/provider.ts'
-import { deputy, type Home, type HomeOptions } from '../../bench/targets.ts'
+import { deputy, type Home, type HomeOptions, token } from '../../bench/targets.ts'
 import { connect, type Wire } from '../../bench/wire.ts'
-import { token } from '../../bench/targets.ts'
 
 export interface Life {
   pid: number
@@ -30,8 +29,9 @@ export interface World {
   remove(): void
 }
 
-export async function makeWorld(provider: Provider, options: HomeOptions = {}): Promise<World> {
-  const target = deputy()
+/** `program` is the launcher to start (test/support/shipped.ts). */
+export async function makeWorld(program: string, provider: Provider, options: HomeOptions = {}): Promise<World> {
+  const target = deputy(program)
   const home = await target.makeHome(provider.baseUrl, options)
 
   function start(crash?: string): Life {

@@ -2,20 +2,25 @@
  * Idle means idle: with work done, with a session open and with a parent that waits for a child, the gateway asks no model
  * and takes no processor time. Measured in clock ticks of the process, not in wall time.
  */
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { type Plan, taskOf } from '../../bench/plan.ts'
 import { sleep, ticksOf } from '../../bench/processes.ts'
 import { type Provider, startProvider } from '../../bench/provider.ts'
 import { makeWorld, type World } from '../crash/world.ts'
+import { type Shipped, ship } from '../support/shipped.ts'
 
-const shared: { provider?: Provider; world?: World } = {}
+const shared: { provider?: Provider; shipped?: Shipped; world?: World } = {}
 beforeAll(async () => {
+  shared.shipped = ship()
   shared.provider = await startProvider()
-  shared.world = await makeWorld(shared.provider)
+  shared.world = await makeWorld(shared.shipped.program, shared.provider)
 })
 afterAll(async () => {
   await shared.provider?.stop()
   shared.world?.remove()
+  shared.shipped?.remove()
 })
 
 /** Waits until the process takes less than a tick a second, so that the rest of starting up is not counted as idling. */
@@ -48,6 +53,8 @@ test('an idle gateway asks nothing and does nothing', async () => {
     })
     await provider.until('the child that waits', seen => seen.plan === 'waiting.0')
 
+    // The launcher left no process of its own: what is measured is the gateway.
+    expect(readFileSync(join(world.home.path, 'deputy.pid'), 'utf8').trim()).toBe(String(life.pid))
     await settle(life.pid)
     const asked = provider.requests.length
     const before = ticksOf(life.pid)

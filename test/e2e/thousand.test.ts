@@ -9,22 +9,25 @@ import { sleep } from '../../bench/processes.ts'
 import { type Provider, startProvider } from '../../bench/provider.ts'
 import { readFacts } from '../crash/rows.ts'
 import { makeWorld, type World } from '../crash/world.ts'
+import { type Shipped, ship } from '../support/shipped.ts'
 
 const crowd = 1000
 const perReply = 50
 
-const shared: { provider?: Provider; world?: World } = {}
+const shared: { provider?: Provider; shipped?: Shipped; world?: World } = {}
 beforeAll(async () => {
+  shared.shipped = ship()
   shared.provider = await startProvider()
-  shared.world = await makeWorld(shared.provider, { children: crowd, concurrent: 64 })
+  shared.world = await makeWorld(shared.shipped.program, shared.provider, { children: crowd, concurrent: 64 })
 })
 afterAll(async () => {
   await shared.provider?.stop()
   shared.world?.remove()
+  shared.shipped?.remove()
 })
 
 function peakMb(pid: number): number {
-  return Number(/VmHWM:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))![1]) * 1.024e-3
+  return Number(/VmHWM:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))![1]) / 1024
 }
 
 test('a thousand children come back', async () => {
