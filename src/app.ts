@@ -12,10 +12,12 @@ import { openRunner } from './agent/runner.ts'
 import { readGuide } from './agent/guide.ts'
 import { modelsOptions } from './agent/providers.ts'
 import { openDevices } from './gateway/devices.ts'
+import { gatewayIdentity } from './gateway/identity.ts'
+import { openLogbook } from './gateway/logbook.ts'
 import { gatewaySettings } from './gateway/settings.ts'
 import { ensureDir, prepareHome } from './config/home.ts'
 import { firstConfig } from './config/first.ts'
-import { agentOf, lanesOf } from './config/read.ts'
+import { agentOf, lanesOf, loggingOf } from './config/read.ts'
 import { openSecrets } from './config/secrets.ts'
 import { openConfig } from './config/store.ts'
 import type { Clock, HouseEvent, Tell } from './core/ports.ts'
@@ -38,6 +40,7 @@ export interface AppOptions {
   home: string
   configFile?: string
   env: Readonly<Record<string, string | undefined>>
+  /** Lines for the terminal; the log file gets them besides (gateway/logbook.ts). */
   log(line: string): void
   /** False: the unix socket only. */
   tcp?: boolean
@@ -73,7 +76,6 @@ async function open(
   closing: (() => void | Promise<void>)[],
   close: () => Promise<void>,
 ): Promise<App> {
-  const { log } = options
   const config = openConfig({ home: options.home, file: options.configFile, env: options.env })
   const warnings = [...prepareHome(config.home)]
   const lock = takeHomeLock(config.home.dir)
@@ -83,14 +85,26 @@ async function open(
   await config.ensureToken()
   warnings.push(...config.warnings.map(finding => `${finding.path}: ${finding.message}`))
 
+  const secrets = openSecrets(config)
+  const book = openLogbook({
+    file: loggingOf(config.current()).file,
+    clock,
+    settings: () => loggingOf(config.current()),
+    hide: value => secrets.hide(value),
+    console: options.log,
+  })
+  closing.push(() => book.close())
+  const log = (line: string) => book.write('info', 'gateway', line)
+
   const crash = makeCrashPoints(options.env['DEPUTY_CRASH'])
   const store = await openStore({ dir: config.home.dir, clock, crash, log })
   closing.push(() => store.close())
   closing.push(sweepDaily(store, log))
-  const secrets = openSecrets(config)
   warnings.push(...(await secrets.load()).map(finding => `${finding.path}: ${finding.message}`))
 
-  const models = openModels(modelsOptions(config, secrets, clock, log))
+  const models = openModels(
+    modelsOptions(config, secrets, clock, (level, message, fields) => book.write(level, 'models', message, fields)),
+  )
   const tools = openTools({
     stateDir: config.home.dir,
     exec: agent => ({ pathPrepend: [], ...agentOf(config.current(), agent).exec }),
@@ -155,11 +169,11 @@ async function open(
     await tools.endAll()
   })
 
-  const doorLog: Log = (level, message, fields) =>
-    level !== 'debug' && log(`${level} ${message}${fields ? ` ${JSON.stringify(secrets.hide(fields))}` : ''}`)
+  const doorLog: Log = (level, message, fields) => book.write(level, 'gateway', message, fields)
+  const key = await gatewayKey(config.home.dir)
   const devices = openDevices({
     store,
-    key: await gatewayKey(config.home.dir),
+    key,
     clock,
     uuid: randomUUID,
     async endRuns({ device, at, by }) {
@@ -172,6 +186,21 @@ async function open(
     house,
     ...gatewaySettings(config, secrets, policies, models, store),
     devices,
+    rooms: {
+      config,
+      models,
+      tools: {
+        ready: () => tools.ready(),
+        list: () => tools.list(),
+        policy: id => ({
+          names: policies.rootGrant(id, owner.scopes).tools,
+          profile: agentOf(config.current(), id).tools.findLast(layer => layer.profile)?.profile ?? 'full',
+        }),
+      },
+      log: book,
+      identity: gatewayIdentity(key),
+      reloadSecrets: () => secrets.load(),
+    },
     socketPath: config.home.socket,
     subscribe(listener) {
       listeners.add(listener)

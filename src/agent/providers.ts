@@ -13,11 +13,8 @@ export function modelsOptions(
   config: ConfigStore,
   secrets: Secrets,
   clock: Clock,
-  log: (line: string) => void,
+  log: ModelsOptions['log'],
 ): ModelsOptions {
-  const note: ModelsOptions['log'] = (level, message, fields) => {
-    if (level !== 'debug') log(`${level} models: ${message}${fields ? ` ${JSON.stringify(secrets.hide(fields))}` : ''}`)
-  }
   let settings: { of: unknown; value: ModelsSettings } | null = null
   const read = () => modelsOf(config.current())
   const credentials = openCredentials({
@@ -31,7 +28,7 @@ export function modelsOptions(
     order: provider => read().order[provider] ?? [],
     secret: reference => secrets.read(reference as Parameters<Secrets['read']>[0]),
     now: clock.now,
-    log: note,
+    log,
   })
   return {
     settings() {
@@ -64,6 +61,6 @@ export function modelsOptions(
     },
     environment: config.env,
     clock,
-    log: note,
+    log,
   }
 }

@@ -2,9 +2,6 @@
  * Runs the gateway in this process until it is told to stop, and says what a newcomer needs to know at its start.
  * Owns the ready text and the order of the end; everything else is the composition root's.
  */
-import { appendFileSync } from 'node:fs'
-import { join } from 'node:path'
-import { ensureDir } from '../config/home.ts'
 import type { Context } from './context.ts'
 import { plain, wrap } from './format.ts'
 import { exit, type RunningGateway } from './host.ts'
@@ -12,25 +9,16 @@ import { untilSignal } from './signals.ts'
 
 const providers = 'ANTHROPIC_API_KEY, OPENAI_API_KEY, GEMINI_API_KEY or OPENROUTER_API_KEY'
 
-/** Where the log goes: to standard error, into the home's log file while a chat has the terminal, or nowhere. */
-export type LogTo = 'stderr' | 'file' | 'nowhere'
+/** Where the log goes besides the home's log file: to standard error, or nowhere while a chat has the terminal. */
+export type LogTo = 'stderr' | 'nowhere'
 
 export function startGateway(context: Context, to: LogTo, options: { tcp?: false } = {}): Promise<RunningGateway> {
   const { host, home } = context
-  const file = join(home.logs, 'deputy.log')
-  const write: Record<LogTo, (line: string) => void> = {
-    stderr: line => context.note(line),
-    file: line => {
-      ensureDir(home.logs)
-      appendFileSync(file, `${new Date().toISOString()} ${line}\n`, { mode: 0o600 })
-    },
-    nowhere: () => undefined,
-  }
   return host.startGateway({
     home: home.dir,
     configFile: home.config,
     env: host.env,
-    log: line => write[to](plain(line)),
+    log: line => to === 'stderr' && context.note(plain(line)),
     ...options,
   })
 }

@@ -6,6 +6,7 @@
  */
 import { existsSync } from 'node:fs'
 import { networkInterfaces } from 'node:os'
+import { join } from 'node:path'
 import type { ToolPolicy } from '../core/tool-policy.ts'
 import type { Purse } from '../core/types.ts'
 import { DeputyError } from '../protocol/errors.ts'
@@ -340,4 +341,27 @@ export function toolsOf(config: Config): ToolsSetting {
 export function lanesOf(config: Config): { main: number; subagent: number } {
   const { maxConcurrent, subagents } = config.agents.defaults
   return { main: maxConcurrent, subagent: subagents.maxConcurrent }
+}
+
+export interface Logging {
+  level: Config['logging']['level']
+  consoleLevel: Config['logging']['level']
+  consoleStyle: 'pretty' | 'json'
+  /** Absolute. */
+  file: string
+  maxFileBytes: number
+  redactPatterns: readonly string[]
+}
+
+export function loggingOf(config: Config): Logging {
+  const { level, consoleLevel, consoleStyle, file, maxFileBytes, redactPatterns } = config.logging
+  const { home } = config
+  return {
+    level,
+    consoleLevel: consoleLevel ?? level,
+    consoleStyle: consoleStyle === 'json' ? 'json' : 'pretty',
+    file: file === undefined ? join(home.logs, 'deputy.log') : expand(file, home.user, home.dir),
+    maxFileBytes,
+    redactPatterns,
+  }
 }

@@ -20,6 +20,7 @@ import { differences, mergePatch } from './merge.ts'
 import { parseText } from './parse.ts'
 import { getAt, joinPath, type Path, parsePath, setAt } from './path.ts'
 import { redact, redacted, redactText, unredact } from './redact.ts'
+import { restartNeeded } from './restart.ts'
 import type { Change, ConfigStore, OpenOptions } from './types.ts'
 import { watchFiles } from './watch.ts'
 import { keepBackup, writeWhole } from './write.ts'
@@ -50,7 +51,7 @@ export function openConfig(options: OpenOptions): ConfigStore {
       config = next.config
       onLastGood = false
     }
-    const change = { hash: next.hash, changed, restart: changed.filter(needsRestart), commentsKept }
+    const change = { hash: next.hash, changed, restart: changed.filter(restartNeeded), commentsKept }
     for (const listener of changeListeners) listener(change)
     return change
   }
@@ -241,11 +242,4 @@ function placed(path: Path, parsed: unknown): Path {
   if (agents !== 'agents' || entries !== 'entries' || id === undefined || !Array.isArray(list)) return path
   const index = list.findIndex(item => isRecord(item) && String(item['id']).toLowerCase() === String(id).toLowerCase())
   return index < 0 ? path : ['agents', 'list', index, ...rest]
-}
-
-/** Whether a key is read at the start only (openclaw-facts.md §E11). */
-function needsRestart(path: string): boolean {
-  return /^(gateway\.(port|bind|customBindHost|auth|trustedProxies|publicOrigin|controlUi|http)\b|store\b|logging\.file\b)/.test(
-    path,
-  )
 }

@@ -36,6 +36,15 @@ export interface Session {
   connectedAt: number
 }
 
+export interface Follows {
+  /** `sessions.changed` */
+  sessions: boolean
+  /** Keys of the sessions whose `session.message` and `session.tool` it gets. */
+  readonly messages: Set<string>
+  /** `task` */
+  tasks: boolean
+}
+
 export interface Connection {
   readonly id: string
   readonly nonce: string
@@ -44,6 +53,8 @@ export interface Connection {
   readonly session: Session | null
   /** Runs that it started: their tool calls are shown to it. */
   readonly runs: Set<string>
+  /** What it asked to be told of besides. */
+  readonly follows: Follows
   receive(text: string): void
   respond(frame: ResponseFrame): void
   /** `text` is an event frame without `seq` and the closing brace. */
@@ -84,6 +95,7 @@ export function makeConnection(options: {
     nonce: options.nonce,
     peer,
     runs: new Set(),
+    follows: { sessions: false, messages: new Set(), tasks: false },
     get session() {
       return session
     },

@@ -23,10 +23,12 @@ import { makeHttpServer } from './http.ts'
 import { makeLimiter } from './limiter.ts'
 import { openLocal } from './local.ts'
 import { makeHandlers } from './methods/index.ts'
+import type { Room } from './methods/room.ts'
 import type { Peer } from './peer.ts'
 import { makePresence } from './presence.ts'
 import { makeRunEvents } from './run-events.ts'
 import { openSchemas } from './schemas.ts'
+import { makeSessionEvents } from './session-events.ts'
 import { attachSockets } from './socket.ts'
 import type { GatewayOptions, Settings } from './types.ts'
 
@@ -49,7 +51,7 @@ export interface Gateway {
 const drainMs = 200
 
 export function openGateway(options: GatewayOptions): Gateway {
-  const { house, settings, facts, devices, clock, log, version } = options
+  const { house, settings, facts, devices, rooms, clock, log, version } = options
   const limits: Limits = { ...standard, ...options.limits }
   const startedAt = clock.now()
   const schemas = openSchemas()
@@ -58,7 +60,7 @@ export function openGateway(options: GatewayOptions): Gateway {
   const presence = makePresence({ fanout, clock, limits, log, version, startedAt, health: desk.health })
   const helloDesk = makeHelloDesk({ facts, settings, clock, limits, version, bootId: newId(), startedAt, presence })
   const runEvents = makeRunEvents({ fanout, clock, deltaMs: limits.deltaMs })
-  const handlers = makeHandlers({
+  const room: Room = {
     house,
     facts,
     settings,
@@ -66,10 +68,15 @@ export function openGateway(options: GatewayOptions): Gateway {
     desk,
     fanout,
     runEvents,
+    presence,
+    rooms,
     limits,
+    version,
     now: clock.now,
     newId,
-  })
+  }
+  const handlers = makeHandlers(room)
+  const sessionEvents = makeSessionEvents(room, log)
   const dispatcher = makeDispatcher({ handlers, schemas, log })
   const handshake: HandshakeContext = {
     settings,
@@ -82,7 +89,14 @@ export function openGateway(options: GatewayOptions): Gateway {
   const strangers = new Set<Connection>()
   const closers: (() => Promise<void>)[] = []
 
-  const stopHouse = options.subscribe(runEvents.tell)
+  const stopHouse = options.subscribe(event => {
+    runEvents.tell(event)
+    sessionEvents.tell(event)
+  })
+  const stopConfig = rooms.config.onChange(({ hash }) => {
+    const payload = { path: facts.configPath, hash, ts: clock.now() }
+    fanout.send('config.changed', () => payload)
+  })
   /** Connections that are closed once what they asked last is answered. */
   const closing = new Map<Connection, string>()
   const stopDevices = devices.watch(change => {
@@ -216,8 +230,10 @@ export function openGateway(options: GatewayOptions): Gateway {
     async close(reason = 'service restart') {
       dispatcher.stop()
       stopHouse()
+      stopConfig()
       stopDevices()
       runEvents.close()
+      sessionEvents.close()
       fanout.send('shutdown', () => ({ reason }))
       for (const connection of [...fanout.connections, ...strangers]) connection.close(closeCodes.restart, reason)
       presence.close()

@@ -69,6 +69,8 @@ export function makeHealthDesk(options: {
       defaultAgentId,
       agents,
       sessions,
+      plugins: { loaded: [], errors: [], unavailable: [] },
+      configReload: { hotReloadStatus: facts.configFails() ? 'failing' : 'active' },
       problems: facts.problems(),
     }
     return { health, modelConfigured: facts.defaultModel() !== null }

@@ -12,6 +12,9 @@ import type { Glance } from './health.ts'
 import type { Presence } from './presence.ts'
 import type { Facts, Settings } from './types.ts'
 
+/** Optional things of the protocol that work here; `models list` of 9.6 asks for this one (openclaw-clients.md §1). */
+const capabilities = ['published-model-catalog'] as const
+
 export interface HelloDesk {
   hello(admission: Admission, connId: string, seen: Glance): HelloOk
 }
@@ -41,7 +44,7 @@ export function makeHelloDesk(options: {
         server: protocol === 4 ? { version, connId, bootId } : { version, connId },
         features:
           protocol === 4
-            ? { methods: methodsOf[4], events: eventNames, capabilities: [] }
+            ? { methods: methodsOf[4], events: eventNames, capabilities }
             : { methods: methodsOf[3], events: eventNames },
         snapshot: {
           presence: presence.list(),

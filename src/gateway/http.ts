@@ -50,6 +50,9 @@ export function makeHttpServer(options: { settings: Settings; facts: Facts; upti
       case '/health':
         if (!reads) break
         return [200, '{"ok":true,"status":"live"}']
+      case '/startupz':
+        if (!reads) break
+        return [200, '{"ok":true,"status":"ready"}']
       case '/readyz':
       case '/ready': {
         if (!reads) break

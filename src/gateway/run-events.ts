@@ -100,12 +100,26 @@ export function makeRunEvents(options: { fanout: Fanout; clock: Clock; deltaMs: 
     if (ended.size > endedMost) ended.delete(ended.values().next().value!)
   }
 
-  function agent(entry: Entry, stream: string, data: unknown, to?: (connection: Connection) => boolean): void {
+  function agent(entry: Entry, stream: string, data: unknown): void {
+    const payload = payloadOf(entry, stream, data)
+    fanout.send('agent', () => payload, { dropIfSlow: stream !== 'lifecycle' })
+  }
+
+  function payloadOf(entry: Entry, stream: string, data: unknown) {
     const { wireId: runId, sessionKey, session: sessionId, agent: agentId, spawnedBy } = entry
     entry.seq += 1
-    const payload = { runId, sessionKey, sessionId, agentId, stream, data, seq: entry.seq, ts: clock.now(), spawnedBy }
-    const dropIfSlow = stream !== 'lifecycle'
-    fanout.send('agent', () => payload, to ? { to, dropIfSlow } : { dropIfSlow })
+    return { runId, sessionKey, sessionId, agentId, stream, data, seq: entry.seq, ts: clock.now(), spawnedBy }
+  }
+
+  /** To who started the run and can show it, and to those who follow the session. */
+  function toolCall(entry: Entry, data: unknown): void {
+    const watches = (connection: Connection) =>
+      connection.runs.has(entry.run) && connection.session?.caps.has(caps.toolEvents) === true
+    const payload = payloadOf(entry, 'tool', data)
+    fanout.send('agent', () => payload, { to: watches, dropIfSlow: true })
+    const follows = (connection: Connection) =>
+      connection.follows.messages.has(entry.sessionKey) && !watches(connection)
+    fanout.send('session.tool', () => payload, { to: follows })
   }
 
   function chat(
@@ -175,17 +189,15 @@ export function makeRunEvents(options: { fanout: Fanout; clock: Clock; deltaMs: 
     }
     const entry = entryOf(event)
     flush(entry)
-    const watches = (connection: Connection) =>
-      connection.runs.has(run) && connection.session?.caps.has(caps.toolEvents) === true
     const item = { itemId: `tool:${toolCallId}`, toolCallId, name, kind: 'tool', title: name }
     if (phase === 'start') {
       agent(entry, 'item', { ...item, phase, status: 'running', startedAt: now })
-      agent(entry, 'tool', { phase, name, toolCallId, args: event.args ?? {} }, watches)
+      toolCall(entry, { phase, name, toolCallId, args: event.args ?? {} })
     } else if (phase === 'update') {
-      agent(entry, 'tool', { phase, name, toolCallId, partialResult: event.partial ?? '' }, watches)
+      toolCall(entry, { phase, name, toolCallId, partialResult: event.partial ?? '' })
     } else {
       const isError = event.isError === true
-      agent(entry, 'tool', { phase, name, toolCallId, isError, result: { content: event.parts ?? [] } }, watches)
+      toolCall(entry, { phase, name, toolCallId, isError, result: { content: event.parts ?? [] } })
       agent(entry, 'item', { ...item, phase: 'end', status: isError ? 'failed' : 'completed', endedAt: now })
     }
   }

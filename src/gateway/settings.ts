@@ -8,6 +8,7 @@ import type { Secrets } from '../config/secrets.ts'
 import type { ConfigStore } from '../config/types.ts'
 import type { ModelRoom } from '../models/options.ts'
 import type { Store } from '../store/open.ts'
+import { thinkingLevels } from '../protocol/thinking.ts'
 import type { Facts, Settings } from './types.ts'
 
 export function gatewaySettings(
@@ -55,6 +56,7 @@ export function gatewaySettings(
       agentIds(config.current()).map(id => {
         const agent = agentOf(config.current(), id)
         const { allowAgents } = agent.subagents
+        const { thinking } = agent
         return {
           id,
           name: agent.name,
@@ -63,6 +65,9 @@ export function gatewaySettings(
             primary: policies.model(id),
             ...(agent.model.fallbacks.length > 0 ? { fallbacks: agent.model.fallbacks } : {}),
           },
+          ...(Object.keys(agent.identity).length > 0 ? { identity: agent.identity } : {}),
+          thinkingLevels: thinkingLevels.map(level => ({ id: level, label: level })),
+          ...(thinking === null ? {} : { thinkingDefault: thinking }),
           allowAgents: allowAgents ?? [id],
         }
       }),
@@ -90,6 +95,7 @@ export function gatewaySettings(
         ...unusableModels(),
       ]
     },
+    configFails: () => config.issues.length > 0,
     failing: () => (store.health().claiming ? [] : ['store']),
     configPath: config.home.config,
     stateDir: config.home.dir,

@@ -9,6 +9,7 @@ import type { Principal } from '../core/principal.ts'
 import type { AgentRow, DeviceList, PendingDevice, ResolvedDevice, UpgradeState } from '../protocol/results.ts'
 import type { Scope } from '../protocol/scopes.ts'
 import type { House } from '../sessions/types.ts'
+import type { Rooms } from './rooms.ts'
 
 export type Log = (
   level: 'debug' | 'info' | 'warn' | 'error',
@@ -58,6 +59,8 @@ export interface Facts {
   defaultModel(): { provider: string; model: string; contextWindow: number } | null
   /** What is wrong now, by stable code; shown in health and status. */
   problems(): readonly { code: string; message: string }[]
+  /** The configuration file can't be taken as it is now. */
+  configFails(): boolean
   /** Names of parts that are not up; empty = ready. */
   failing(): readonly string[]
   configPath: string
@@ -166,6 +169,7 @@ export interface GatewayOptions {
   devices: Devices
   /** Path of the unix socket, in the home; its directory is 0700. */
   socketPath: string
+  rooms: Rooms
   /** Subscribes to the house's events; returns how to stop. */
   subscribe(listener: Tell): () => void
   clock: Clock

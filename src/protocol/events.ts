@@ -21,6 +21,12 @@ export const events = {
   tick: { scope: null, dropIfSlow: true },
   health: { scope: null, dropIfSlow: true },
   shutdown: { scope: null, dropIfSlow: false },
+  'config.changed': { scope: 'operator.read', dropIfSlow: false },
+  /** These only to connections that asked for them (openclaw-facts.md §A8). */
+  'sessions.changed': { scope: 'operator.read', dropIfSlow: true },
+  'session.message': { scope: 'operator.read', dropIfSlow: false },
+  'session.tool': { scope: 'operator.read', dropIfSlow: true },
+  task: { scope: 'operator.read', dropIfSlow: true },
   'device.pair.requested': { scope: 'operator.pairing', dropIfSlow: false },
   'device.pair.resolved': { scope: 'operator.pairing', dropIfSlow: false },
   'device.pair.changed': { scope: 'operator.pairing', dropIfSlow: false },

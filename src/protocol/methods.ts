@@ -6,6 +6,7 @@
  * one handler a row.
  */
 import { chatMethods } from './methods/chat.ts'
+import { configMethods } from './methods/config.ts'
 import type { MethodRow } from './methods/row.ts'
 import { deviceMethods } from './methods/devices.ts'
 import { runMethods } from './methods/runs.ts'
@@ -14,7 +15,14 @@ import { systemMethods } from './methods/system.ts'
 import type { Results } from './results.ts'
 import type { Scope } from './scopes.ts'
 
-export const methods = { ...systemMethods, ...chatMethods, ...sessionMethods, ...runMethods, ...deviceMethods } as const
+export const methods = {
+  ...systemMethods,
+  ...chatMethods,
+  ...sessionMethods,
+  ...configMethods,
+  ...runMethods,
+  ...deviceMethods,
+} as const
 
 export type MethodName = keyof typeof methods
 

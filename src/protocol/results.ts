@@ -3,8 +3,12 @@
  * Times are epoch milliseconds, spans milliseconds, money nano-US-dollars.
  */
 import type { DeviceResults } from './results-devices.ts'
+import type { SessionResults } from './results-sessions.ts'
+import type { SystemResults } from './results-system.ts'
 
 export type * from './results-devices.ts'
+export type * from './results-sessions.ts'
+export type * from './results-system.ts'
 
 /** `ok: true` and more, open to additions: clients need nothing but `ok` (openclaw-clients.md §3). */
 export interface Health {
@@ -24,6 +28,8 @@ export interface Health {
     sessions: SessionCount
   }[]
   sessions: SessionCount
+  plugins: { loaded: readonly string[]; errors: readonly unknown[]; unavailable: readonly unknown[] }
+  configReload: { hotReloadStatus: 'active' | 'failing' }
   /** What is wrong now, by stable code; empty when nothing is. */
   problems: readonly { code: string; message: string }[]
 }
@@ -59,6 +65,9 @@ export interface Status {
 export interface AgentRow {
   id: string
   name?: string
+  identity?: { name?: string; theme?: string; emoji?: string; avatar?: string }
+  thinkingLevels?: readonly { id: string; label: string }[]
+  thinkingDefault?: string
   workspace?: string
   model?: { primary: string; fallbacks?: readonly string[] }
   /** Deputy's own: whom it may spawn. */
@@ -70,69 +79,6 @@ export interface AgentsList {
   mainKey: string
   scope: string
   agents: readonly AgentRow[]
-}
-
-export interface SessionRow {
-  key: string
-  sessionId: string
-  kind: 'direct' | 'group' | 'global' | 'unknown'
-  label?: string
-  agentId: string
-  isMain: boolean
-  chatType: 'direct' | 'group'
-  channel?: string
-  updatedAt: number
-  lastActivityAt: number
-  status: 'queued' | 'running' | 'done'
-  spawnedBy?: string
-  spawnDepth: number
-  modelProvider?: string
-  model?: string
-  contextTokens?: number
-  hasActiveRun: boolean
-  activeRunIds: readonly string[]
-  snapshotAt: number
-}
-
-export interface SessionsList {
-  ts: number
-  path: string
-  count: number
-  totalCount: number
-  limitApplied: number
-  offset: number
-  nextOffset: number | null
-  hasMore: boolean
-  defaults: { modelProvider: string | null; model: string | null; contextTokens: number | null }
-  sessions: readonly SessionRow[]
-}
-
-export interface ChatMessage {
-  role: 'user' | 'assistant' | 'toolResult'
-  content: readonly unknown[]
-  timestamp: number
-  idempotencyKey?: string
-  toolCallId?: string
-  toolName?: string
-  isError?: boolean
-  api?: string
-  provider?: string
-  model?: string
-  usage?: Record<string, unknown>
-  stopReason?: string
-  __openclaw: { id: string; seq: number; kind?: string }
-}
-
-export interface ChatHistory {
-  sessionKey: string
-  sessionId?: string
-  messages: readonly ChatMessage[]
-  hasMore: boolean
-  totalMessages: number
-  /** Pass as `cursor` for the messages before these. */
-  nextCursor?: string
-  pendingInputs: { items: readonly unknown[]; total: number }
-  thinkingLevel: string
 }
 
 export interface AgentAccepted {
@@ -254,16 +200,12 @@ export interface SpawnReceipt {
 }
 
 /** One entry a method; `methods.ts` refers to it, so a method without a result does not compile. */
-export interface Results extends DeviceResults {
+export interface Results extends DeviceResults, SessionResults, SystemResults {
   health: Health
   status: Status
   'agents.list': AgentsList
-  'chat.send': { runId: string; status: 'started' | 'in_flight' | 'ok' }
-  'chat.history': ChatHistory
-  'chat.abort': { ok: true; aborted: boolean; runIds: readonly string[] }
   agent: AgentDone
   'agent.wait': AgentWait
-  'sessions.list': SessionsList
   'runs.list': { runs: readonly RunRow[] }
   'runs.get': { run: RunRow }
   'runs.tree': { runs: readonly RunRow[] }

@@ -2,8 +2,8 @@
  * What conversations look like from outside: their first and newest words, what they used and what it cost.
  * Reads committed rows only; money is the ledger's (decisions.md 12). A few questions for any number of sessions.
  */
-import type { Message } from '../core/types.ts'
-import { messageOf } from '../store/facts.ts'
+import type { Message, Run } from '../core/types.ts'
+import { messageOf, runOf } from '../store/facts.ts'
 import type { Tx } from '../store/open.ts'
 import type { Glance, House, SessionTotals } from './types.ts'
 
@@ -12,7 +12,7 @@ const dayMs = 86_400_000
 const atOnce = 400
 const lineLength = 120
 
-export function openLedger(db: Tx): Pick<House, 'glances' | 'totals' | 'ledger'> {
+export function openLedger(db: Tx): Pick<House, 'glances' | 'newestRuns' | 'totals' | 'ledger'> {
   async function wordsAt(sessions: readonly string[], which: 'min' | 'max', roles: string[]): Promise<Message[]> {
     const ends = db
       .selectFrom('messages')
@@ -39,6 +39,32 @@ export function openLedger(db: Tx): Pick<House, 'glances' | 'totals' | 'ledger'>
       const titles = new Map(first.map(message => [message.session, line(message)]))
       const previews = new Map(last.map(message => [message.session, line(message)]))
       for (const id of ids) found.set(id, { title: titles.get(id) ?? null, last: previews.get(id) ?? null })
+    }
+    return found
+  }
+
+  async function newestRuns(sessions: readonly string[]): Promise<Map<string, Run>> {
+    const found = new Map<string, Run>()
+    for (const ids of chunks(sessions)) {
+      const newest = db
+        .selectFrom('runs')
+        .select(['session', eb => eb.fn.max('created_at').as('at')])
+        .where('session', 'in', ids)
+        .groupBy('session')
+        .as('newest')
+      const rows = await db
+        .selectFrom('runs')
+        .innerJoin(newest, join =>
+          join.onRef('newest.session', '=', 'runs.session').onRef('newest.at', '=', 'runs.created_at'),
+        )
+        .selectAll('runs')
+        .orderBy('runs.id')
+        .execute()
+      // A successor may be made in the same millisecond: the one that lives is the newer one.
+      for (const run of rows.map(runOf)) {
+        const other = found.get(run.session)
+        if (!other || other.state === 'done') found.set(run.session, run)
+      }
     }
     return found
   }
@@ -116,7 +142,7 @@ export function openLedger(db: Tx): Pick<House, 'glances' | 'totals' | 'ledger'>
     }))
   }
 
-  return { glances, totals, ledger }
+  return { glances, newestRuns, totals, ledger }
 }
 
 type Sum = string | number | bigint | null

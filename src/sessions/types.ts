@@ -42,11 +42,13 @@ export interface AcceptInput {
 export interface Accepted {
   /** As clients know it: the idempotency key of the first acceptance (openclaw-facts.md §A9). */
   wireId: string
+  /** A command has no run: its wire id. */
   run: string
   session: Session
   /** Transcript position of the message. */
   seq: number
-  status: 'started' | 'absorbed' | 'in_flight' | 'answered'
+  /** `command`: answered without a run; its end is told right after. */
+  status: 'started' | 'absorbed' | 'in_flight' | 'answered' | 'command'
   acceptedAt: number
 }
 
@@ -58,6 +60,7 @@ export interface SpawnInput {
   task: string
   label?: string
   model?: string
+  thinking?: string
   timeoutSeconds?: number
   budget?: Purse
   idempotencyKey: string
@@ -192,6 +195,7 @@ export interface House {
     session: string,
     options: { limit: number; before?: number },
   ): Promise<{ messages: readonly Message[]; total: number; hasMore: boolean }>
+  message(session: string, id: string): Promise<Message | null>
   liveRun(session: string): Promise<Run | null>
   runs(filter: {
     session?: string
@@ -204,6 +208,8 @@ export interface House {
   tree(id: string): Promise<readonly RunView[]>
   steps(run: string): Promise<readonly Step[]>
   glances(sessions: readonly string[]): Promise<ReadonlyMap<string, Glance>>
+  /** The live run of each, else the one that was made last. */
+  newestRuns(sessions: readonly string[]): Promise<ReadonlyMap<string, Run>>
   totals(sessions: readonly string[]): Promise<ReadonlyMap<string, SessionTotals>>
   /** From `since` to before `until`, epoch ms. `offsetMs` east of UTC decides where a day begins. */
   ledger(filter: {

@@ -12,6 +12,7 @@ import type { Devices, GatewayOptions, Settings } from '../../src/gateway/types.
 import { DeputyError } from '../../src/protocol/errors.ts'
 import type { WireError } from '../../src/protocol/frames.ts'
 import { type FakeHouse, fakeHouse } from './fake-house.ts'
+import { testRooms } from './rooms.ts'
 
 export const secret = 'test-token-0123456789abcdef0123456789abcdef'
 
@@ -23,6 +24,7 @@ export interface Door {
   settings: { [K in keyof Settings]: ReturnType<Settings[K]> }
   log: { level: string; message: string; fields: unknown }[]
   gateway: ReturnType<typeof openGateway>
+  rooms: ReturnType<typeof testRooms>
   close(): Promise<void>
 }
 
@@ -69,6 +71,7 @@ export async function openDoor(options: DoorOptions = {}): Promise<Door> {
     rateLimit: { maxAttempts: 3, windowMs: 60_000, lockoutMs: 300_000 },
     ...options.settings,
   }
+  const rooms = testRooms(dir)
   const gateway = openGateway({
     house,
     settings: {
@@ -86,11 +89,13 @@ export async function openDoor(options: DoorOptions = {}): Promise<Door> {
       agents: () => [{ id: 'main', name: 'Main' }, { id: 'extractor' }],
       defaultModel: () => ({ provider: 'stub', model: 'model', contextWindow: 1000 }),
       problems: () => [],
+      configFails: () => false,
       failing: () => options.failing ?? [],
       configPath: '/home/x/deputy.json',
       stateDir: '/home/x',
     },
     devices: options.devices ?? noDevices(),
+    rooms,
     socketPath: join(dir, 'gateway.sock'),
     subscribe: house.subscribe,
     clock: { now: () => Date.now() },
@@ -106,6 +111,7 @@ export async function openDoor(options: DoorOptions = {}): Promise<Door> {
     settings,
     log,
     gateway,
+    rooms,
     async close() {
       await gateway.close()
       rmSync(dir, { recursive: true, force: true })

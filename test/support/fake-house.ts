@@ -209,6 +209,14 @@ export function fakeHouse(): FakeHouse {
       return message
     },
     glances: async ids => new Map(ids.map(id => [id, { title: 'first words', last: 'last words' }])),
+    async newestRuns(ids) {
+      const newest = new Map<string, Run>()
+      for (const run of runs.values()) {
+        const before = newest.get(run.session)
+        if (ids.includes(run.session) && (!before || before.state === 'done')) newest.set(run.session, run)
+      }
+      return newest
+    },
     totals: async ids =>
       new Map(
         ids.map(id => [
@@ -237,6 +245,7 @@ export function fakeHouse(): FakeHouse {
       const all = messages.filter(message => message.session === session && message.seq < (before ?? Number.MAX_VALUE))
       return { messages: all.slice(-limit), total: all.length, hasMore: all.length > limit }
     },
+    message: async (_, id) => messages.find(message => message.id === id) ?? null,
     liveRun: async id => [...runs.values()].find(run => run.session === id && run.state !== 'done') ?? null,
     runs: async ({ session }) => [...runs.values()].filter(run => !session || run.session === session).map(view),
     async run(id) {

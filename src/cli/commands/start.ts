@@ -26,7 +26,7 @@ async function start(context: Context): Promise<number> {
   if (!context.host.stdin.isTTY || !context.host.stdout.isTTY) return await serve(context)
   const again = untilSignal(['SIGINT'])
   try {
-    const gateway = await startGateway(context, 'file').catch((error: unknown) => {
+    const gateway = await startGateway(context, 'nowhere').catch((error: unknown) => {
       if (error instanceof DeputyError && error.code === 'HOME_LOCKED') return null
       throw error
     })

@@ -1,11 +1,12 @@
 /**
- * `chat.send`, `chat.history`, `chat.abort` (openclaw-facts.md §C4). Owns their answers; the house owns what happens.
+ * `chat.*` (openclaw-facts.md §C4). Owns their answers; the house owns what happens.
  */
 import type { Params, Result } from '../../protocol/methods.ts'
 import type { CancelReport } from '../../sessions/types.ts'
 import type { Call } from '../dispatch.ts'
 import { partsOf } from './parts.ts'
-import { keyOf, type Room } from './room.ts'
+import { keyOf, type Room, sessionOf } from './room.ts'
+import { defaultsOf, rowOf } from './session-rows.ts'
 import { newest, toChatMessage } from './transcript.ts'
 
 const defaultLimit = 200
@@ -25,16 +26,21 @@ export async function chatSend(room: Room, params: Params<'chat.send'>, call: Ca
   })
   if (status === 'in_flight') return { runId: wireId, status: 'in_flight' }
   if (status === 'answered') return { runId: wireId, status: 'ok' }
-  call.connection?.runs.add(run)
+  if (status !== 'command') call.connection?.runs.add(run)
   return { runId: wireId, status: 'started' }
 }
 
 /** A key without a session is an empty history: the 4.12 TUI reads one before it writes (openclaw-clients.md §4). */
 export async function chatHistory(room: Room, params: Params<'chat.history'>): Promise<Result<'chat.history'>> {
   const sessionKey = await keyOf(room, { sessionKey: params.sessionKey, agentId: params.agentId })
-  const nothing = { pendingInputs: { items: [], total: 0 }, thinkingLevel: 'off' }
+  const defaults = defaultsOf(room)
+  // Whatever was accepted is in the transcript at once, so nothing is pending beside it.
+  const nothing = { pendingInputs: { items: [], total: 0 }, defaults }
   const session = await room.house.sessionByKey(sessionKey)
-  if (!session) return { sessionKey, messages: [], hasMore: false, totalMessages: 0, ...nothing }
+  if (!session) {
+    const thinkingLevel = defaults.thinkingDefault ?? 'off'
+    return { sessionKey, messages: [], hasMore: false, totalMessages: 0, ...nothing, sessionInfo: null, thinkingLevel }
+  }
   const { limit = defaultLimit, offset = 0 } = params
   const cursor = params.cursor === undefined ? Number.NaN : Number(params.cursor)
   const page = await room.house.history(
@@ -48,6 +54,8 @@ export async function chatHistory(room: Room, params: Params<'chat.history'>): P
   const { kept, dropped } = newest(shown, maxTotal)
   const hasMore = page.hasMore || dropped > 0
   const oldest = kept[0]?.__openclaw.seq
+  const sessionInfo = await rowOf(room, session)
+  const { verboseLevel } = sessionInfo
   return {
     sessionKey,
     sessionId: session.id,
@@ -56,7 +64,37 @@ export async function chatHistory(room: Room, params: Params<'chat.history'>): P
     totalMessages: page.total,
     ...(hasMore && oldest !== undefined ? { nextCursor: String(oldest) } : {}),
     ...nothing,
+    sessionInfo,
+    thinkingLevel: sessionInfo.thinkingLevel ?? defaults.thinkingDefault ?? 'off',
+    ...(verboseLevel === undefined ? {} : { verboseLevel }),
   }
+}
+
+/** One message whole, for what a history had to cut. */
+export async function chatMessageGet(
+  room: Room,
+  params: Params<'chat.message.get'>,
+): Promise<Result<'chat.message.get'>> {
+  const { sessionKey, agentId, messageId, maxChars = room.limits.historyChars } = params
+  const session = await room.house.sessionByKey(await keyOf(room, { sessionKey, agentId }))
+  const message = session && (await room.house.message(session.id, messageId))
+  if (!message) return { ok: false, unavailableReason: 'not_found' }
+  return { ok: true, message: toChatMessage(message, Math.min(maxChars, room.limits.historyChars)) }
+}
+
+export async function chatInject(
+  room: Room,
+  params: Params<'chat.inject'>,
+  call: Call,
+): Promise<Result<'chat.inject'>> {
+  const { key: sessionKey, agent: agentId } = await sessionOf(room, await keyOf(room, params))
+  const { message: text, label = 'operator' } = params
+  const { id, at } = await room.house.inject({ principal: call.principal, sessionKey, text, label })
+  // Those who watch the chat see it like an answer; it has a wire id that nobody waits for.
+  const message = { role: 'assistant', content: [{ type: 'text', text }], timestamp: at }
+  const final = { runId: `inject-${id}`, sessionKey, agentId, seq: 1, state: 'final', stopReason: 'stop', message }
+  room.fanout.send('chat', () => final)
+  return { ok: true, messageId: id }
 }
 
 /** With a run id stops that run, else whatever the session does. Nothing to stop is not an error. */

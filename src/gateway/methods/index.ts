@@ -3,28 +3,74 @@
  */
 import type { Handlers } from '../dispatch.ts'
 import { agent, agentWait } from './agent.ts'
-import { chatAbort, chatHistory, chatSend } from './chat.ts'
+import { agentIdentity, agentsList, modelsList, toolsCatalog, toolsEffective } from './catalogues.ts'
+import { chatAbort, chatHistory, chatInject, chatMessageGet, chatSend } from './chat.ts'
+import { configApply, configGet, configPatch, configSchemaAll, configSchemaLookup } from './config.ts'
 import { deviceHandlers } from './devices.ts'
 import type { Room } from './room.ts'
 import { runsCancel, runsGet, runsList, runsLog, runsSpawn, runsTree } from './runs.ts'
-import { sessionsList } from './sessions.ts'
+import * as change from './session-changes.ts'
+import { sessionsDescribe, sessionsGet, sessionsList, sessionsPreview, sessionsResolve } from './sessions.ts'
+import { channelsStatus, logsTail, secretsReload } from './system.ts'
+import { tasksCancel, tasksGet, tasksList } from './tasks.ts'
+import { sessionsUsage, usageCost } from './usage.ts'
 
 export function makeHandlers(room: Room): Handlers {
   return {
     health: () => room.desk.health(),
     status: () => room.desk.status(room.fanout.connections.size),
-    'agents.list': () => ({
-      defaultId: room.facts.defaultAgent(),
-      mainKey: 'main',
-      scope: 'per-sender',
-      agents: room.facts.agents(),
-    }),
+    'system-presence': () => room.presence.list(),
+    'gateway.identity.get': () => room.rooms.identity,
+    // Nothing beats here yet, so nothing was the last.
+    'last-heartbeat': () => null,
+    'secrets.reload': () => secretsReload(room),
+    'logs.tail': params => logsTail(room, params),
+    'agents.list': () => agentsList(room),
+    'agent.identity.get': params => agentIdentity(room, params),
+    'models.list': params => modelsList(room, params),
+    'tools.catalog': params => toolsCatalog(room, params),
+    'tools.effective': params => toolsEffective(room, params),
+    'commands.list': () => ({ commands: [] }),
+    'channels.status': () => channelsStatus(room),
+    'node.list': () => ({ ts: room.now(), nodes: [] }),
+    // Quotas that a provider tells of; none is asked.
+    'usage.status': () => ({ updatedAt: room.now(), providers: [] }),
+    'usage.cost': params => usageCost(room, params),
+    'sessions.usage': params => sessionsUsage(room, params),
+    'tasks.list': (params, call) => tasksList(room, params, call),
+    'tasks.get': params => tasksGet(room, params),
+    'tasks.cancel': (params, call) => tasksCancel(room, params, call),
     agent: (params, call) => agent(room, params, call),
     'agent.wait': (params, call) => agentWait(room, params, call),
     'chat.send': (params, call) => chatSend(room, params, call),
     'chat.history': params => chatHistory(room, params),
+    'chat.startup': params => chatHistory(room, params),
+    'chat.message.get': params => chatMessageGet(room, params),
+    'chat.inject': (params, call) => chatInject(room, params, call),
     'chat.abort': (params, call) => chatAbort(room, params, call),
     'sessions.list': params => sessionsList(room, params),
+    'sessions.describe': params => sessionsDescribe(room, params),
+    'sessions.resolve': params => sessionsResolve(room, params),
+    'sessions.preview': params => sessionsPreview(room, params),
+    'sessions.get': params => sessionsGet(room, params),
+    'sessions.create': (params, call) => change.sessionsCreate(room, params, call),
+    'sessions.send': (params, call) => change.sessionsSend(room, params, call),
+    'sessions.steer': (params, call) => change.sessionsSend(room, params, call, 'interrupt'),
+    'sessions.abort': (params, call) => change.sessionsAbort(room, params, call),
+    'sessions.patch': (params, call) => change.sessionsPatch(room, params, call),
+    'sessions.reset': (params, call) => change.sessionsReset(room, params, call),
+    'sessions.delete': (params, call) => change.sessionsDelete(room, params, call),
+    'sessions.compact': params => change.sessionsCompact(room, params),
+    'sessions.subscribe': (params, call) => change.sessionsSubscribe(room, params, call),
+    'sessions.unsubscribe': (_, call) => change.sessionsUnsubscribe(call),
+    'sessions.messages.subscribe': (params, call) => change.messagesSubscribe(room, params, call),
+    'sessions.messages.unsubscribe': (params, call) => change.messagesUnsubscribe(room, params, call),
+    'config.get': () => configGet(room),
+    'config.set': params => configApply(room, params),
+    'config.patch': params => configPatch(room, params),
+    'config.apply': params => configApply(room, params),
+    'config.schema': () => configSchemaAll(room),
+    'config.schema.lookup': params => configSchemaLookup(params),
     'runs.list': params => runsList(room, params),
     'runs.get': params => runsGet(room, params),
     'runs.tree': params => runsTree(room, params),

@@ -8,6 +8,8 @@ import { meant } from '../../sessions/keys.ts'
 import type { House } from '../../sessions/types.ts'
 import type { Fanout } from '../fanout.ts'
 import type { HealthDesk } from '../health.ts'
+import type { Presence } from '../presence.ts'
+import type { Rooms } from '../rooms.ts'
 import type { RunEvents } from '../run-events.ts'
 import type { Devices, Facts, Settings } from '../types.ts'
 
@@ -19,7 +21,10 @@ export interface Room {
   desk: HealthDesk
   fanout: Fanout
   runEvents: RunEvents
+  presence: Pick<Presence, 'list'>
+  rooms: Rooms
   limits: Limits
+  version: string
   now(): number
   newId(): string
 }

@@ -1,22 +1,24 @@
 /** Rows for talking: chat.* and agent (openclaw-facts.md §C4). Params that Deputy has no use for are accepted and ignored. */
 import type { Zod } from '../zod.ts'
+import { agentId, attachments, idempotency, key } from './fields.ts'
 import { method } from './row.ts'
 
-const key = (z: Zod) => z.string().min(1).max(512)
-const idempotency = (z: Zod) => z.string().min(1).max(512)
-
-/** `type` decides nothing; `content` is base64. */
-function attachments(z: Zod) {
-  return z
-    .array(
-      z.strictObject({
-        type: z.string().max(64).optional(),
-        mimeType: z.string().max(256).optional(),
-        fileName: z.string().max(1024).optional(),
-        content: z.string(),
-      }),
-    )
-    .max(32)
+function historyParams(z: Zod) {
+  return z.strictObject({
+    sessionKey: key(z),
+    agentId: agentId(z).optional(),
+    limit: z.int().min(1).max(1000).optional(),
+    /** Per message, in characters. */
+    maxChars: z.int().min(1).optional(),
+    maxBytes: z.int().min(1).optional(),
+    /** Newest messages that are left out. */
+    offset: z.int().min(0).max(10_000).optional(),
+    cursor: z.string().max(128).optional(),
+    messageId: z.string().max(128).optional(),
+    sessionId: z.string().max(128).optional(),
+    inputRunIds: z.array(z.string().max(512)).max(64).optional(),
+    pendingBefore: z.int().min(1).optional(),
+  })
 }
 
 export const chatMethods = {
@@ -43,26 +45,34 @@ export const chatMethods = {
         originatingThreadId: z.string().max(512).optional(),
         replyToId: z.string().max(512).optional(),
         expectedLeafEntryId: z.string().max(512).nullable().optional(),
+        suppressCommandInterpretation: z.boolean().optional(),
         systemInputProvenance: z.unknown().optional(),
       }),
   }),
-  'chat.history': method({
+  'chat.history': method({ scope: 'operator.read', since: 3, params: historyParams }),
+  /** The same with the session's row: what the Control UI opens a conversation with. */
+  'chat.startup': method({ scope: 'operator.read', since: 4, params: historyParams }),
+  'chat.message.get': method({
     scope: 'operator.read',
+    since: 4,
+    params: z =>
+      z.strictObject({
+        sessionKey: key(z),
+        agentId: agentId(z).optional(),
+        messageId: z.string().min(1).max(128),
+        maxChars: z.int().min(1).optional(),
+      }),
+  }),
+  /** Puts words into a transcript as the agent's; no model is called. */
+  'chat.inject': method({
+    scope: 'operator.admin',
     since: 3,
     params: z =>
       z.strictObject({
         sessionKey: key(z),
-        agentId: z.string().max(128).optional(),
-        limit: z.int().min(1).max(1000).optional(),
-        /** Per message, in characters. */
-        maxChars: z.int().min(1).optional(),
-        maxBytes: z.int().min(1).optional(),
-        /** Newest messages that are left out. */
-        offset: z.int().min(0).max(10_000).optional(),
-        cursor: z.string().max(128).optional(),
-        messageId: z.string().max(128).optional(),
-        sessionId: z.string().max(128).optional(),
-        inputRunIds: z.array(z.string().max(512)).max(64).optional(),
+        agentId: agentId(z).optional(),
+        message: z.string().min(1),
+        label: z.string().max(100).optional(),
       }),
   }),
   'chat.abort': method({

@@ -1,0 +1,34 @@
+/**
+ * The gateway itself: log, identity, secrets, and what it does not have yet and says so (openclaw-facts.md §C4).
+ */
+import type { Params, Result } from '../../protocol/methods.ts'
+import type { Room } from './room.ts'
+
+const defaultLines = 500
+const defaultBytes = 250_000
+
+export async function logsTail(room: Room, params: Params<'logs.tail'>): Promise<Result<'logs.tail'>> {
+  const { cursor, limit = defaultLines, maxBytes = defaultBytes } = params
+  return await room.rooms.log.tail({ cursor, limit, maxBytes })
+}
+
+export async function secretsReload(room: Room): Promise<Result<'secrets.reload'>> {
+  const warnings = await room.rooms.reloadSecrets()
+  return { ok: true, warningCount: warnings.length, warnings }
+}
+
+/** No channel is connected to this gateway. */
+export function channelsStatus(room: Room): Result<'channels.status'> {
+  return {
+    ts: room.now(),
+    channelOrder: [],
+    channelLabels: {},
+    channelDetailLabels: {},
+    channelSystemImages: {},
+    channelMeta: [],
+    channels: {},
+    channelAccounts: {},
+    channelDefaultAccountId: {},
+    statusIssues: [],
+  }
+}

@@ -1,0 +1,62 @@
+/**
+ * The rooms beside the house for tests of the door: a real configuration, real tools and a real log in a directory, one model.
+ */
+import { join } from 'node:path'
+import { openConfig } from '../../src/config/store.ts'
+import type { ModelListing } from '../../src/models/options.ts'
+import { openLogbook } from '../../src/gateway/logbook.ts'
+import type { Rooms } from '../../src/gateway/rooms.ts'
+import { openTools } from '../../src/tools/toolbox.ts'
+
+const listing: ModelListing = {
+  ref: 'stub/model',
+  provider: 'stub',
+  model: 'model',
+  name: 'The model',
+  contextWindow: 1000,
+  maxTokens: 100,
+  price: { input: 0, output: 0, cacheRead: 0, cacheWrite: 0 },
+  priced: false,
+  key: null,
+}
+
+export function testRooms(dir: string): Rooms & { book: ReturnType<typeof openLogbook> } {
+  const exec = {
+    sandbox: 'off' as const,
+    network: false,
+    timeoutSeconds: 30,
+    maxOutputBytes: 100_000,
+    pathPrepend: [],
+    env: {},
+  }
+  const tools = openTools({ stateDir: join(dir, 'none'), exec: () => exec })
+  const book = openLogbook({
+    file: join(dir, 'logs', 'deputy.log'),
+    clock: { now: () => Date.now() },
+    settings: () => ({
+      level: 'info',
+      consoleLevel: 'silent',
+      consoleStyle: 'pretty',
+      maxFileBytes: 1_000_000,
+      redactPatterns: [],
+    }),
+    hide: value => value,
+    console: () => undefined,
+  })
+  return {
+    config: openConfig({ home: dir, env: {} }),
+    models: {
+      list: () => [listing],
+      resolve: ref => (ref === listing.ref ? { ok: true, model: listing } : { ok: false, reason: 'none', fix: 'none' }),
+    },
+    tools: {
+      ready: tools.ready,
+      list: tools.list,
+      policy: () => ({ names: ['read', 'sessions_spawn'], profile: 'coding' }),
+    },
+    log: book,
+    book,
+    identity: { deviceId: 'd', publicKey: 'k' },
+    reloadSecrets: async () => [{ path: 'models.providers.x.apiKey', message: 'is not set' }],
+  }
+}
