@@ -16,6 +16,7 @@ import type { Part, Receipt, Run, Session } from '../core/types.ts'
 import { DeputyError } from '../protocol/errors.ts'
 import { loadPostbox, loadRun, openSessionByKey, sessionOf } from '../store/facts.ts'
 import type { Tx } from '../store/open.ts'
+import { answeredBefore } from './commands/claims.ts'
 import { meant, newSession } from './keys.ts'
 import type { Accepted, AcceptInput, SpawnInput } from './types.ts'
 
@@ -28,14 +29,19 @@ export interface AcceptDeps {
   interrupt(run: string): void
 }
 
-export async function acceptMessage(deps: AcceptDeps, input: AcceptInput): Promise<Accepted> {
+/** `sent` is what the caller sent, when the message is only a part of that: a repeat is known by it. */
+export async function acceptMessage(
+  deps: AcceptDeps,
+  input: AcceptInput,
+  sent: readonly Part[] = input.parts,
+): Promise<Accepted> {
   const { options, bells } = deps
   const { policies } = options
   const at = meant(input, policies.defaultAgent())
   knownAgent(options, at.agent)
   const parts = options.secrets.hide(checked(input.parts))
   const principal = nameOf(input.principal)
-  const payload = digest([input.method, at.key, parts])
+  const payload = digest([input.method, at.key, sent === input.parts ? parts : options.secrets.hide(checked(sent))])
   const now = options.clock.now()
   const ids = { session: options.uuid(), message: options.uuid(), run: options.uuid() }
   const seconds = input.timeoutSeconds ?? policies.timeoutSeconds(at.agent)
@@ -95,6 +101,12 @@ export async function acceptMessage(deps: AcceptDeps, input: AcceptInput): Promi
         answer: null,
         at: now,
       })
+      // A command whose answer is this message's has claimed the key before.
+      .onConflict(conflict =>
+        conflict
+          .columns(['principal', 'method', 'session', 'key'])
+          .doUpdateSet({ run: run.id, inbox: after.applied.inbox.get(key) ?? null, at: now }),
+      )
       .execute()
     return { after, session: { ...session, seq: session.seq + 1 }, run, absorbed: box.live !== null }
   })
@@ -169,6 +181,7 @@ export async function acceptSpawn(deps: AcceptDeps, input: SpawnInput): Promise<
       parentSession: home.id,
       depth: 1,
       label: input.label ?? null,
+      ...(input.thinking === undefined ? {} : { settings: { thinking: input.thinking } }),
     }
     const deadlineAt = seconds > 0 ? now + seconds * 1000 : null
     const receipt: Receipt = {
@@ -260,7 +273,7 @@ function spawned(
   }
 }
 
-async function repeated(
+export async function repeated(
   tx: Tx,
   principal: string,
   method: string,
@@ -282,7 +295,8 @@ async function repeated(
       'IDEMPOTENCY_CONFLICT',
       `The idempotency key ${key} was used for another message to ${sessionKey}.`,
     )
-  const run = before.run === null ? null : await loadRun(tx, before.run)
+  if (before.run === null) return answeredBefore(tx, before)
+  const run = await loadRun(tx, before.run)
   const session = run && (await tx.selectFrom('sessions').selectAll().where('id', '=', run.session).executeTakeFirst())
   const row =
     before.inbox === null
@@ -299,7 +313,7 @@ async function repeated(
   }
 }
 
-function checked(parts: readonly Part[]): readonly Part[] {
+export function checked(parts: readonly Part[]): readonly Part[] {
   const bytes = parts.reduce((sum, part) => sum + (part.type === 'text' ? Buffer.byteLength(part.text) : 0), 0)
   if (bytes > maxMessageBytes)
     throw new DeputyError(
@@ -329,7 +343,7 @@ export function pickModel(options: AgentOptions, agent: string, asked: string | 
   throw new DeputyError('MODEL_UNKNOWN', `The model ${ref} cannot be used: ${model.reason}`, { fix: model.fix })
 }
 
-function digest(value: unknown): string {
+export function digest(value: unknown): string {
   return createHash('sha256').update(JSON.stringify(value)).digest('hex')
 }
 

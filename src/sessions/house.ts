@@ -10,22 +10,26 @@ import { nameOf } from '../core/principal.ts'
 import { DeputyError } from '../protocol/errors.ts'
 import { apply } from '../store/apply.ts'
 import { openSessionByKey } from '../store/facts.ts'
-import { acceptMessage, acceptSpawn } from './accepting.ts'
+import { acceptSpawn } from './accepting.ts'
 import { injectWords, openSession, patchSession } from './changing.ts'
+import { openCommands } from './commands/commands.ts'
+import type { Senders } from './commands/types.ts'
 import { meant, newSession } from './keys.ts'
 import { openLedger } from './ledger.ts'
 import { openReads } from './reading.ts'
-import type { CancelInput, CancelReport, House } from './types.ts'
+import type { CancelInput, CancelReport, House, PatchInput, SpawnInput } from './types.ts'
 import { openWaits, type Waits } from './waiting.ts'
 
 export interface HouseOptions {
   options: AgentOptions
   bells: Bells
   runner: Pick<Runner, 'cancel' | 'interrupt'>
+  /** The senders of channels that may give commands; default nobody. */
+  senders?(): Senders
 }
 
 /** `hear` takes every event that is told; the caller wires it before the first run. */
-export function openHouse({ options, bells, runner }: HouseOptions): House & Pick<Waits, 'hear'> {
+export function openHouse({ options, bells, runner, senders = nobody }: HouseOptions): House & Pick<Waits, 'hear'> {
   const { store } = options
   const reads = openReads(store.read)
   const waits = openWaits(store.read)
@@ -91,17 +95,24 @@ export function openHouse({ options, bells, runner }: HouseOptions): House & Pic
     return { session: closed.next, report }
   }
 
-  return {
+  const house = {
     ...reads,
     ...openLedger(store.read),
-    accept: input => acceptMessage(deps, input),
-    spawn: input => acceptSpawn(deps, input),
+    spawn: (input: SpawnInput) => acceptSpawn(deps, input),
     cancel,
     reset,
+    patch: (input: PatchInput) => patchSession(options, input),
+  }
+  return {
+    ...house,
+    ...openCommands({ ...deps, house, senders }),
     open: input => openSession(options, input),
-    patch: input => patchSession(options, input),
     inject: input => injectWords(options, input),
     wait: waits.wait,
     hear: waits.hear,
   }
+}
+
+function nobody(): Senders {
+  return { allowFrom: {}, owners: [] }
 }

@@ -15,6 +15,7 @@ import type { HouseEvent, ModelEvent, ModelRequest, Models, ResolvedModel } from
 import type { Principal } from '../../src/core/principal.ts'
 import { type AgentPolicy, rootGrant } from '../../src/core/grant.ts'
 import { type Engine, openEngine } from '../../src/engine/engine.ts'
+import type { Senders } from '../../src/sessions/commands/types.ts'
 import { openHouse } from '../../src/sessions/house.ts'
 import type { House } from '../../src/sessions/types.ts'
 import { noCrash } from '../../src/store/crash.ts'
@@ -57,6 +58,8 @@ export interface HouseSetup {
   lanes?: { main: number; subagent: number }
   runTimeoutSeconds?: number
   maxSteps?: number
+  /** Default: no sender of a channel may command. */
+  senders?: Senders
 }
 
 export const model: ResolvedModel = {
@@ -127,7 +130,7 @@ export async function openTestHouse(setup: HouseSetup): Promise<TestHouse> {
       limits: () => ({ ...(setup.lanes ?? { main: 4, subagent: 8 }), agent: () => null }),
       log: options.log,
     })
-    const house = openHouse({ options, bells, runner })
+    const house = openHouse({ options, bells, runner, ...(setup.senders && { senders: () => setup.senders! }) })
     hear = house.hear
     await recoverAll(options, bells)
     await timers.start()
@@ -254,6 +257,8 @@ function testPolicies(setup: HouseSetup, catalogue: { name: string; group: strin
     maxDepth: id => of(id).maxSpawnDepth,
     maxSteps: () => setup.maxSteps ?? 500,
     thinking: () => null,
+    childThinking: () => null,
+    sharing: () => ({ ...sharing, ...setup.sharing }),
     prompt: id => ({ agentId: id, agentName: id, instructions: null, workspace }),
   }
 }

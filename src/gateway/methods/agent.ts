@@ -34,7 +34,7 @@ export async function agent(room: Room, params: Params<'agent'>, call: Call): Pr
   const { wireId: runId, status, run, session, acceptedAt } = accepted
   if (status === 'in_flight') return { runId, status: 'in_flight' }
   if (status !== 'answered') {
-    call.connection?.runs.add(run)
+    if (status !== 'command') call.connection?.runs.add(run)
     call.first({ runId, sessionKey: session.key, agentId: session.agent, status: 'accepted', acceptedAt })
   }
   const turn = await room.house.wait(runId, { until: 'turn', timeoutMs: longestMs, principal: call.principal })

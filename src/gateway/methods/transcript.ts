@@ -40,11 +40,10 @@ export function textOf(parts: readonly Part[]): string {
 export function toChatMessage(message: Message, maxChars: number): ChatMessage {
   const { meta, role, seq, id, at } = message
   const shown: ChatMessage = {
-    // What the house itself tells the model (a child's end) stands where the user speaks; `kind` says so.
-    role: role === 'event' ? 'user' : role,
+    role: role === 'event' ? speaker(message) : role,
     content: message.parts.map(part => contentOf(part, maxChars)),
     timestamp: at,
-    __openclaw: role === 'event' ? { id, seq, kind: 'event' } : { id, seq },
+    __openclaw: role === 'event' ? { id, seq, kind: meta.command ? 'command' : 'event' } : { id, seq },
   }
   if (meta.idempotencyKey !== undefined) shown.idempotencyKey = meta.idempotencyKey
   if (meta.toolCallId !== undefined) shown.toolCallId = meta.toolCallId
@@ -60,6 +59,11 @@ export function toChatMessage(message: Message, maxChars: number): ChatMessage {
     shown.usage = { input, output, cacheRead, cacheWrite, totalTokens, cost: { total: costNano / 1e9 } }
   }
   return shown
+}
+
+/** What the house itself tells (an early end) stands where the user speaks, its answers to commands where the agent does. */
+function speaker({ meta }: Message): 'user' | 'assistant' {
+  return meta.command === 'answered' ? 'assistant' : 'user'
 }
 
 /** The newest messages that fit, in order; `dropped` counts the older ones that did not. */

@@ -1,0 +1,143 @@
+/**
+ * `/status`, `/agents`, `/whoami`, `/approve`, `/help`, `/commands`: what there is, who asks, what may be said. Read only.
+ */
+import { spawnable } from '../../core/grant.ts'
+import { covers } from '../../protocol/scopes.ts'
+import { atWorkBelow } from './children.ts'
+import { firstWord, written } from './parse.ts'
+import type { Command } from './types.ts'
+import { amount, count, line, lines, money, standing } from './words.ts'
+
+export const status: Command = {
+  name: 'status',
+  aliases: [],
+  category: 'status',
+  description: 'How this conversation stands.',
+  usage: [''],
+  needs: 'operator.read',
+  open: true,
+  async run({ house, options, session, principal, now }) {
+    const { policies, models, store } = options
+    const { settings = {}, agent } = session
+    const ref = settings.model ?? policies.model(agent)
+    const resolved = models.resolve(ref, agent)
+    const live = await house.liveRun(session.id)
+    const below = await atWorkBelow(store.read, session)
+    const totals = (await house.totals([session.id])).get(session.id)
+    const thinking = settings.thinking ?? policies.thinking(agent)
+    const counts = covers(principal.scopes, 'operator.read') ? await house.counts() : null
+    return lines([
+      `${line(agent, 40)}: ${live ? standing(live, now) : 'idle'}`,
+      `Model: ${ref}${settings.model === undefined ? '' : ' (chosen here)'}`,
+      !resolved.ok && `It cannot be used: ${resolved.reason} ${resolved.fix}`,
+      thinking !== null && `Thinking: ${thinking}`,
+      totals !== undefined &&
+        `Context: ${amount(totals.context)}${resolved.ok ? ` of ${amount(resolved.model.contextWindow)}` : ''} tokens`,
+      totals !== undefined && totals.costNano > 0 && `Cost: ${money(totals.costNano)}`,
+      below.length > 0 && `${count(below.length, 'sub-agent')} at work: /tasks`,
+      counts !== null &&
+        `Gateway: ${counts.runs['running'] ?? 0} working, ${counts.runs['queued'] ?? 0} queued, ${counts.runs['waiting'] ?? 0} waiting`,
+      `Conversation: ${session.key}`,
+    ])
+  },
+}
+
+export const agents: Command = {
+  name: 'agents',
+  aliases: [],
+  category: 'status',
+  description: 'The agents, and which may be started from here.',
+  usage: [''],
+  needs: 'operator.read',
+  run({ options: { policies }, session, principal }) {
+    const all = policies.agents()
+    const grant = policies.rootGrant(session.agent, principal.scopes)
+    const may = new Set(spawnable(grant, policies.spawn(session.agent)))
+    return lines([
+      `${count(all.length, 'agent')}; this one is ${session.agent}:`,
+      ...all.map(
+        ({ id, model }) => `${id}${model === undefined ? '' : `: ${model}`}${may.has(id) ? '' : ' (not from here)'}`,
+      ),
+      may.size > 0
+        ? 'Start one: /subagents spawn <agentId> <task>'
+        : `None may be started from here: agents.entries.${session.agent}.subagents.allowAgents`,
+    ])
+  },
+}
+
+export const whoami: Command = {
+  name: 'whoami',
+  aliases: ['id'],
+  category: 'status',
+  description: 'Who you are to the gateway.',
+  usage: [''],
+  needs: 'operator.read',
+  open: true,
+  run: ({ who, principal, session }) =>
+    lines([
+      `You: ${line(who, 80)}`,
+      principal.kind === 'sender' && `Sender id: ${principal.channel}:${line(principal.sender, 60)}`,
+      `You hold: ${principal.scopes.join(', ') || 'no scope'}`,
+      `Agent: ${session.agent}`,
+      `Conversation: ${session.key}`,
+    ]),
+}
+
+const decisions = ['allow-once', 'allow-always', 'deny']
+
+/** Nothing asks for an approval in this version; whoever answers one is told so, and not that it was done. */
+export const approve: Command = {
+  name: 'approve',
+  aliases: [],
+  category: 'management',
+  description: 'Answer a question that work waits for.',
+  usage: [`<id> <${decisions.join('|')}>`],
+  needs: 'operator.approvals',
+  run({ args }) {
+    const { word: id, rest: decision } = firstWord(args)
+    if (id !== '' && !decisions.includes(decision.toLowerCase()))
+      return lines([`Write: /approve ${line(id, 40)} <decision>`, `Decisions: ${decisions.join(', ')}`])
+    return id === '' ? 'Nothing waits for an approval.' : `No approval ${line(id, 40)} is pending; nothing was allowed.`
+  },
+}
+
+export const help: Command = {
+  name: 'help',
+  aliases: [],
+  category: 'status',
+  description: 'The commands in short, or one of them.',
+  usage: ['[command]'],
+  needs: 'operator.read',
+  open: true,
+  run({ args, table }) {
+    const asked = args.replace(/^\//, '').toLowerCase()
+    const one = table.find(each => each.name === asked || each.aliases.includes(asked))
+    if (one) return lines([one.description, ...forms(one), aliasLine(one)])
+    const groups = Map.groupBy(table, each => each.category)
+    return lines([
+      asked !== '' && `There is no /${line(asked, 30)}.`,
+      ...[...groups].map(([category, each]) => `${category}: ${each.map(({ name }) => `/${name}`).join(' ')}`),
+      'More: /help <command>, /commands',
+      'Anything else you write goes to the agent.',
+    ])
+  },
+}
+
+export const commands: Command = {
+  name: 'commands',
+  aliases: [],
+  category: 'status',
+  description: 'Every command in one line.',
+  usage: [''],
+  needs: 'operator.read',
+  open: true,
+  run: ({ table }) => lines(table.map(({ name, description }) => `/${name}: ${description}`)),
+}
+
+function forms({ name, usage }: Command): string[] {
+  return usage.map(args => written({ name, args }))
+}
+
+function aliasLine({ aliases }: Command): string | null {
+  return aliases.length > 0 ? `Also: ${aliases.map(alias => `/${alias}`).join(', ')}` : null
+}
