@@ -17,7 +17,7 @@ import { openLogbook } from './gateway/logbook.ts'
 import { gatewaySettings } from './gateway/settings.ts'
 import { ensureDir, prepareHome } from './config/home.ts'
 import { firstConfig } from './config/first.ts'
-import { agentOf, lanesOf, loggingOf } from './config/read.ts'
+import { agentOf, commandSendersOf, lanesOf, loggingOf } from './config/read.ts'
 import { openSecrets } from './config/secrets.ts'
 import { openConfig } from './config/store.ts'
 import type { Clock, HouseEvent, Tell } from './core/ports.ts'
@@ -159,7 +159,8 @@ async function open(
   })
   // No channel runs yet: what is put into the outbox waits there.
   const deliverer = openDeliverer({ store, outbound: () => null, clock, crash, log })
-  const house = openHouse({ options: agent, bells, runner })
+  const senders = () => commandSendersOf(config.current())
+  const house = openHouse({ options: agent, bells, runner, senders })
   listeners.add(house.hear)
   closing.push(async () => {
     timers.stop()

@@ -2,7 +2,17 @@ import { describe, expect, test } from 'vitest'
 import { toolsOf as namesOf } from '../core/tool-policy.ts'
 import { readConfig } from './config.ts'
 import { homeOf } from './home.ts'
-import { agentIds, agentOf, defaultAgent, gatewayOf, hasAgent, lanesOf, modelsOf, toolsOf } from './read.ts'
+import {
+  agentIds,
+  agentOf,
+  commandSendersOf,
+  defaultAgent,
+  gatewayOf,
+  hasAgent,
+  lanesOf,
+  modelsOf,
+  toolsOf,
+} from './read.ts'
 
 const home = homeOf({ home: '/h/.deputy', env: { HOME: '/h' } })
 const read = (value: Record<string, unknown>) => {
@@ -226,5 +236,14 @@ test('models and lanes', () => {
     allow: ['openai/*'],
     order: { openai: ['openai:work'] },
     providers: { local: { baseUrl: 'http://127.0.0.1:1/v1', models: [{ id: 'm' }] } },
+  })
+})
+
+test('who may give commands, by channel; ids may be numbers', () => {
+  expect(commandSendersOf(read({}))).toEqual({ allowFrom: {}, owners: [] })
+  const commands = { allowFrom: { telegram: [7, '8'], '*': ['*'] }, ownerAllowFrom: ['telegram:9'] }
+  expect(commandSendersOf(read({ commands }))).toEqual({
+    allowFrom: { telegram: ['7', '8'], '*': ['*'] },
+    owners: ['telegram:9'],
   })
 })

@@ -365,3 +365,13 @@ export function loggingOf(config: Config): Logging {
     redactPatterns,
   }
 }
+
+/** The senders of channels that may give commands (openclaw-facts.md §E4): by channel or `*`, and owners as `channel:id`. */
+export function commandSendersOf(config: Config): {
+  allowFrom: Readonly<Record<string, readonly string[]>>
+  owners: readonly string[]
+} {
+  const { allowFrom, ownerAllowFrom } = config.commands
+  const names = Object.entries(allowFrom).map(([channel, senders]) => [channel, senders.map(String)])
+  return { allowFrom: Object.fromEntries(names), owners: ownerAllowFrom ?? [] }
+}

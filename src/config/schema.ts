@@ -5,7 +5,21 @@
  * values mean together is in config.ts.
  */
 import { scopes } from '../protocol/scopes.ts'
-import { choice, flag, list, listOrNone, map, object, open, optional, secret, text, type TypeOf, whole } from './kit.ts'
+import {
+  choice,
+  either,
+  flag,
+  list,
+  listOrNone,
+  map,
+  object,
+  open,
+  optional,
+  secret,
+  text,
+  type TypeOf,
+  whole,
+} from './kit.ts'
 import { agents, bindings, messages, session } from './schema-agents.ts'
 import { auth, models, secrets, tools } from './schema-tools.ts'
 
@@ -154,7 +168,13 @@ const logging = object(
 
 const commands = object(
   'Commands in chats',
-  { ownerAllowFrom: listOrNone('Owners, as channel:id', text('channel:id')) },
+  {
+    ownerAllowFrom: listOrNone('Owners, as channel:id', text('channel:id')),
+    allowFrom: map(
+      'Who may give commands, by channel; "*" is any',
+      list('Sender ids; ["*"] is all', either('A sender id', text('As text'), whole('As a number'))),
+    ),
+  },
   [
     'native',
     'nativeSkills',
@@ -166,7 +186,6 @@ const commands = object(
     'plugins',
     'debug',
     'restart',
-    'allowFrom',
     'ownerDisplay',
     'ownerDisplaySecret',
     'useAccessGroups',

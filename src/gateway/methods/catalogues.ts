@@ -6,6 +6,7 @@ import type { Tool } from '../../core/ports.ts'
 import { DeputyError } from '../../protocol/errors.ts'
 import type { Params, Result } from '../../protocol/methods.ts'
 import type { AgentRow } from '../../protocol/results.ts'
+import { commandTable } from '../../sessions/commands/table.ts'
 import { keyOf, type Room } from './room.ts'
 
 /** The agent that a call means: named, or the session's, or the default one. */
@@ -121,5 +122,19 @@ export async function toolsEffective(
     agentId: agent.id,
     profile: policy.profile,
     groups: [{ id: 'core', label: 'Built-in tools', source: 'core', tools: shown }],
+  }
+}
+
+export function commandsList(): Result<'commands.list'> {
+  return {
+    commands: commandTable.map(({ name, aliases, description, category, usage }) => ({
+      name,
+      textAliases: [name, ...aliases].map(each => `/${each}`),
+      description,
+      category,
+      source: 'native',
+      scope: 'both',
+      acceptsArgs: usage.some(form => form !== ''),
+    })),
   }
 }

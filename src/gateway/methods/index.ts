@@ -3,7 +3,7 @@
  */
 import type { Handlers } from '../dispatch.ts'
 import { agent, agentWait } from './agent.ts'
-import { agentIdentity, agentsList, modelsList, toolsCatalog, toolsEffective } from './catalogues.ts'
+import { agentIdentity, agentsList, commandsList, modelsList, toolsCatalog, toolsEffective } from './catalogues.ts'
 import { chatAbort, chatHistory, chatInject, chatMessageGet, chatSend } from './chat.ts'
 import { configApply, configGet, configPatch, configSchemaAll, configSchemaLookup } from './config.ts'
 import { deviceHandlers } from './devices.ts'
@@ -30,7 +30,7 @@ export function makeHandlers(room: Room): Handlers {
     'models.list': params => modelsList(room, params),
     'tools.catalog': params => toolsCatalog(room, params),
     'tools.effective': params => toolsEffective(room, params),
-    'commands.list': () => ({ commands: [] }),
+    'commands.list': () => commandsList(),
     'channels.status': () => channelsStatus(room),
     'node.list': () => ({ ts: room.now(), nodes: [] }),
     // Quotas that a provider tells of; none is asked.

@@ -81,7 +81,7 @@ async function send(
   const { wireId: runId, status, run, seq } = accepted
   if (status === 'in_flight') return { runId, status }
   if (status === 'answered') return { runId, status: 'ok' }
-  call.connection?.runs.add(run)
+  if (status !== 'command') call.connection?.runs.add(run)
   return { runId, status: 'started', messageSeq: seq }
 }
 

@@ -21,7 +21,7 @@ export function isListed(principal: Principal, senders: Senders): boolean {
   if (principal.kind !== 'sender') return true
   const { channel, sender } = principal
   const named = `${channel}:${sender}`
-  const listed = [...(senders.allowFrom[channel] ?? []), ...(senders.allowFrom['*'] ?? [])]
+  const listed = [channel, '*'].flatMap(each => (Object.hasOwn(senders.allowFrom, each) ? senders.allowFrom[each] : []))
   return senders.owners.includes(named) || listed.some(entry => entry === '*' || entry === sender || entry === named)
 }
 
