@@ -293,7 +293,9 @@ export function openDevices(options: DeviceOptions): DeviceRoom {
     },
     setupCode(by) {
       const { name, scopes: held } = actorOf(by)
-      return makeCode(store, { scopes: intersect(by.scopes, held), by: name, now: clock.now() })
+      const scopes = intersect(by.scopes, held)
+      const life = by.lifeMs === undefined ? {} : { lifeMs: by.lifeMs }
+      return makeCode(store, { scopes, by: name, now: clock.now(), ...life })
     },
     request: id => loadRequest(store.read, id),
   }

@@ -54,6 +54,7 @@ export function openGateway(options: GatewayOptions): Gateway {
   const { house, settings, facts, devices, rooms, clock, log, version } = options
   const limits: Limits = { ...standard, ...options.limits }
   const startedAt = clock.now()
+  let bound: { host: string; port: number } | null = null
   const schemas = openSchemas()
   const fanout = makeFanout()
   const desk = makeHealthDesk({ house, facts, clock, version, startedAt })
@@ -72,6 +73,7 @@ export function openGateway(options: GatewayOptions): Gateway {
     rooms,
     limits,
     version,
+    address: () => bound,
     now: clock.now,
     newId,
   }
@@ -199,7 +201,8 @@ export function openGateway(options: GatewayOptions): Gateway {
       await closed
     })
     const { address: host, port } = server.address() as AddressInfo
-    return { host, port }
+    bound = { host, port }
+    return bound
   }
 
   return {

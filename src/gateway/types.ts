@@ -157,7 +157,9 @@ export interface Devices {
     by: Decider & { role: DeviceRole; scopes: readonly Scope[] | null },
   ): Promise<{ token: string; scopes: readonly Scope[]; rotatedAt: number }>
   rename(device: string, by: Decider & { label: string | null }): Promise<void>
-  setupCode(by: Decider & { scopes: readonly Scope[] }): Promise<{ id: string; code: string; expiresAt: number }>
+  setupCode(
+    by: Decider & { scopes: readonly Scope[]; lifeMs?: number | undefined },
+  ): Promise<{ id: string; code: string; expiresAt: number }>
   /** How a request stands; null when there is none of that id. */
   request(id: string): Promise<{ device: string; state: UpgradeState['status'] } | null>
 }

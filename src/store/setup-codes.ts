@@ -2,7 +2,7 @@
  * One-time codes that approve a device which has nobody at its screen: made by whoever may approve, typed or handed to the
  * device, shown by it as `auth.bootstrapToken` (openclaw-facts.md §A4, §B7).
  *
- * Owns the codes in `kv`, as hashes. A code works once, for ten minutes, for at most the scopes that its maker chose and
+ * Owns the codes in `kv`, as hashes. A code works once, for ten minutes at most, for at most the scopes that its maker chose and
  * held. Never approves: pairing.ts does, in the transaction that consumes the code.
  */
 import { hash, randomInt } from 'node:crypto'
@@ -19,7 +19,7 @@ export interface SetupCode {
 }
 
 const prefix = 'setup:'
-const lifeMs = 600_000
+const longestMs = 600_000
 /** More are not of use at once; the oldest goes. */
 const most = 20
 /** Without letters and digits that look alike. 12 of these are 59 bits. */
@@ -28,11 +28,11 @@ const signs = '23456789ABCDEFGHJKLMNPQRSTUVWXYZ'
 /** Makes a code, such as `K7QF-3M9P-W2XD`. */
 export async function makeCode(
   store: Pick<Store, 'write'>,
-  about: { scopes: readonly Scope[]; by: string; now: number },
+  about: { scopes: readonly Scope[]; by: string; now: number; lifeMs?: number },
 ): Promise<{ id: string; code: string; expiresAt: number }> {
   const letters = Array.from({ length: 12 }, () => signs[randomInt(signs.length)]!).join('')
   const code = letters.match(/.{4}/g)!.join('-')
-  const row: SetupCode = { scopes: about.scopes, by: about.by, expiresAt: about.now + lifeMs }
+  const row: SetupCode = { scopes: about.scopes, by: about.by, expiresAt: about.now + (about.lifeMs ?? longestMs) }
   const id = idOf(code)
   await store.write('device', async tx => {
     const others = (await codes(tx)).sort((one, other) => one.expiresAt - other.expiresAt)

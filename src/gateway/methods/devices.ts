@@ -85,9 +85,10 @@ async function setupCode(
   call: Call,
 ): Promise<Result<'device.pair.setupCode'>> {
   const { settings, devices } = room
+  const { host, port } = room.address() ?? { host: settings.host(), port: settings.port() }
   const scopes: readonly Scope[] = params.scopes ?? ['operator.read', 'operator.write']
-  const { id, code, expiresAt } = await devices.setupCode({ ...decider(call), scopes })
-  const gatewayUrl = settings.publicOrigin()?.replace(/^http/, 'ws') ?? `ws://${settings.host()}:${settings.port()}`
+  const { id, code, expiresAt } = await devices.setupCode({ ...decider(call), scopes, lifeMs: params.lifeMs })
+  const gatewayUrl = settings.publicOrigin()?.replace(/^http/, 'ws') ?? `ws://${host}:${port}`
   return { setupId: id, setupCode: code, gatewayUrl, scopes, expiresAtMs: expiresAt }
 }
 

@@ -25,6 +25,8 @@ export interface Room {
   rooms: Rooms
   limits: Limits
   version: string
+  /** Where TCP is listened on; null without a listener. */
+  address(): { host: string; port: number } | null
   now(): number
   newId(): string
 }

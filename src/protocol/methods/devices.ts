@@ -37,7 +37,7 @@ export const deviceMethods = {
   'device.pair.setupCode': method({
     scope: 'operator.admin',
     since: 4,
-    params: z => z.strictObject({ scopes: some(z).optional() }),
+    params: z => z.strictObject({ scopes: some(z).optional(), lifeMs: z.int().min(10_000).max(600_000).optional() }),
   }),
   'device.token.rotate': method({
     scope: 'operator.pairing',
