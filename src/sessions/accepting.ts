@@ -133,6 +133,7 @@ export async function acceptSpawn(deps: AcceptDeps, input: SpawnInput): Promise<
   knownAgent(options, agent)
   if (!input.task.trim())
     throw new DeputyError('SPAWN_PARAM', 'A spawn needs a task.', { fix: 'Say what the sub-agent is to do.' })
+  checked([{ type: 'text', text: input.task }])
   const principal = nameOf(input.principal)
   const payload = digest(['spawn', at.key, agent, input.task])
   const model = pickModel(options, agent, input.model ?? policies.childModel(at.agent, agent))

@@ -37,7 +37,7 @@ export function spawnTool(zod: () => Zod): Tool {
       },
       input: z =>
         z.object({
-          task: z.string().min(1).describe('all the sub-agent needs to know; it sees nothing else'),
+          task: z.string().min(1).max(200_000).describe('all the sub-agent needs to know; it sees nothing else'),
           agentId: z.string().optional(),
           label: z.string().max(200).optional(),
           taskName: z

@@ -1,18 +1,16 @@
 /**
- * The real program as a process over a throw-away home: its sources under this Node, its unix socket, a free TCP port.
+ * The real program (test/support/shipped.ts) as processes over throw-away homes, spoken to over the unix socket.
  *
- * Owns the processes and the homes, and removes both when the running test (or the file's `afterAll`) is over. Takes the
- * sources and not the bundle, so that what is tested is what is there; test/crash and test/e2e/cli.test.ts test the bundle.
+ * Owns the program, the processes and the homes of one test file, and removes them when the file is through.
  */
 import { type ChildProcess, spawn } from 'node:child_process'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { join, resolve } from 'node:path'
-import { afterAll } from 'vitest'
+import { join } from 'node:path'
+import { afterAll, beforeAll } from 'vitest'
 import { type Client, connect } from '../../src/client/connect.ts'
 import type { AgentWait } from '../../src/protocol/results.ts'
-
-const root = resolve(import.meta.dirname, '../..')
+import { type Shipped, ship } from './shipped.ts'
 
 export interface Ran {
   /** Null when a signal ended it. */
@@ -76,20 +74,24 @@ export interface Gateways {
   run(home: string, args: readonly string[], input?: string): Promise<Ran>
 }
 
-/** For one test file. */
+/** For one test file: to be called at its top, outside any test. */
 export function openGateways(): Gateways {
   const dir = mkdtempSync(join(tmpdir(), 'deputy-gw-'))
   const alive = new Set<ChildProcess>()
+  let shipped: Shipped
   let homes = 0
 
+  beforeAll(() => {
+    shipped = ship()
+  })
   afterAll(async () => {
     await Promise.all([...alive].map(child => ended(child, 'SIGKILL')))
+    shipped.remove()
     rmSync(dir, { recursive: true, force: true, maxRetries: 3 })
   })
 
   function begin(home: string, args: readonly string[], options: StartOptions) {
-    const program = [process.execPath, join(root, 'src/main.ts'), ...args, '--home', home]
-    const [file = '', ...rest] = [...(options.wrap ?? []), ...program]
+    const [file = '', ...rest] = [...(options.wrap ?? []), shipped.program, ...args, '--home', home]
     // No key of the developer's may be used, and no Ollama of theirs.
     const env = { PATH: process.env['PATH'], HOME: dir, TMPDIR: dir, OLLAMA_HOST: 'http://127.0.0.1:9', ...options.env }
     const child = spawn(file, rest, { env, cwd: dir })
