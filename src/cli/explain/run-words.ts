@@ -1,0 +1,203 @@
+/**
+ * A run in words: what it is, why it waits, where its result went, what it cost, which rule refused what.
+ * Pure over the facts, today's limits and the time.
+ */
+import { errors, isErrorCode } from '../../protocol/errors.ts'
+import { ago, clip, count, line, moment, money, span } from '../format.ts'
+import { shortId } from '../runs.ts'
+import type { Explanation } from './explanation.ts'
+import type { RunFacts } from './run-facts.ts'
+
+/** What the configuration sets for its lane and agent now; null when it can't be read. */
+export interface Limits {
+  lane: number
+  agent: number | null
+}
+
+const shown = 6
+
+export function explainRun(facts: RunFacts, limits: Limits | null, now: number, flags: string): Explanation {
+  const { run } = facts
+  const id = shortId(run.id)
+  const here = [
+    ...why(facts, limits, now),
+    ...whereItWent(facts, now),
+    ...whatItCost(facts),
+    ...refused(facts),
+    ...deadline(facts, now),
+  ]
+  const commands = [`deputy runs log ${id}${flags}`, `deputy runs tree ${id}${flags}`]
+  if (run.state !== 'done') commands.push(`deputy runs cancel ${id}${flags}`)
+  return {
+    about: `run ${run.id}`,
+    code: run.errorCode !== null && isErrorCode(run.errorCode) ? run.errorCode : null,
+    reading: null,
+    means: whatItIs(facts, now),
+    here,
+    who:
+      run.state === 'done'
+        ? 'It has ended; nothing is to be granted.'
+        : 'Whoever holds operator.write may write to it or stop it.',
+    fix: fixOf(facts),
+    commands,
+  }
+}
+
+function whatItIs({ run, sessionKey, steps }: RunFacts, now: number): string {
+  const what =
+    run.parent !== null
+      ? `A sub-agent of ${shortId(run.parent)}`
+      : run.lane === 'subagent'
+        ? 'A sub-agent that a person started'
+        : 'A turn'
+  const task = clip(line(run.label ?? run.task), 120)
+  return `${what}: ${line(run.agent)} on "${task}", in ${line(sessionKey)}, with ${line(run.model)}. Asked ${ago(run.createdAt, now)}, ${steps} steps so far, ${stands(run)}.`
+}
+
+function stands(run: RunFacts['run']): string {
+  if (run.state === 'done') return `ended as ${run.outcome}`
+  return run.paused ? 'paused' : run.state
+}
+
+function why(facts: RunFacts, limits: Limits | null, now: number): string[] {
+  const { run, children, open, lane } = facts
+  const live = children.filter(({ state }) => state !== 'done')
+  if (run.state === 'done') {
+    const took = run.startedAt !== null && run.endedAt !== null ? ` after ${span(run.endedAt - run.startedAt)}` : ''
+    const because = run.error === null ? '' : `: ${line(run.error)}${run.errorCode ? ` [${run.errorCode}]` : ''}`
+    return [`It ended ${ago(run.endedAt ?? now, now)}${took} as ${run.outcome}${because}`]
+  }
+  if (run.paused) return ['It is paused: nobody takes it up until it is resumed; its deadline goes on.']
+  if (run.state === 'running') {
+    if (open === null) return ['It is at work between two steps.']
+    const since = open.startedAt === null ? '' : ` for ${span(now - open.startedAt)}`
+    return [
+      open.kind === 'model'
+        ? `It waits for its model (${line(open.name)})${since}.`
+        : `The tool ${line(open.name)} is at work${since}.`,
+    ]
+  }
+  if (run.state === 'queued') {
+    const full = limits !== null && lane.running >= limits.lane
+    const slots = limits === null ? '' : ` of ${limits.lane}`
+    const agent = limits?.agent == null ? '' : ` ${line(run.agent)} itself may have ${limits.agent} at once.`
+    const before = lane.before > 0 ? `, ${lane.before} wait before it` : ''
+    return [
+      `It waits for a slot: ${lane.running}${slots} of its lane (${run.lane}) are taken${before}.${agent}${full ? '' : ' A slot is free: it starts at once where a gateway runs.'}`,
+    ]
+  }
+  return [
+    `It waits ${waitsFor(run.wait, live, now)}${run.error === null ? '' : ` It pauses because: ${line(run.error)}`}`,
+  ]
+}
+
+function waitsFor(wait: RunFacts['run']['wait'], live: RunFacts['children'], now: number): string {
+  const names = live
+    .slice(0, shown)
+    .map(each => `${line(each.label ?? each.agent)} (${shortId(each.id)}, ${each.state})`)
+    .join(', ')
+  const open =
+    live.length === 0 ? '' : ` At work: ${names}${live.length > shown ? ` and ${live.length - shown} more` : ''}.`
+  const until = wait?.until == null ? '' : ` At the latest until ${moment(wait.until)}.`
+  switch (wait?.for) {
+    case 'children':
+      return `for ${wait.mode === 'all' ? 'all of its sub-agents' : 'the first of its sub-agents'}; a message to it wakes it earlier.${open}${until}`
+    case 'message':
+      return `for a message.${until}`
+    case 'timer':
+      return `until ${moment(wait.until)} (${span(Math.max(0, wait.until - now))} from now).`
+    case 'ask':
+      return wait.outside
+        ? `inside step ${wait.n} for ${wait.runs.length > 0 ? `${wait.mode} of ${wait.runs.length} sub-agents` : 'an answer'}.${open}${until}`
+        : `inside step ${wait.n} for a person's answer; a message does not wake it.${until}`
+    default:
+      return 'for nothing that is written down.'
+  }
+}
+
+const mailStates: Readonly<Record<string, string>> = {
+  unread: 'it lies there unread and wakes whoever works there next',
+  read: 'it was read',
+  kept: 'it is kept to be read and starts no turn, since whoever asked was stopped',
+  dropped: 'it was taken back by a stop before it was read',
+  dead: 'the conversation had been closed, so nobody reads it; it is kept',
+}
+
+function whereItWent({ run, mail, sent, sessionKey }: RunFacts, now: number): string[] {
+  const went: string[] = []
+  if (mail !== null) {
+    const by = mail.state === 'read' && mail.readBy !== null ? ` by ${shortId(mail.readBy)}` : ''
+    went.push(
+      `Its result went to ${line(mail.sessionKey)} ${ago(mail.at, now)}: ${mailStates[mail.state] ?? mail.state}${by}.`,
+    )
+  } else if (run.returnTo !== null && run.state !== 'done')
+    went.push('Its result will go to the conversation that asked for it.')
+  else if (run.parent !== null && run.returnTo === null)
+    went.push('No result was asked for: it was started without one.')
+  for (const each of sent) {
+    const what = each.final ? 'Its answer' : 'Interim words'
+    const trouble = each.error === null ? '' : `; ${line(each.error)}`
+    went.push(`${what} to ${line(each.channel)}: ${each.state}, ${each.attempt} attempts${trouble}.`)
+  }
+  if (went.length === 0 && run.state === 'done')
+    went.push(
+      run.result === null && run.resultSeq === null
+        ? `It left no final words; what it wrote stands in ${line(sessionKey)}.`
+        : `Its answer stands in ${line(sessionKey)} and was sent nowhere else.`,
+    )
+  return went
+}
+
+function whatItCost({ run, cost }: RunFacts): string[] {
+  const priced = (nano: number) => money(nano) || 'nothing'
+  const lines = cost.map(each => {
+    const doubt = each.unknown > 0 ? `; ${each.unknown} in flight at a stop, charged in full` : ''
+    return `${line(each.model)}: ${each.calls} calls, ${count(each.input)} tokens in, ${count(each.output)} out, ${priced(each.nano)}${doubt}.`
+  })
+  const own = cost.reduce((sum, each) => sum + each.nano, 0)
+  const below = run.spent.nano - own
+  const all =
+    below > 0
+      ? [`With its sub-agents: ${priced(run.spent.nano)}, ${count(run.spent.tokens)} tokens, ${run.spent.calls} calls.`]
+      : []
+  const { nano, tokens, calls } = run.grant.budget
+  const limits = [
+    nano === null ? '' : money(nano),
+    tokens === null ? '' : `${count(tokens)} tokens`,
+    calls === null ? '' : `${calls} calls`,
+  ].filter(each => each !== '')
+  const limit = limits.length > 0 ? [`It may use ${limits.join(', ')}.`] : []
+  return [...lines, ...all, ...limit]
+}
+
+/** A spawn that policy refused says so as JSON: `{"status":"forbidden","error":…,"code":…,"configure":…}`. */
+function refused({ refusals }: RunFacts): string[] {
+  const told = refusals.slice(-shown).map(({ n, tool, said }) => {
+    const { error, code, configure } = parse(said)
+    const rule = configure ? ` The rule: ${configure}.` : ''
+    return `Step ${n}, ${line(tool)}, was refused: ${clip(line(error ?? said), 200)}${code ? ` [${code}]` : ''}${rule}`
+  })
+  const more = refusals.length - told.length
+  return more > 0 ? [`${more} earlier calls were refused too.`, ...told] : told
+}
+
+function parse(text: string): { error?: string; code?: string; configure?: string } {
+  try {
+    return JSON.parse(text) as { error?: string; code?: string; configure?: string }
+  } catch {
+    // Words and not JSON: shown as they are.
+    return {}
+  }
+}
+
+function deadline({ run }: RunFacts, now: number): string[] {
+  if (run.deadlineAt === null || run.state === 'done') return []
+  return [`It has until ${moment(run.deadlineAt)} (${span(Math.max(0, run.deadlineAt - now))}).`]
+}
+
+function fixOf({ run, refusals }: RunFacts): string {
+  if (run.errorCode !== null && isErrorCode(run.errorCode)) return errors[run.errorCode].fix
+  if (run.state === 'done')
+    return refusals.length > 0 ? 'What was refused can be allowed by the rule that is named.' : 'Nothing.'
+  return 'Nothing, unless it waits for something that will not come: then write to its conversation, or stop it.'
+}
