@@ -5,12 +5,36 @@
  * Owns: one statement (or a few set-based ones) for each effect, in the order given. Never decides: what is allowed was
  * decided by core on rows that this very transaction has read. Says which ids the rows got and which runs ended below.
  */
+import type { Insertable, Updateable } from 'kysely'
 import { type Effect, nothing } from '../core/run/facts.ts'
 import { plus } from '../core/budget.ts'
 import type { Run, Spend } from '../core/types.ts'
 import { endTree } from './end-tree.ts'
 import type { Tx } from './open.ts'
-import { messageRow, outboxRow, runColumns, runRow, sessionColumns, sessionRow } from './rows.ts'
+import {
+  inboxRow,
+  messageRow,
+  type MoneyColumns,
+  moneyColumns,
+  outboxRow,
+  reservedRow,
+  runColumns,
+  runRow,
+  sessionColumns,
+  sessionRow,
+  settledColumns,
+  stepColumns,
+  stepRow,
+} from './rows.ts'
+import type {
+  InboxTable,
+  MessagesTable,
+  OutboxTable,
+  RunsTable,
+  SessionsTable,
+  StepsTable,
+  UsageTable,
+} from './tables.ts'
 
 export interface Applied {
   /** Inbox ids by key, in the session they were put. */
@@ -47,15 +71,14 @@ export async function apply(tx: Tx, effects: readonly Effect[]): Promise<Applied
       held.set(effect.run, { to: now.to, spent: plus(now.spent, effect.spent), lent: plus(now.lent, effect.lent) })
     } else if (effect.do === 'message.put') {
       counters.set(effect.message.session, { seq: effect.message.seq, at: effect.message.at })
-      await tx.insertInto('messages').values(messageRow(effect.message)).execute()
+      await tx.ask(putMessage, messageRow(effect.message))
     } else {
       if (reads.has(effect.do)) await flush(tx, held)
       await one(tx, effect, applied)
     }
   }
   await flush(tx, held)
-  for (const [session, { seq, at }] of counters)
-    await tx.updateTable('sessions').set({ seq, updated_at: at }).where('id', '=', session).execute()
+  for (const [session, { seq, at }] of counters) await tx.ask(setSession, { seq, updated_at: at }, session)
   return applied
 }
 
@@ -71,259 +94,180 @@ const reads: ReadonlySet<Effect['do']> = new Set(['tree.end', 'run.settle', 'run
 
 async function flush(tx: Tx, held: Map<string, Held>): Promise<void> {
   for (const [run, { to, spent, lent }] of held) {
-    if (Object.keys(to).length === 0 && isNothing(spent) && isNothing(lent)) continue
-    await tx
-      .updateTable('runs')
-      .set(eb => {
-        const add = (column: MoneyColumn, amount: number) => (amount === 0 ? {} : { [column]: eb(column, '+', amount) })
-        return {
-          ...runColumns(to),
-          ...add('spent_nano', spent.nano),
-          ...add('spent_tokens', spent.tokens),
-          ...add('spent_calls', spent.calls),
-          ...add('lent_nano', lent.nano),
-          ...add('lent_tokens', lent.tokens),
-          ...add('lent_calls', lent.calls),
-        }
-      })
-      .where('id', '=', run)
-      .execute()
+    const columns = runColumns(to)
+    const money = moneyColumns(spent, lent)
+    if (Object.keys(columns).length + Object.keys(money).length > 0) await tx.ask(setRun, columns, money, run)
   }
   held.clear()
 }
 
-function isNothing(spend: Spend): boolean {
-  return spend.nano === 0 && spend.tokens === 0 && spend.calls === 0
-}
-
-type MoneyColumn = 'spent_nano' | 'spent_tokens' | 'spent_calls' | 'lent_nano' | 'lent_tokens' | 'lent_calls'
 type Single = Exclude<Effect, { do: 'run.set' | 'run.money' | 'message.put' }>
 
 async function one(tx: Tx, effect: Single, applied: Applied): Promise<void> {
   switch (effect.do) {
     case 'session.put':
-      await tx.insertInto('sessions').values(sessionRow(effect.session)).execute()
+      await tx.ask(putSession, sessionRow(effect.session))
       return
     case 'session.close':
-      await tx
-        .updateTable('sessions')
-        .set({ closed_at: effect.at, updated_at: effect.at })
-        .where('id', '=', effect.session)
-        .execute()
+      await tx.ask(setSession, { closed_at: effect.at, updated_at: effect.at }, effect.session)
       return
     case 'session.set':
-      await tx
-        .updateTable('sessions')
-        .set({ ...sessionColumns(effect.to), updated_at: effect.at })
-        .where('id', '=', effect.session)
-        .execute()
+      await tx.ask(setSession, { ...sessionColumns(effect.to), updated_at: effect.at }, effect.session)
       return
     case 'inbox.put': {
-      const { row } = effect
-      const put = await tx
-        .insertInto('inbox')
-        .values({
-          session: row.session,
-          kind: row.kind,
-          mode: row.mode,
-          state: row.state,
-          seq: row.seq,
-          key: row.key,
-          from_run: row.from,
-          at: row.at,
-          read_run: null,
-          read_step: null,
-        })
-        .returning('id')
-        .executeTakeFirstOrThrow()
-      applied.inbox.set(row.key, put.id)
+      const [put] = await tx.ask(putInbox, inboxRow(effect.row))
+      applied.inbox.set(effect.row.key, put!.id)
       return
     }
-    case 'inbox.mark': {
-      const ids = [...effect.ids]
-      await tx
-        .updateTable('inbox')
-        .set({ state: effect.state, read_run: effect.run, read_step: effect.step })
-        .where('id', 'in', ids)
-        .execute()
-      if (effect.ord === null) return
-      await tx
-        .updateTable('messages')
-        .set({ ord: effect.ord })
-        .where('session', '=', effect.session)
-        .where('seq', 'in', eb =>
-          eb
-            .selectFrom('inbox')
-            .select('inbox.seq')
-            .where('inbox.id', 'in', ids)
-            .where('inbox.seq', 'is not', null)
-            .$castTo<{ seq: number }>(),
-        )
-        .execute()
+    case 'inbox.mark':
+      await tx.ask(setInbox, { state: effect.state, read_run: effect.run, read_step: effect.step }, effect.ids)
+      if (effect.ord !== null) await tx.ask(placeMessages, effect.ord, effect.session, effect.ids)
       return
-    }
     case 'run.put':
-      await tx.insertInto('runs').values(runRow(effect.run)).execute()
+      await tx.ask(putRun, runRow(effect.run))
       return
     case 'run.settle':
       return settle(tx, effect.run)
     case 'steps.cancel':
-      await tx
-        .updateTable('steps')
-        .set({ state: 'cancelled', ended_at: effect.at })
-        .where('run', '=', effect.run)
-        .where('state', 'in', ['open', 'asking'])
-        .execute()
+      await tx.ask(cancelSteps, effect.at, effect.run)
       return
-    case 'step.put': {
-      const { step } = effect
-      await tx
-        .insertInto('steps')
-        .values({
-          run: step.run,
-          n: step.n,
-          kind: step.kind,
-          state: step.state,
-          name: step.name,
-          intent: JSON.stringify(step.intent),
-          result: step.result === null ? null : JSON.stringify(step.result),
-          started_at: step.startedAt,
-          ended_at: step.endedAt,
-        })
-        .execute()
+    case 'step.put':
+      await tx.ask(putStep, stepRow(effect.step))
       return
-    }
-    case 'step.set': {
-      const { to } = effect
-      await tx
-        .updateTable('steps')
-        .set({
-          ...(to.state === undefined ? {} : { state: to.state }),
-          ...(to.result === undefined ? {} : { result: JSON.stringify(to.result) }),
-          ...(to.intent === undefined ? {} : { intent: JSON.stringify(to.intent) }),
-          ...(to.startedAt === undefined ? {} : { started_at: to.startedAt }),
-          ...(to.endedAt === undefined ? {} : { ended_at: to.endedAt }),
-        })
-        .where('run', '=', effect.run)
-        .where('n', '=', effect.n)
-        .execute()
+    case 'step.set':
+      await tx.ask(setStep, stepColumns(effect.to), effect.run, effect.n)
       return
-    }
-    case 'usage.reserve': {
-      const { row } = effect
-      await tx
-        .insertInto('usage')
-        .values({
-          run: row.run,
-          step: row.step,
-          attempt: row.attempt,
-          session: row.session,
-          agent: row.agent,
-          model: row.model,
-          state: 'reserved',
-          reserved_nano: row.reserved.nano,
-          reserved_tokens: row.reserved.tokens,
-          charged_nano: 0,
-          charged_tokens: 0,
-          charged_calls: 0,
-          input: 0,
-          output: 0,
-          cache_read: 0,
-          cache_write: 0,
-          at: row.at,
-        })
-        .execute()
+    case 'usage.reserve':
+      await tx.ask(putUsage, reservedRow(effect.row))
       return
-    }
     case 'usage.settle':
-      await tx
-        .updateTable('usage')
-        .set({
-          state: 'settled',
-          charged_nano: effect.charged.nano,
-          charged_tokens: effect.charged.tokens,
-          charged_calls: effect.charged.calls,
-          input: effect.usage.input,
-          output: effect.usage.output,
-          cache_read: effect.usage.cacheRead,
-          cache_write: effect.usage.cacheWrite,
-        })
-        .where('run', '=', effect.run)
-        .where('step', '=', effect.step)
-        .where('attempt', '=', effect.attempt)
-        .execute()
+      await tx.ask(setUsage, settledColumns(effect), effect.run, effect.step, effect.attempt)
       return
     case 'usage.unknown':
-      await tx
-        .updateTable('usage')
-        .set(eb => ({
-          state: 'unknown',
-          charged_nano: eb.ref('reserved_nano'),
-          charged_tokens: eb.ref('reserved_tokens'),
-          charged_calls: 1,
-        }))
-        .where('run', '=', effect.run)
-        .where('state', '=', 'reserved')
-        .execute()
+      await tx.ask(chargeReserved, effect.run)
       return
     case 'tree.end':
       applied.ended.push(...(await endTree(tx, effect)))
       return
     case 'outbox.put':
-      await tx.insertInto('outbox').values(outboxRow(effect)).execute()
+      await tx.ask(putOutbox, outboxRow(effect))
       return
-    case 'turn.answer': {
-      const rows = await tx
-        .updateTable('rpc_keys')
-        .set({ answered_turn: effect.turn })
-        .where('run', '=', effect.run)
-        .where('answered_turn', 'is', null)
-        .where(eb =>
-          eb.or([
-            eb('inbox', 'is', null),
-            eb.exists(
-              eb
-                .selectFrom('inbox')
-                .select('inbox.id')
-                .whereRef('inbox.id', '=', 'rpc_keys.inbox')
-                .where('inbox.state', '<>', 'unread'),
-            ),
-          ]),
-        )
-        .returning('key')
-        .execute()
-      applied.answered.push(...rows.map(row => row.key))
+    case 'turn.answer':
+      applied.answered.push(...(await tx.ask(answerKeys, effect.turn, effect.run)).map(row => row.key))
       return
-    }
     case 'turn.hand':
-      await tx
-        .updateTable('rpc_keys')
-        .set({ run: effect.to })
-        .where('run', '=', effect.from)
-        .where('answered_turn', 'is', null)
-        .execute()
+      await tx.ask(handKeys, effect.to, effect.from)
       return
   }
 }
 
 async function settle(tx: Tx, id: string): Promise<void> {
-  const run = await tx
-    .selectFrom('runs')
-    .select(['payer', 'grant_json', 'spent_nano', 'spent_tokens', 'spent_calls'])
-    .where('id', '=', id)
-    .executeTakeFirstOrThrow()
-  if (run.payer === null) return
-  const limit = (JSON.parse(run.grant_json) as Run['grant']).budget
-  await tx
+  const [run] = await tx.ask(purseOf, id)
+  if (run!.payer === null) return
+  const limit = (JSON.parse(run!.grant_json) as Run['grant']).budget
+  const spent = { nano: run!.spent_nano, tokens: run!.spent_tokens, calls: run!.spent_calls }
+  const lent = { nano: -(limit.nano ?? 0), tokens: -(limit.tokens ?? 0), calls: -(limit.calls ?? 0) }
+  await tx.ask(setRun, {}, moneyColumns(spent, lent), run!.payer)
+}
+
+const putSession = (db: Tx, row: Insertable<SessionsTable>) => db.insertInto('sessions').values(row)
+
+const setSession = (db: Tx, to: Updateable<SessionsTable>, id: string) =>
+  db.updateTable('sessions').set(to).where('id', '=', id)
+
+const putMessage = (db: Tx, row: Insertable<MessagesTable>) => db.insertInto('messages').values(row)
+
+const putInbox = (db: Tx, row: Insertable<InboxTable>) => db.insertInto('inbox').values(row).returning('id')
+
+const setInbox = (db: Tx, to: Updateable<InboxTable>, ids: readonly number[]) =>
+  db.updateTable('inbox').set(to).where('id', 'in', ids)
+
+/** Gives the messages of mailbox rows their place in the model's view. */
+const placeMessages = (db: Tx, ord: number, session: string, ids: readonly number[]) =>
+  db
+    .updateTable('messages')
+    .set({ ord })
+    .where('session', '=', session)
+    .where('seq', 'in', eb =>
+      eb
+        .selectFrom('inbox')
+        .select('inbox.seq')
+        .where('inbox.id', 'in', ids)
+        .where('inbox.seq', 'is not', null)
+        .$castTo<{ seq: number }>(),
+    )
+
+const putRun = (db: Tx, row: Insertable<RunsTable>) => db.insertInto('runs').values(row)
+
+/** `add` is added to what the row has. */
+const setRun = (db: Tx, to: Updateable<RunsTable>, add: Partial<MoneyColumns>, id: string) =>
+  db
     .updateTable('runs')
     .set(eb => ({
-      spent_nano: eb('spent_nano', '+', run.spent_nano),
-      spent_tokens: eb('spent_tokens', '+', run.spent_tokens),
-      spent_calls: eb('spent_calls', '+', run.spent_calls),
-      lent_nano: eb('lent_nano', '-', limit.nano ?? 0),
-      lent_tokens: eb('lent_tokens', '-', limit.tokens ?? 0),
-      lent_calls: eb('lent_calls', '-', limit.calls ?? 0),
+      ...to,
+      ...Object.fromEntries(
+        Object.entries(add).map(([column, amount]) => [column, eb(column as keyof MoneyColumns, '+', amount)]),
+      ),
     }))
-    .where('id', '=', run.payer)
-    .execute()
-}
+    .where('id', '=', id)
+
+const purseOf = (db: Tx, run: string) =>
+  db
+    .selectFrom('runs')
+    .select(['payer', 'grant_json', 'spent_nano', 'spent_tokens', 'spent_calls'])
+    .where('id', '=', run)
+
+const putStep = (db: Tx, row: Insertable<StepsTable>) => db.insertInto('steps').values(row)
+
+const setStep = (db: Tx, to: Updateable<StepsTable>, run: string, n: number) =>
+  db.updateTable('steps').set(to).where('run', '=', run).where('n', '=', n)
+
+const cancelSteps = (db: Tx, at: number, run: string) =>
+  db
+    .updateTable('steps')
+    .set({ state: 'cancelled', ended_at: at })
+    .where('run', '=', run)
+    .where('state', 'in', ['open', 'asking'])
+
+const putUsage = (db: Tx, row: Insertable<UsageTable>) => db.insertInto('usage').values(row)
+
+const setUsage = (db: Tx, to: Updateable<UsageTable>, run: string, step: number, attempt: number) =>
+  db.updateTable('usage').set(to).where('run', '=', run).where('step', '=', step).where('attempt', '=', attempt)
+
+const chargeReserved = (db: Tx, run: string) =>
+  db
+    .updateTable('usage')
+    .set(eb => ({
+      state: 'unknown',
+      charged_nano: eb.ref('reserved_nano'),
+      charged_tokens: eb.ref('reserved_tokens'),
+      charged_calls: 1,
+    }))
+    .where('run', '=', run)
+    .where('state', '=', 'reserved')
+
+const putOutbox = (db: Tx, row: Insertable<OutboxTable>) => db.insertInto('outbox').values(row)
+
+/** Wire ids whose mailbox row has been read. */
+const answerKeys = (db: Tx, turn: number, run: string) =>
+  db
+    .updateTable('rpc_keys')
+    .set({ answered_turn: turn })
+    .where('run', '=', run)
+    .where('answered_turn', 'is', null)
+    .where(eb =>
+      eb.or([
+        eb('inbox', 'is', null),
+        eb.exists(
+          eb
+            .selectFrom('inbox')
+            .select('inbox.id')
+            .whereRef('inbox.id', '=', 'rpc_keys.inbox')
+            .where('inbox.state', '<>', 'unread'),
+        ),
+      ]),
+    )
+    .returning('key')
+
+const handKeys = (db: Tx, to: string, from: string) =>
+  db.updateTable('rpc_keys').set({ run: to }).where('run', '=', from).where('answered_turn', 'is', null)

@@ -34,7 +34,7 @@ export function conformance(database: string, open: () => Promise<Bench>): void 
     }
 
     const put = (key: string, value = key) => store.write('config', tx => insert(tx, key, value))
-    const insert = async (tx: Tx, key: string, value = key) => {
+    const insert = async (tx: Pick<Tx, 'insertInto'>, key: string, value = key) => {
       await tx.insertInto('kv').values({ key, value }).execute()
     }
     const keys = async () => (await store.read.selectFrom('kv').select('key').orderBy('key').execute()).map(r => r.key)

@@ -22,6 +22,7 @@ import {
   SqliteIntrospector,
 } from 'kysely'
 import { DeputyError } from '../protocol/errors.ts'
+import { type Asks, type Bound, makeTexts } from './ask.ts'
 import type { Bodies } from './bodies.ts'
 import { StateCompiler } from './compiler.ts'
 import type { LongText, Tables } from './tables.ts'
@@ -36,12 +37,15 @@ interface Prepared {
 }
 
 export interface Connection {
-  run(query: CompiledQuery): QueryResult<never>
+  run(query: Bound): QueryResult<never>
 }
+
+/** Kysely's builders, and queries that are kept. */
+export type Db = Kysely<Tables> & Asks
 
 /** A Kysely over a connection that can be taken away again. */
 export interface Handle {
-  db: Kysely<Tables>
+  db: Db
   /** From now on every statement of this handle is refused with the error that `why` makes. */
   end(why: () => DeputyError): void
 }
@@ -73,7 +77,7 @@ export function makeConnection(db: DatabaseSync, { bodies, onError }: Connection
     return made
   }
 
-  function run(query: CompiledQuery): QueryResult<never> {
+  function run(query: Bound): QueryResult<never> {
     try {
       const values = query.parameters.map((value, i) =>
         bindable(bodies && isLong(value) ? bodies.fold(value.long) : value, i, query.sql),
@@ -149,6 +153,7 @@ const dialect: Dialect = {
 export function makeHandles(connection: Connection): () => Handle {
   const compiler = new StateCompiler()
   const adapter = new SqliteAdapter()
+  const text = makeTexts()
 
   return function handle() {
     let ended: (() => DeputyError) | null = null
@@ -166,8 +171,15 @@ export function makeHandles(connection: Connection): () => Handle {
     }
     const provider: ConnectionProvider = { provideConnection: consumer => consumer(kyselyConnection) }
     const executor = new DefaultQueryExecutor(compiler, adapter, provider)
+    const asks: Asks = {
+      async ask(query, ...values) {
+        if (ended) throw ended()
+        return connection.run(text(db, query, values)).rows
+      },
+    }
+    const db = Object.assign(new Kysely<Tables>({ config: { dialect }, dialect, driver, executor }), asks)
     return {
-      db: new Kysely<Tables>({ config: { dialect }, dialect, driver, executor }),
+      db,
       end(why) {
         ended = why
       },

@@ -103,14 +103,12 @@ export function messageOf(row: Selectable<MessagesTable>): Message {
 /** The final words of a run that succeeded. Long ones are not in its own row. */
 export async function finalWords(db: Tx, run: Run): Promise<string | null> {
   if (run.result !== null || run.resultSeq === null) return run.result
-  const row = await db
-    .selectFrom('messages')
-    .selectAll()
-    .where('session', '=', run.session)
-    .where('seq', '=', run.resultSeq)
-    .executeTakeFirst()
+  const [row] = await db.ask(messageAt, run.session, run.resultSeq)
   return (row && textOf(messageOf(row).parts)) || null
 }
+
+const messageAt = (db: Tx, session: string, seq: number) =>
+  db.selectFrom('messages').selectAll().where('session', '=', session).where('seq', '=', seq)
 
 export function inboxOf(row: Selectable<InboxTable>): InboxRow {
   return {
@@ -127,70 +125,69 @@ export function inboxOf(row: Selectable<InboxTable>): InboxRow {
 }
 
 export async function loadRun(tx: Tx, id: string): Promise<Run | null> {
-  const row = await tx.selectFrom('runs').selectAll().where('id', '=', id).executeTakeFirst()
+  const [row] = await tx.ask(runById, id)
   return row ? runOf(row) : null
 }
+
+const runById = (db: Tx, id: string) => db.selectFrom('runs').selectAll().where('id', '=', id)
 
 export async function loadSession(tx: Tx, id: string): Promise<Session | null> {
-  const row = await tx.selectFrom('sessions').selectAll().where('id', '=', id).executeTakeFirst()
+  const [row] = await tx.ask(sessionById, id)
   return row ? sessionOf(row) : null
 }
+
+const sessionById = (db: Tx, id: string) => db.selectFrom('sessions').selectAll().where('id', '=', id)
 
 export async function openSessionByKey(tx: Tx, key: string): Promise<Session | null> {
-  const row = await tx
-    .selectFrom('sessions')
-    .selectAll()
-    .where('key', '=', key)
-    .where('closed_at', 'is', null)
-    .executeTakeFirst()
+  const [row] = await tx.ask(sessionByKey, key)
   return row ? sessionOf(row) : null
 }
 
+const sessionByKey = (db: Tx, key: string) =>
+  db.selectFrom('sessions').selectAll().where('key', '=', key).where('closed_at', 'is', null)
+
 export async function liveRunOf(tx: Tx, session: string): Promise<Run | null> {
-  const row = await tx
-    .selectFrom('runs')
-    .selectAll()
-    .where('session', '=', session)
-    .where('state', '<>', 'done')
-    .executeTakeFirst()
+  const [row] = await tx.ask(liveRun, session)
   return row ? runOf(row) : null
 }
+
+const liveRun = (db: Tx, session: string) =>
+  db.selectFrom('runs').selectAll().where('session', '=', session).where('state', '<>', 'done')
 
 /** Every unread row of a session, in row order. */
 export async function unreadOf(tx: Tx, session: string): Promise<InboxRow[]> {
-  const rows = await tx
-    .selectFrom('inbox')
-    .selectAll()
-    .where('session', '=', session)
-    .where('state', '=', 'unread')
-    .orderBy('id')
-    .execute()
-  return rows.map(inboxOf)
+  return (await tx.ask(unread, session)).map(inboxOf)
 }
+
+const unread = (db: Tx, session: string) =>
+  db.selectFrom('inbox').selectAll().where('session', '=', session).where('state', '=', 'unread').orderBy('id')
 
 /** 0, 1 or 2 for "several". */
 async function openChildrenOf(tx: Tx, run: string): Promise<number> {
-  const rows = await tx
+  return (await tx.ask(openChildren, run)).length
+}
+
+const openChildren = (db: Tx, run: string) =>
+  db
     .selectFrom('runs')
     .select('id')
     .where('parent', '=', run)
     .where('detached', '=', 0)
     .where('state', '<>', 'done')
     .limit(2)
-    .execute()
-  return rows.length
-}
 
 /** How many live runs a session's run has as direct children, detached ones too: what maxChildrenPerAgent counts. */
 export async function countChildren(tx: Tx, run: string): Promise<number> {
-  const row = await tx
+  const [row] = await tx.ask(liveChildren, run)
+  return Number(row!.n)
+}
+
+const liveChildren = (db: Tx, run: string) =>
+  db
     .selectFrom('runs')
     .select(eb => eb.fn.countAll<number>().as('n'))
     .where('parent', '=', run)
     .where('state', '<>', 'done')
-    .executeTakeFirstOrThrow()
-  return Number(row.n)
-}
 
 async function askedOpenOf(tx: Tx, live: Run | null): Promise<number> {
   if (live?.wait?.for !== 'ask' || live.wait.runs.length === 0) return 0
@@ -229,30 +226,31 @@ export async function loadPostbox(tx: Tx, session: Session): Promise<Mailbox> {
 }
 
 export async function loadStep(tx: Tx, run: string, n: number): Promise<Step | null> {
-  const row = await tx.selectFrom('steps').selectAll().where('run', '=', run).where('n', '=', n).executeTakeFirst()
+  const [row] = await tx.ask(stepAt, run, n)
   return row ? stepOf(row) : null
 }
 
+const stepAt = (db: Tx, run: string, n: number) =>
+  db.selectFrom('steps').selectAll().where('run', '=', run).where('n', '=', n)
+
 /** Steps of the latest model call and of the calls it made, in order; empty for a run that has none. */
 export async function lastReply(tx: Tx, run: string): Promise<Step[]> {
-  const model = await tx
-    .selectFrom('steps')
-    .select('n')
-    .where('run', '=', run)
-    .where('kind', '=', 'model')
-    .orderBy('n', 'desc')
-    .limit(1)
-    .executeTakeFirst()
-  if (!model) return []
-  const rows = await tx
+  return (await tx.ask(stepsOfReply, run)).map(stepOf)
+}
+
+const stepsOfReply = (db: Tx, run: string) =>
+  db
     .selectFrom('steps')
     .selectAll()
     .where('run', '=', run)
-    .where('n', '>=', model.n)
+    .where('n', '>=', eb =>
+      eb
+        .selectFrom('steps')
+        .select(one => one.fn.max('n').as('n'))
+        .where('run', '=', run)
+        .where('kind', '=', 'model'),
+    )
     .orderBy('n')
-    .execute()
-  return rows.map(stepOf)
-}
 
 /** How often a run has asked its model. */
 export async function countReplies(tx: Tx, run: string): Promise<number> {
@@ -268,6 +266,8 @@ export async function countReplies(tx: Tx, run: string): Promise<number> {
 /** True when a run's attached ancestor has ended. By R4 its parent alone decides. */
 export async function orphaned(tx: Tx, run: Run): Promise<boolean> {
   if (run.parent === null || run.detached) return false
-  const row = await tx.selectFrom('runs').select('state').where('id', '=', run.parent).executeTakeFirst()
+  const [row] = await tx.ask(stateOf, run.parent)
   return row === undefined || row.state === 'done'
 }
+
+const stateOf = (db: Tx, run: string) => db.selectFrom('runs').select('state').where('id', '=', run)

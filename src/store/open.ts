@@ -8,21 +8,19 @@
  * 1. `read` sees committed rows only and never waits for a body.
  * 2. What `write` resolves with has been committed and is on the disk.
  */
-import type { Kysely } from 'kysely'
 import type { Clock } from '../core/ports.ts'
 import type { DeputyError, ErrorShape } from '../protocol/errors.ts'
 import { openBodies } from './bodies.ts'
 import { makeCheckpoints } from './checkpoint.ts'
 import { type CrashPoints, noCrash, type WriteName } from './crash.ts'
-import { makeConnection, makeHandles } from './dialect.ts'
+import { type Db, makeConnection, makeHandles } from './dialect.ts'
 import { databasePath, openFiles } from './files.ts'
 import { findDamage } from './integrity.ts'
-import type { Tables } from './tables.ts'
 import { failureOf } from './trouble.ts'
 import { type Body, makeWriter } from './writer.ts'
 
 /** Bound to the writing connection for as long as the body of one write lasts. Never call `transaction()` on it. */
-export type Tx = Kysely<Tables>
+export type Tx = Db
 
 export interface StoreHealth {
   /** False while nothing can be recorded or the file is damaged: claim no run. */
@@ -49,7 +47,7 @@ export interface StoreOptions {
 
 export interface Store {
   /** Committed rows only. */
-  read: Kysely<Tables>
+  read: Tx
   /**
    * Queues `body` and resolves with its value after the commit. The body awaits nothing but statements of its `tx`, has no
    * other effect and takes ids and times from outside: it may run more than once. Rejects with what the body threw, or

@@ -6,17 +6,15 @@
  */
 import { existsSync } from 'node:fs'
 import { DatabaseSync } from 'node:sqlite'
-import type { Kysely } from 'kysely'
 import { DeputyError } from '../protocol/errors.ts'
 import { openBodies } from './bodies.ts'
-import { makeConnection, makeHandles } from './dialect.ts'
+import { type Db, makeConnection, makeHandles } from './dialect.ts'
 import { databasePath } from './files.ts'
 import { inspect } from './integrity.ts'
 import { newestVersion } from './migrations.ts'
-import type { Tables } from './tables.ts'
 
 export interface Reader {
-  read: Kysely<Tables>
+  read: Db
   close(): void
 }
 

@@ -1,9 +1,9 @@
 /**
- * Facts to rows: the columns of sessions, messages, runs and outbox rows.
+ * Facts to rows: the columns of sessions, messages, mailbox, runs, steps, usage and outbox rows.
  * Owns the mapping only, the mirror of facts.ts; apply.ts writes.
  */
-import type { Effect } from '../core/run/facts.ts'
-import type { Message, Route, Run, Session } from '../core/types.ts'
+import type { Effect, NewInbox, UsageRow } from '../core/run/facts.ts'
+import type { Message, Route, Run, Session, Spend, Step } from '../core/types.ts'
 import type { RunsTable } from './tables.ts'
 
 export function sessionRow(session: Session) {
@@ -53,6 +53,80 @@ export function messageRow(message: Message) {
   }
 }
 
+export function inboxRow(row: NewInbox) {
+  return {
+    session: row.session,
+    kind: row.kind,
+    mode: row.mode,
+    state: row.state,
+    seq: row.seq,
+    key: row.key,
+    from_run: row.from,
+    at: row.at,
+    read_run: null,
+    read_step: null,
+  }
+}
+
+export function stepRow(step: Step) {
+  return {
+    run: step.run,
+    n: step.n,
+    kind: step.kind,
+    state: step.state,
+    name: step.name,
+    intent: JSON.stringify(step.intent),
+    result: step.result === null ? null : JSON.stringify(step.result),
+    started_at: step.startedAt,
+    ended_at: step.endedAt,
+  }
+}
+
+export function stepColumns(to: (Effect & { do: 'step.set' })['to']) {
+  return {
+    ...(to.state === undefined ? {} : { state: to.state }),
+    ...(to.result === undefined ? {} : { result: JSON.stringify(to.result) }),
+    ...(to.intent === undefined ? {} : { intent: JSON.stringify(to.intent) }),
+    ...(to.startedAt === undefined ? {} : { started_at: to.startedAt }),
+    ...(to.endedAt === undefined ? {} : { ended_at: to.endedAt }),
+  }
+}
+
+export function reservedRow(row: UsageRow) {
+  return {
+    run: row.run,
+    step: row.step,
+    attempt: row.attempt,
+    session: row.session,
+    agent: row.agent,
+    model: row.model,
+    state: 'reserved',
+    reserved_nano: row.reserved.nano,
+    reserved_tokens: row.reserved.tokens,
+    charged_nano: 0,
+    charged_tokens: 0,
+    charged_calls: 0,
+    input: 0,
+    output: 0,
+    cache_read: 0,
+    cache_write: 0,
+    at: row.at,
+  }
+}
+
+export function settledColumns({ charged, usage }: Effect & { do: 'usage.settle' }) {
+  return {
+    state: 'settled',
+    charged_nano: charged.nano,
+    charged_tokens: charged.tokens,
+    charged_calls: charged.calls,
+    input: usage.input,
+    output: usage.output,
+    cache_read: usage.cacheRead,
+    cache_write: usage.cacheWrite,
+  }
+}
+
 export function outboxRow(effect: Effect & { do: 'outbox.put' }) {
   const { channel, account, to }: Route = effect.route
   return {
@@ -84,6 +158,23 @@ export function runRow(run: Run) {
     terms: null,
     ...(runColumns(run) as Omit<RunsTable, 'id' | 'session' | 'tree' | 'terms'>),
   }
+}
+
+export type MoneyColumns = Pick<
+  RunsTable,
+  'spent_nano' | 'spent_tokens' | 'spent_calls' | 'lent_nano' | 'lent_tokens' | 'lent_calls'
+>
+
+/** What is added to a run's purse; columns to which nothing is added are left out. */
+export function moneyColumns(spent: Spend, lent: Spend): Partial<MoneyColumns> {
+  const add: Partial<MoneyColumns> = {}
+  if (spent.nano !== 0) add.spent_nano = spent.nano
+  if (spent.tokens !== 0) add.spent_tokens = spent.tokens
+  if (spent.calls !== 0) add.spent_calls = spent.calls
+  if (lent.nano !== 0) add.lent_nano = lent.nano
+  if (lent.tokens !== 0) add.lent_tokens = lent.tokens
+  if (lent.calls !== 0) add.lent_calls = lent.calls
+  return add
 }
 
 /** Only the columns that the facts name. */
