@@ -10,7 +10,7 @@ import type { Connection } from './connection.ts'
 import { rowOf } from './methods/session-rows.ts'
 import type { Room } from './methods/room.ts'
 import { taskRow } from './methods/tasks.ts'
-import { toChatMessage } from './methods/transcript.ts'
+import { chatMessages } from './methods/transcript.ts'
 import type { Log } from './types.ts'
 
 export interface SessionEvents {
@@ -79,11 +79,12 @@ export function makeSessionEvents(room: Room, log: Log): SessionEvents {
     if (!followed(to)) return
     soon(async () => {
       const session = await house.session(id)
+      const [shown] = await chatMessages(house, [message], room.limits.historyChars)
       const payload = {
         sessionKey,
         agentId,
         sessionId: id,
-        message: toChatMessage(message, room.limits.historyChars),
+        message: shown,
         messageId: message.id,
         messageSeq: message.seq,
         ts: message.at,

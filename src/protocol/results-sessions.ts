@@ -90,7 +90,8 @@ export interface ResolvedNames {
 }
 
 export interface ChatMessage {
-  role: 'user' | 'assistant' | 'toolResult'
+  /** `system`: what the house tells the model, such as a sub-agent's end; `__openclaw.kind` says what. */
+  role: 'user' | 'assistant' | 'toolResult' | 'system'
   content: readonly unknown[]
   timestamp: number
   idempotencyKey?: string
@@ -102,7 +103,8 @@ export interface ChatMessage {
   model?: string
   usage?: Record<string, unknown>
   stopReason?: string
-  __openclaw: { id: string; seq: number; kind?: string }
+  /** `runId`: wire id of the turn that wrote it. */
+  __openclaw: { id: string; seq: number; kind?: string; runId?: string }
 }
 
 export interface ChatHistory {

@@ -2,6 +2,7 @@
  * What conversations look like from outside: their first and newest words, what they used and what it cost.
  * Reads committed rows only; money is the ledger's (decisions.md 12). A few questions for any number of sessions.
  */
+import { turnId } from '../core/ids.ts'
 import type { Message, Run } from '../core/types.ts'
 import { messageOf, runOf } from '../store/facts.ts'
 import type { Tx } from '../store/open.ts'
@@ -12,7 +13,7 @@ const dayMs = 86_400_000
 const atOnce = 400
 const lineLength = 120
 
-export function openLedger(db: Tx): Pick<House, 'glances' | 'newestRuns' | 'totals' | 'ledger'> {
+export function openLedger(db: Tx): Pick<House, 'wires' | 'glances' | 'newestRuns' | 'totals' | 'ledger'> {
   async function wordsAt(sessions: readonly string[], which: 'min' | 'max', roles: string[]): Promise<Message[]> {
     const ends = db
       .selectFrom('messages')
@@ -29,6 +30,28 @@ export function openLedger(db: Tx): Pick<House, 'glances' | 'newestRuns' | 'tota
       .selectAll('messages')
       .execute()
     return rows.map(messageOf)
+  }
+
+  async function wires(runs: readonly string[]): Promise<(run: string, turn: number) => string> {
+    const aliases = new Map<string, { key: string; turn: number | null }[]>()
+    for (const ids of chunks([...new Set(runs)])) {
+      const rows = await db
+        .selectFrom('rpc_keys')
+        .select(['run', 'key', 'answered_turn'])
+        .where('run', 'in', ids)
+        .where('method', '<>', 'spawn')
+        .orderBy('at')
+        .execute()
+      for (const { run, key, answered_turn: turn } of rows) {
+        const known = aliases.get(run ?? '') ?? []
+        aliases.set(run ?? '', [...known, { key, turn }])
+      }
+    }
+    return (run, turn) => {
+      const known = aliases.get(run) ?? []
+      const alias = known.find(one => one.turn === turn) ?? known.find(one => one.turn === null)
+      return alias?.key ?? turnId(run, turn)
+    }
   }
 
   async function glances(sessions: readonly string[]): Promise<Map<string, Glance>> {
@@ -142,7 +165,7 @@ export function openLedger(db: Tx): Pick<House, 'glances' | 'newestRuns' | 'tota
     }))
   }
 
-  return { glances, newestRuns, totals, ledger }
+  return { wires, glances, newestRuns, totals, ledger }
 }
 
 type Sum = string | number | bigint | null

@@ -207,6 +207,8 @@ export interface House {
   /** The whole tree that a run belongs to, root first. */
   tree(id: string): Promise<readonly RunView[]>
   steps(run: string): Promise<readonly Step[]>
+  /** How clients know the stretches of these runs (decisions.md 4): wire id of a run's turn. */
+  wires(runs: readonly string[]): Promise<(run: string, turn: number) => string>
   glances(sessions: readonly string[]): Promise<ReadonlyMap<string, Glance>>
   /** The live run of each, else the one that was made last. */
   newestRuns(sessions: readonly string[]): Promise<ReadonlyMap<string, Run>>

@@ -208,6 +208,7 @@ export function fakeHouse(): FakeHouse {
       messages.push(message)
       return message
     },
+    wires: async () => run => run.replace(/^run-/, ''),
     glances: async ids => new Map(ids.map(id => [id, { title: 'first words', last: 'last words' }])),
     async newestRuns(ids) {
       const newest = new Map<string, Run>()

@@ -7,7 +7,7 @@ import type { Call } from '../dispatch.ts'
 import { partsOf } from './parts.ts'
 import { keyOf, type Room, sessionOf } from './room.ts'
 import { defaultsOf, rowOf } from './session-rows.ts'
-import { newest, toChatMessage } from './transcript.ts'
+import { chatMessages, newest } from './transcript.ts'
 
 const defaultLimit = 200
 
@@ -50,7 +50,7 @@ export async function chatHistory(room: Room, params: Params<'chat.history'>): P
   const end = Math.max(0, page.messages.length - offset)
   const wanted = page.messages.slice(Math.max(0, end - limit), end)
   const maxTotal = Math.min(params.maxBytes ?? room.limits.historyChars, room.limits.historyChars)
-  const shown = wanted.map(message => toChatMessage(message, params.maxChars ?? room.limits.historyChars))
+  const shown = await chatMessages(room.house, wanted, params.maxChars ?? room.limits.historyChars)
   const { kept, dropped } = newest(shown, maxTotal)
   const hasMore = page.hasMore || dropped > 0
   const oldest = kept[0]?.__openclaw.seq
@@ -79,7 +79,8 @@ export async function chatMessageGet(
   const session = await room.house.sessionByKey(await keyOf(room, { sessionKey, agentId }))
   const message = session && (await room.house.message(session.id, messageId))
   if (!message) return { ok: false, unavailableReason: 'not_found' }
-  return { ok: true, message: toChatMessage(message, Math.min(maxChars, room.limits.historyChars)) }
+  const [shown] = await chatMessages(room.house, [message], Math.min(maxChars, room.limits.historyChars))
+  return { ok: true, message: shown! }
 }
 
 export async function chatInject(

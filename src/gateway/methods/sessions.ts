@@ -7,7 +7,7 @@ import { DeputyError } from '../../protocol/errors.ts'
 import type { Params, Result } from '../../protocol/methods.ts'
 import { keyOf, type Room } from './room.ts'
 import { defaultsOf, rowOf, rowsOf } from './session-rows.ts'
-import { newest, textOf, toChatMessage } from './transcript.ts'
+import { chatMessages, newest, textOf } from './transcript.ts'
 
 const defaultLimit = 100
 /** A filter that the store does not have is applied to at most so many of the newest sessions. */
@@ -143,10 +143,5 @@ export async function sessionsGet(room: Room, params: Params<'sessions.get'>): P
   if (!session) return { messages: [] }
   const { messages } = await room.house.history(session.id, { limit: params.limit ?? 200 })
   const { historyChars } = room.limits
-  return {
-    messages: newest(
-      messages.map(message => toChatMessage(message, historyChars)),
-      historyChars,
-    ).kept,
-  }
+  return { messages: newest(await chatMessages(room.house, messages, historyChars), historyChars).kept }
 }

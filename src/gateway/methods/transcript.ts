@@ -2,8 +2,9 @@
  * Transcript rows as OpenClaw's clients read them (openclaw-facts.md §C4). Owns the shape and the cuts that keep an answer
  * within what a frame holds. The stored idempotency key goes along: the Control UI waits for it (openclaw-clients.md §5.2).
  */
-import type { Message, Part } from '../../core/types.ts'
+import type { ChildEnd, Message, Part } from '../../core/types.ts'
 import type { ChatMessage } from '../../protocol/results.ts'
+import type { House } from '../../sessions/types.ts'
 
 const cutMark = '\n…[cut]'
 
@@ -37,18 +38,39 @@ export function textOf(parts: readonly Part[]): string {
     .join('')
 }
 
-export function toChatMessage(message: Message, maxChars: number): ChatMessage {
-  const { meta, role, seq, id, at } = message
+/** With the wire id of the run that wrote each: clients match what they heard live by it (openclaw-clients.md §4). */
+export async function chatMessages(
+  house: Pick<House, 'wires'>,
+  messages: readonly Message[],
+  maxChars: number,
+): Promise<ChatMessage[]> {
+  const wire = await house.wires(messages.flatMap(({ run }) => run ?? []))
+  /** A tool's result belongs to the turn of the call before it. */
+  const turns = new Map<string, number>()
+  return messages.map(message => {
+    const { run, meta } = message
+    if (run === null) return toChatMessage(message, maxChars)
+    const turn = meta.turn ?? turns.get(run) ?? 0
+    turns.set(run, turn)
+    const shown = toChatMessage(message, maxChars)
+    return { ...shown, __openclaw: { ...shown.__openclaw, runId: wire(run, turn) } }
+  })
+}
+
+function toChatMessage(message: Message, maxChars: number): ChatMessage {
+  const { meta, seq, id, at } = message
+  const { role, kind } = speaker(message)
   const shown: ChatMessage = {
-    role: role === 'event' ? speaker(message) : role,
+    role,
     content: message.parts.map(part => contentOf(part, maxChars)),
     timestamp: at,
-    __openclaw: role === 'event' ? { id, seq, kind: meta.command ? 'command' : 'event' } : { id, seq },
+    __openclaw: kind === undefined ? { id, seq } : { id, seq, kind },
   }
+  if (meta.child) shown.content = [{ type: 'text', text: endOf(meta.child) }, ...shown.content]
   if (meta.idempotencyKey !== undefined) shown.idempotencyKey = meta.idempotencyKey
   if (meta.toolCallId !== undefined) shown.toolCallId = meta.toolCallId
   if (meta.toolName !== undefined) shown.toolName = meta.toolName
-  if (role === 'toolResult') shown.isError = meta.isError === true
+  if (message.role === 'toolResult') shown.isError = meta.isError === true
   if (meta.api !== undefined) shown.api = meta.api
   if (meta.provider !== undefined) shown.provider = meta.provider
   if (meta.model !== undefined) shown.model = meta.model
@@ -61,9 +83,18 @@ export function toChatMessage(message: Message, maxChars: number): ChatMessage {
   return shown
 }
 
-/** What the house itself tells (an early end) stands where the user speaks, its answers to commands where the agent does. */
-function speaker({ meta }: Message): 'user' | 'assistant' {
-  return meta.command === 'answered' ? 'assistant' : 'user'
+/** What the house tells the model itself (an early end, a child's) is nobody's message; its answers to commands are. */
+function speaker({ role, meta }: Message): { role: ChatMessage['role']; kind?: string } {
+  if (role === 'event' && meta.command) {
+    return { role: meta.command === 'answered' ? 'assistant' : 'user', kind: 'command' }
+  }
+  if (role === 'event') return { role: 'system', kind: 'event' }
+  return meta.child ? { role: 'system', kind: 'child' } : { role }
+}
+
+function endOf({ agent, label, task, outcome, error }: ChildEnd): string {
+  const how = outcome === 'succeeded' ? 'completed' : `${outcome}${error ? `: ${error}` : ''}`
+  return `[Sub-agent ${agent} · ${label ?? task.slice(0, 80)} · ${how}]\n`
 }
 
 /** The newest messages that fit, in order; `dropped` counts the older ones that did not. */
