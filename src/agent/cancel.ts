@@ -11,7 +11,7 @@ import { liveRunOf, loadRun, stepOf } from '../store/facts.ts'
 import type { Tx } from '../store/open.ts'
 import { childFacts, targetsOf } from './children.ts'
 import { announce, type After } from './commit.ts'
-import { endIds, endRun, type Verdict } from './ending.ts'
+import { endIds, endRun, showingOf, type Verdict } from './ending.ts'
 import type { AgentOptions, Bells } from './room.ts'
 
 export interface Stopped {
@@ -113,7 +113,7 @@ export function openCanceller(
       if (!target || target.state === 'done') return null
       const waiting =
         verdict.revoked !== undefined
-          ? await takeBack(tx, target.session, verdict.revoked)
+          ? await takeBack(tx, target, verdict.revoked)
           : verdict.followups === 'drop'
             ? (await unread(tx, target.session)).map(textOf)
             : []
@@ -200,10 +200,13 @@ async function unread(tx: Tx, session: string): Promise<{ id: number; parts: str
     .execute()
 }
 
-/** Drops the unread words of a device; returns them. */
-async function takeBack(tx: Tx, session: string, device: string): Promise<string[]> {
+/** Drops the words of a device that its run has not been shown; returns them. */
+async function takeBack(tx: Tx, run: Run, device: string): Promise<string[]> {
   const from = nameOf({ kind: 'device', device, generation: 0, scopes: [] })
-  const rows = (await unread(tx, session)).filter(row => (JSON.parse(row.meta) as MessageMeta).from === from)
+  const shown = await showingOf(tx, run)
+  const rows = (await unread(tx, run.session)).filter(
+    row => (JSON.parse(row.meta) as MessageMeta).from === from && !shown.includes(row.id),
+  )
   for (const row of rows) await tx.updateTable('inbox').set({ state: 'dropped' }).where('id', '=', row.id).execute()
   return rows.map(textOf)
 }

@@ -44,15 +44,20 @@ export async function homeOf(tx: Tx, run: Run): Promise<Mailbox | null> {
   return session ? loadPostbox(tx, session) : null
 }
 
+/** Inbox rows that a model call in flight shows. */
+export async function showingOf(tx: Tx, run: Run): Promise<readonly number[]> {
+  const open = (await lastReply(tx, run.id)).find(step => step.kind === 'model' && step.state === 'open')
+  return open ? (open.intent as ModelIntent).inbox : []
+}
+
 /** Everything that belongs to ending `run`, read in this transaction. */
 export async function endView(tx: Tx, run: Run, box: Mailbox): Promise<EndView> {
-  const open = (await lastReply(tx, run.id)).find(step => step.kind === 'model' && step.state === 'open')
   return {
     run,
     box,
     sessionKey: box.session.key,
     home: await homeOf(tx, run),
-    showing: open ? (open.intent as ModelIntent).inbox : [],
+    showing: await showingOf(tx, run),
   }
 }
 

@@ -33,6 +33,8 @@ export interface ConnectOptions {
   token?: string
   password?: string
   device?: DeviceIdentity
+  /** A one-time code that approves the device. */
+  setupCode?: string
   /** Default over the unix socket and with a secret: all of them. */
   scopes?: readonly string[]
   caps?: readonly string[]
@@ -179,8 +181,8 @@ function parse(text: string): ResponseFrame | EventFrame | null {
 
 function connectParams(options: ConnectOptions, nonce: string | null): Record<string, unknown> {
   const client = { id: 'cli', version: '0', platform: process.platform, mode: 'cli', ...options.client }
-  const { device, token, password, scopes } = options
-  const auth = { token, password, deviceToken: device?.token }
+  const { device, token, password, scopes, setupCode } = options
+  const auth = { token, password, deviceToken: device?.token, bootstrapToken: setupCode }
   const params: Record<string, unknown> = {
     minProtocol: options.protocol?.min ?? 3,
     maxProtocol: options.protocol?.max ?? 4,
@@ -199,7 +201,7 @@ function connectParams(options: ConnectOptions, nonce: string | null): Record<st
       role: 'operator',
       scopes: scopes ?? [],
       signedAt,
-      token: token ?? device.token ?? null,
+      token: token ?? device.token ?? setupCode ?? null,
       nonce,
       platform: client.platform,
     })

@@ -78,33 +78,27 @@ export function openDevices(options: DeviceOptions): DeviceRoom {
   }
 
   function follow(device: string, state: Pairing, effect: PairingEffect, spare: string | null): void {
-    switch (effect.do) {
-      case 'putRequest':
-        if (effect.request.state === 'pending') expireAt(effect.request.expiresAt)
-        return
-      case 'close':
-        if (effect.role === 'node') return
-        return tell({ change: 'closed', device, generation: effect.generation, reason: effect.reason, spare })
-      case 'endRuns': {
-        const one = endings(store.read).then(all => all.filter(each => each.device === device))
-        const done = one
-          .then(found => Promise.all(found.map(end)))
-          .then(counts => counts.reduce((sum, n) => sum + n, 0))
-        ending.set(device, done)
-        // Told once: by the caller that waits for it, and here for those that do not.
-        done.catch(error =>
-          log('error', 'runs of a revoked device could not be ended', { device, error: String(error) }),
-        )
-        return
-      }
-      case 'tell':
-        if (effect.event === 'device.pair.changed')
-          return tell({ change: 'told', event: effect.event, payload: { deviceId: device } })
-        if (effect.event === 'device.pair.requested')
-          return tell({ change: 'told', event: effect.event, payload: pendingView(effect.request, state) })
-        return resolved(effect.request)
-      default:
+    if (effect.do === 'putRequest' && effect.request.state === 'pending') expireAt(effect.request.expiresAt)
+    else if (effect.do === 'close' && effect.role !== 'node')
+      tell({ change: 'closed', device, generation: effect.generation, reason: effect.reason, spare })
+    else if (effect.do === 'endRuns') endAll(device)
+    else if (effect.do !== 'tell') return
+    else if (effect.event === 'device.pair.changed')
+      tell({ change: 'told', event: effect.event, payload: { deviceId: device } })
+    else if (effect.event === 'device.pair.requested')
+      tell({ change: 'told', event: effect.event, payload: pendingView(effect.request, state) })
+    else resolved(effect.request)
+  }
+
+  /** Begins to end a device's runs; `endedRuns` waits for it. */
+  function endAll(device: string): void {
+    const all = async () => {
+      const due = (await endings(store.read)).filter(each => each.device === device)
+      return (await Promise.all(due.map(end))).reduce((sum, count) => sum + count, 0)
     }
+    const done = all()
+    done.catch(error => log('error', 'runs of a revoked device could not be ended', { device, error: String(error) }))
+    ending.set(device, done)
   }
 
   function resolved(request: PairingRequest): void {
@@ -255,7 +249,7 @@ export function openDevices(options: DeviceOptions): DeviceRoom {
         return { in: false, reason: answer.reason, requestId: pending?.id ?? null, crowded: answer.crowded }
       // What was decided meanwhile is newer than what was read.
       if (!states.has(claim.id)) states.set(claim.id, decided.state)
-      if (claim.ask || answer.byToken) sawNow(claim.id)
+      if (claim.about.clientMode !== 'probe') sawNow(claim.id)
       const missing = pending ? missingScopes(heldBy(claim.id), pending.scopes) : []
       return {
         in: true,
@@ -292,10 +286,10 @@ export function openDevices(options: DeviceOptions): DeviceRoom {
       await desk.rename(device, { label: by.label, actor: actorOf(by) })
     },
     setupCode(by) {
-      const { name, scopes: held } = actorOf(by)
+      const { name, device, scopes: held } = actorOf(by)
       const scopes = intersect(by.scopes, held)
       const life = by.lifeMs === undefined ? {} : { lifeMs: by.lifeMs }
-      return makeCode(store, { scopes, by: name, now: clock.now(), ...life })
+      return makeCode(store, { scopes, by: name, device, now: clock.now(), ...life })
     },
     request: id => loadRequest(store.read, id),
   }

@@ -70,7 +70,11 @@ export function makeDispatcher(options: { handlers: Handlers; schemas: Schemas; 
     if (stopping)
       throw new DeputyError('GATEWAY_STOPPING', 'the gateway is shutting down', { details: { retryAfterMs: 1000 } })
     const scope = scopeOf(method, params)
-    if (scope !== null && !covers(principal.scopes, scope)) throw await missing(caller, method, scope)
+    if (scope !== null && !covers(principal.scopes, scope)) {
+      const error = await missing(caller, method, scope)
+      // A device may use what it holds, also where this connection did not ask for it at first.
+      if (!covers(principal.scopes, scope)) throw error
+    }
     if (!isMethod(method)) throw new DeputyError('UNKNOWN_METHOD', `unknown method: ${method}`)
     const checked = await schemas.check(method, params)
     if (!checked.ok) throw new DeputyError('INVALID_PARAMS', `invalid ${method} params: ${checked.problem}`)

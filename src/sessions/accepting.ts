@@ -9,13 +9,14 @@ import type { AgentOptions, Bells } from '../agent/room.ts'
 import { announce, carryOut } from '../agent/commit.ts'
 import { attenuate } from '../core/grant.ts'
 import { subagentKey } from '../core/ids.ts'
-import { deviceOf, nameOf } from '../core/principal.ts'
+import { deviceOf, nameOf, type Principal } from '../core/principal.ts'
 import { accept, birth } from '../core/run/accept.ts'
 import { nothing } from '../core/run/facts.ts'
 import type { Part, Receipt, Run, Session } from '../core/types.ts'
 import { DeputyError } from '../protocol/errors.ts'
 import { loadPostbox, loadRun, openSessionByKey, sessionOf } from '../store/facts.ts'
 import type { Tx } from '../store/open.ts'
+import { assertStanding } from '../store/pairing.ts'
 import { answeredBefore } from './commands/claims.ts'
 import { meant, newSession } from './keys.ts'
 import type { Accepted, AcceptInput, SpawnInput } from './types.ts'
@@ -53,6 +54,7 @@ export async function acceptMessage(
   const mode = input.mode === 'followup' || input.mode === 'collect' ? 'followup' : 'steer'
 
   const done = await options.store.write('accept', async tx => {
+    await standing(tx, input.principal)
     const again = await repeated(tx, principal, input.method, at.key, input.idempotencyKey, payload)
     if (again) return { again }
     const found = await openSessionByKey(tx, at.key)
@@ -160,6 +162,7 @@ export async function acceptSpawn(deps: AcceptDeps, input: SpawnInput): Promise<
     })
   const seconds = input.timeoutSeconds ?? policies.runTimeoutSeconds(at.agent)
   const done = await options.store.write('accept', async tx => {
+    await standing(tx, input.principal)
     const before = await tx
       .selectFrom('rpc_keys')
       .selectAll()
@@ -233,6 +236,11 @@ export async function acceptSpawn(deps: AcceptDeps, input: SpawnInput): Promise<
   })
   if (done.after) announce(done.after, bells, options.tell)
   return done.receipt
+}
+
+/** A revocation that came since the door looked counts (decisions.md 17). */
+async function standing(tx: Tx, principal: Principal): Promise<void> {
+  if (principal.kind === 'device') await assertStanding(tx, principal, 'operator.write')
 }
 
 function spawned(

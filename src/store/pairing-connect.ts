@@ -21,12 +21,12 @@ import {
   tokenOf,
 } from '../core/pairing.ts'
 import { DeputyError } from '../protocol/errors.ts'
-import { normalise, type Scope } from '../protocol/scopes.ts'
+import { covers, normalise, type Scope } from '../protocol/scopes.ts'
 import { deviceToken, isToken } from './device-tokens.ts'
 import type { WriteName } from './crash.ts'
 import type { Store, Tx } from './open.ts'
 import { carryOut, type Decided, isKnown, type Loaded, loadPairing, pendingRows, record } from './pairing-rows.ts'
-import { consumeCode } from './setup-codes.ts'
+import { codeRefused, consumeCode } from './setup-codes.ts'
 import { sourceOf } from './sources.ts'
 
 /** Pending requests of those who did not show the secret: of one address, and in all. */
@@ -178,6 +178,7 @@ async function isFull(tx: Tx, ask: Ask, now: number): Promise<boolean> {
 async function letInByCode(tx: Tx, ask: Ask, requestId: string, now: number): Promise<PairingEffect[]> {
   const { device, publicKey, role, about } = ask
   const code = await consumeCode(tx, ask.setupCode!, now)
+  if (code.device !== null) await assertMaker(tx, code.device)
   const actor: Actor = { name: code.by, scopes: ['operator.pairing', ...code.scopes], device: null }
   const scopes = ask.scopes === null ? code.scopes : normalise(meet(ask.scopes, code.scopes))
   const effects: PairingEffect[] = []
@@ -192,6 +193,12 @@ async function letInByCode(tx: Tx, ask: Ask, requestId: string, now: number): Pr
   const asked = await decide({ on: 'connect', device, publicKey, role, scopes, about, token: null, requestId, now })
   if (asked) await decide({ on: 'approve', request: asked.id, actor, via: 'bootstrap', now })
   return effects
+}
+
+/** A code that a device made is worth no more than the device is now. */
+async function assertMaker(tx: Tx, device: string): Promise<void> {
+  const held = tokenOf((await loadPairing(tx, device)).state, 'operator')?.scopes ?? []
+  if (!covers(held, 'operator.admin')) throw codeRefused()
 }
 
 /** A refresh that comes soon after another changes nothing that anybody could see. */

@@ -15,6 +15,7 @@ import type {
   Pairing,
   PairingEffect,
   PairingEvent,
+  PairingRefusal,
   PairingRequest,
   PairingStep,
   Role,
@@ -129,7 +130,7 @@ export async function carryOut(
 
 /** Carries a decision out, with its audit row when somebody took it. Throws the refusal. */
 export async function record(tx: Tx, device: string, event: PairingEvent, done: PairingStep): Promise<Decided> {
-  if (!done.ok) throw new DeputyError(done.code, done.message, { details: done.details })
+  if (!done.ok) throw refused(done)
   const { effects, state } = done
   const actor = 'actor' in event ? event.actor : null
   await carryOut(tx, effects, { known: false, by: actor?.name ?? device, at: event.now })
@@ -139,6 +140,16 @@ export async function record(tx: Tx, device: string, event: PairingEvent, done: 
     await tx.insertInto('audit').values(row).execute()
   }
   return { device, event, state, effects }
+}
+
+/** The machine's refusal in the words of the wire (openclaw-facts.md §A2). */
+function refused({ code, message, details }: PairingRefusal): DeputyError {
+  const { missing, required } = details as { missing?: Scope[]; required?: Scope[] }
+  if (code !== 'MISSING_SCOPE' || !missing) return new DeputyError(code, message, { details })
+  return new DeputyError(code, message, {
+    fix: 'Whoever holds these scopes can decide; so can the owner of the gateway, on its host: deputy devices --help',
+    details: { missingScope: missing[0], requiredScopes: required },
+  })
 }
 
 /** Devices whose runs are still to be ended. */

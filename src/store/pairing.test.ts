@@ -333,7 +333,7 @@ describe('strangers', () => {
 
 describe('one-time codes', () => {
   const code = (scopes: Scope[] = ['operator.read', 'operator.write']) =>
-    makeCode(store, { scopes, by: 'operator', now })
+    makeCode(store, { scopes, by: 'operator', device: null, now })
 
   test('approve one device once, for what it asks and at most what the code says; the rest waits', async () => {
     const made = await code()

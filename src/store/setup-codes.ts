@@ -13,8 +13,9 @@ import type { Store, Tx } from './open.ts'
 
 export interface SetupCode {
   scopes: readonly Scope[]
-  /** Who made it, as in rows. */
+  /** Who made it, as in rows; the device when one did. */
   by: string
+  device: string | null
   expiresAt: number
 }
 
@@ -28,11 +29,12 @@ const signs = '23456789ABCDEFGHJKLMNPQRSTUVWXYZ'
 /** Makes a code, such as `K7QF-3M9P-W2XD`. */
 export async function makeCode(
   store: Pick<Store, 'write'>,
-  about: { scopes: readonly Scope[]; by: string; now: number; lifeMs?: number },
+  about: { scopes: readonly Scope[]; by: string; device: string | null; now: number; lifeMs?: number },
 ): Promise<{ id: string; code: string; expiresAt: number }> {
   const letters = Array.from({ length: 12 }, () => signs[randomInt(signs.length)]!).join('')
   const code = letters.match(/.{4}/g)!.join('-')
-  const row: SetupCode = { scopes: about.scopes, by: about.by, expiresAt: about.now + (about.lifeMs ?? longestMs) }
+  const { scopes, by, device } = about
+  const row: SetupCode = { scopes, by, device, expiresAt: about.now + (about.lifeMs ?? longestMs) }
   const id = idOf(code)
   await store.write('device', async tx => {
     const others = (await codes(tx)).sort((one, other) => one.expiresAt - other.expiresAt)
@@ -50,10 +52,13 @@ export async function consumeCode(tx: Tx, code: string, now: number): Promise<Se
   const key = prefix + idOf(code)
   const found = await tx.selectFrom('kv').select('value').where('key', '=', key).executeTakeFirst()
   const row = found ? (JSON.parse(found.value) as SetupCode) : null
-  if (row === null || row.expiresAt <= now)
-    throw new DeputyError('AUTH_BOOTSTRAP_TOKEN_INVALID', 'unauthorized: bootstrap token invalid or expired')
+  if (row === null || row.expiresAt <= now) throw codeRefused()
   await setValue(tx, key, null)
   return row
+}
+
+export function codeRefused(): DeputyError {
+  return new DeputyError('AUTH_BOOTSTRAP_TOKEN_INVALID', 'unauthorized: bootstrap token invalid or expired')
 }
 
 /** The hash by which a code is looked up, so that no comparison of codes takes a time that tells something. */

@@ -66,7 +66,8 @@ export function end(view: EndView, event: EndEvent): Decision {
       do: 'tree.end',
       root: run.id,
       outcome: 'cancelled',
-      code: 'RUN_CANCELLED',
+      // Who takes a device's authority takes it from all that works under it.
+      code: event.code === 'RUN_REVOKED' ? event.code : 'RUN_CANCELLED',
       error: `ended with its parent: ${event.error ?? event.outcome}`,
       at: event.now,
     })
