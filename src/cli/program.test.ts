@@ -271,9 +271,12 @@ test('cancel says what it stopped, and fails when a process lives on', async () 
 describe('help', () => {
   test.each([
     [['--help']],
-    ...['start', 'chat', 'agent', 'spawn', 'status', 'health', 'demo'].map(name => [[name, '--help']]),
+    ...['start', 'chat', 'agent', 'spawn', 'status', 'health', 'demo', 'doctor', 'explain', 'dashboard'].map(name => [
+      [name, '--help'],
+    ]),
     ...['list', 'show', 'tree', 'log', 'cancel'].map(name => [['runs', name, '--help']]),
     ...['get', 'set', 'unset', 'validate', 'path', 'restore'].map(name => [['config', name, '--help']]),
+    ...['install', 'uninstall', 'status'].map(name => [['service', name, '--help']]),
     [['agents', 'list', '--help']],
     [['sessions', 'list', '--help']],
     [['gateway', 'run', '--help']],

@@ -14,7 +14,10 @@ import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { beforeEach, describe, expect, onTestFinished, test } from 'vitest'
 import { type Desk, openDesk } from '../../../test/support/cli.ts'
+import { makeDevice } from '../../../test/support/door.ts'
 import { put } from '../../../test/support/temp.ts'
+import { connect } from '../../client/connect.ts'
+import type { DeputyError } from '../../protocol/errors.ts'
 
 interface Found {
   id: string
@@ -209,6 +212,40 @@ describe('the home', () => {
     expect(document.gateway).toBe('silent')
     expect(document.delegation).toMatchObject({ children: [{ returned: true }] })
     expect(desk.started).not.toContain(desk.home)
+  })
+})
+
+describe('devices', () => {
+  const knock = async (url: string, device: ReturnType<typeof makeDevice>, scopes: string[]) => {
+    const options = { url: url.replace('http', 'ws'), device, scopes, client: { displayName: 'Phone' } }
+    const client = await connect(options).catch((error: unknown) => error as DeputyError)
+    if (!(client instanceof Error)) client.close()
+    return client
+  }
+
+  test('a device that waits is told with what it asks, what it holds and the command; one that has all is not', async () => {
+    desk.configure(family)
+    const { ready } = await desk.start({ tcp: true })
+    const device = makeDevice()
+    const refused = (await knock(ready.url!, device, ['operator.read'])) as DeputyError
+    const first = await doctor()
+    expect(first.ids).toEqual(['devices.pending'])
+    const requestId = String(refused.details['requestId'])
+    expect(finding(first.document, 'devices.pending')).toMatchObject({
+      what: 'Phone waits for an approval.',
+      evidence: expect.stringContaining('asks for operator.read; holds nothing'),
+      fix: expect.stringContaining(`deputy devices approve ${requestId}`),
+      fixable: false,
+    })
+    const operator = await connect({ socketPath: ready.socket })
+    onTestFinished(() => operator.close())
+    await operator.request('device.pair.approve', { requestId })
+    expect((await doctor()).ids).toEqual([])
+    await knock(ready.url!, device, ['operator.write'])
+    const second = await doctor()
+    expect(finding(second.document, 'devices.pending').why).toContain('a call that needs operator.write is refused')
+    // And delegation does not care: the proof went well each time.
+    expect(second.document.delegation).toMatchObject({ children: [{ returned: true }] })
   })
 })
 

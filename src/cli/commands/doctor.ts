@@ -18,9 +18,9 @@ export function register(command: Command, cli: Cli): void {
     .addHelpText(
       'after',
       `
-Works with the gateway running or stopped. At its end the default agent really spawns each agent that
-it may, with the rehearsal model: no provider is asked, nothing is paid. With a stopped gateway that
-is done in this process; work that waits for the next start is left alone.
+Works with the gateway running or stopped. At its end the default agent really spawns each agent
+that it may, with the rehearsal model: no provider is asked, nothing is paid. With a stopped gateway
+that is done in this process; work that waits for the next start is left alone.
 
 Ends with 0 when nothing was found, 1 with findings. docs/doctor.md has every finding.
 

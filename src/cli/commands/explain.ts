@@ -1,7 +1,7 @@
 /** `deputy explain`: what a refusal means, why it happened here, who can grant it and with which command; or how a run stands. */
 import type { Command } from 'commander'
 import { agentIds, agentOf, lanesOf } from '../../config/read.ts'
-import { DeputyError, errors } from '../../protocol/errors.ts'
+import { DeputyError, errors, fixOf } from '../../protocol/errors.ts'
 import type { Reader } from '../../store/reader.ts'
 import type { Context } from '../context.ts'
 import { withPatient } from '../doctor/patient.ts'
@@ -26,8 +26,8 @@ export function register(command: Command, cli: Cli): void {
     .addHelpText(
       'after',
       `
-Looks at this home as it is now: its devices and requests, its agents, its runs. Works with the gateway
-running or stopped, and understands what OpenClaw's programs show.
+Looks at this home as it is now: its devices and requests, its agents, its runs. Works with the
+gateway running or stopped, and understands what OpenClaw's programs show.
 
 Examples:
   $ deputy explain 'gateway closed (1008): pairing required'
@@ -82,8 +82,8 @@ async function explainWords(patient: Patient, read: Reader['read'] | null, text:
   const { code, reading, request } = recognised
   const named =
     request !== null && read !== null ? explainRequest(await pairingFacts(read, Date.now()), request, '') : null
-  const { here, commands } = await evidenceFor(patient, recognised, read)
-  const { means, who, fix } = errors[code]
+  const { here, commands, fix } = await evidenceFor(patient, recognised, read)
+  const { means, who } = errors[code]
   return {
     about: code,
     code,
@@ -91,7 +91,7 @@ async function explainWords(patient: Patient, read: Reader['read'] | null, text:
     means: stories[code] ?? means,
     here: [...(named ? [`The request that the line names: ${named.means}`] : []), ...here],
     who: whoCan(recognised, who),
-    fix,
+    fix: fix ?? fixOf(code, named && request !== null ? { requestId: request } : {}),
     commands,
   }
 }

@@ -9,6 +9,7 @@ import type { Client } from '../../client/connect.ts'
 import { agentIds, agentOf, defaultAgent } from '../../config/read.ts'
 import { errors, isErrorCode } from '../../protocol/errors.ts'
 import type { AgentWait, RunRow, RunStep } from '../../protocol/results.ts'
+import { recognise } from '../explain/recognise.ts'
 import { line, span } from '../format.ts'
 import { atWork, waitForEnd } from '../reach.ts'
 import type { Trial } from './house.ts'
@@ -141,7 +142,7 @@ function unfinished(parent: string, run: string, runs: readonly RunRow[], where:
 /** The refusal of a spawn is a tool result: `{"status":"forbidden","error":…,"code":…,"configure":…}`. */
 function lost(parent: string, agent: string, said: string, { context }: Patient): Finding {
   const refusal = parse(said)
-  const code = refusal?.code
+  const code = refusal?.code ?? recognise(said)?.code
   const known = code !== undefined && isErrorCode(code)
   const where = refusal?.configure ? ` It is decided by ${refusal.configure}.` : ''
   return finding('spawn.failed', 'error', {

@@ -8,9 +8,11 @@ export interface Evidence {
   here: string[]
   /** What to type, the most likely first. */
   commands: string[]
+  /** In place of the table's remedy, where the state of the home knows better. */
+  fix?: string
 }
 
-export interface Explanation extends Evidence {
+export interface Explanation extends Omit<Evidence, 'fix'> {
   /** What it is about: a code, or `run <id>`, `request <id>`, `device <id>`. */
   about: string
   code: ErrorCode | null

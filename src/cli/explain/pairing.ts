@@ -37,7 +37,18 @@ export async function pairingEvidence(
   }
   here.push(...holders(facts, wanted))
   here.push(...(await notASpawn(read, now)), ...proxies(patient), ...peer(patient))
-  return { here, commands }
+  const fix =
+    pending.length === 0
+      ? nothingPending(wanted, facts)
+      : 'Approve it if you know the device: that grants exactly what it asks, and a connection that is open widens at once. Else reject it.'
+  return { here, commands, fix }
+}
+
+function nothingPending(wanted: Scope | null, { devices }: PairingFacts): string {
+  if (wanted === null)
+    return 'Let the program connect again; deputy devices list then shows its request with the command that approves it.'
+  const lacking = devices.some(device => device.paired && !covers(device.scopes, wanted))
+  return `${lacking ? 'Let the device connect again and ask' : 'Let the caller connect as a device that asks'} for ${wanted}; deputy devices list then shows its request. The deputy command on this host holds every scope already.`
 }
 
 /** Who, what it asks, what it holds, what is new in it, since when, until when. */

@@ -80,7 +80,7 @@ const phrases: readonly (readonly [words: RegExp, code: ErrorCode, reading: stri
   [/max active children/i, 'SPAWN_CHILDREN', 'a spawn beside as many sub-agents as are allowed at once'],
   [/not a configured agent|unknown agent/i, 'UNKNOWN_AGENT', 'an agent that does not exist'],
   [
-    /agentId is not allowed|not allowed for sessions_spawn/i,
+    /agentId is (not allowed|"[^"]*"; allowed)|not allowed for sessions_spawn/i,
     'SPAWN_AGENT_NOT_ALLOWED',
     'a spawn of an agent that the caller may not spawn',
   ],
@@ -109,7 +109,7 @@ export function recognise(text: string): Recognised | null {
     reading: text.trim() === code ? null : phrase?.[1] === code ? phrase[2] : null,
     scope: scope !== undefined && isScope(scope) ? scope : null,
     request: /requestId[:"\s]*/i.test(text) ? (uuid.exec(text)?.[0] ?? null) : null,
-    agent: /agentId "?([a-z0-9_-]+)"? is not/i.exec(text)?.[1] ?? null,
+    agent: /agentId (?:is )?"([a-z0-9_-]+)"/i.exec(text)?.[1] ?? null,
   }
 }
 

@@ -6,6 +6,7 @@ import { errors, isErrorCode } from '../../protocol/errors.ts'
 import { ago, clip, count, line, moment, money, span } from '../format.ts'
 import { shortId } from '../runs.ts'
 import type { Explanation } from './explanation.ts'
+import { recognise } from './recognise.ts'
 import type { RunFacts } from './run-facts.ts'
 
 /** What the configuration sets for its lane and agent now; null when it can't be read. */
@@ -151,7 +152,8 @@ function whereItWent({ run, mail, sent, sessionKey }: RunFacts, now: number): st
 function whatItCost({ run, cost }: RunFacts): string[] {
   const priced = (nano: number) => money(nano) || 'nothing'
   const lines = cost.map(each => {
-    const doubt = each.unknown > 0 ? `; ${each.unknown} in flight at a stop, charged in full` : ''
+    const doubt =
+      each.unknown > 0 ? `; of ${each.unknown} the true cost is not known, what was set aside is counted` : ''
     return `${line(each.model)}: ${each.calls} calls, ${count(each.input)} tokens in, ${count(each.output)} out, ${priced(each.nano)}${doubt}.`
   })
   const own = cost.reduce((sum, each) => sum + each.nano, 0)
@@ -170,11 +172,21 @@ function whatItCost({ run, cost }: RunFacts): string[] {
   return [...lines, ...all, ...limit]
 }
 
+/** Where what refuses a spawn is configured. */
+const keys: Readonly<Record<string, string>> = {
+  SPAWN_AGENT_NOT_ALLOWED: 'agents.entries.<agent>.subagents.allowAgents',
+  SPAWN_AGENT_REQUIRED: 'agents.entries.<agent>.subagents.requireAgentId',
+  SPAWN_DEPTH: 'agents.defaults.subagents.maxSpawnDepth',
+  SPAWN_CHILDREN: 'agents.defaults.subagents.maxChildrenPerAgent',
+}
+
 /** A spawn that policy refused says so as JSON: `{"status":"forbidden","error":…,"code":…,"configure":…}`. */
-function refused({ refusals }: RunFacts): string[] {
+function refused({ run, refusals }: RunFacts): string[] {
   const told = refusals.slice(-shown).map(({ n, tool, said }) => {
-    const { error, code, configure } = parse(said)
-    const rule = configure ? ` The rule: ${configure}.` : ''
+    const { error, configure, ...own } = parse(said)
+    const code = own.code ?? recognise(said)?.code
+    const key = configure ?? keys[code ?? '']?.replace('<agent>', run.agent)
+    const rule = key ? ` The rule: ${key}.` : ''
     return `Step ${n}, ${line(tool)}, was refused: ${clip(line(error ?? said), 200)}${code ? ` [${code}]` : ''}${rule}`
   })
   const more = refusals.length - told.length
