@@ -63,9 +63,10 @@ const toldChildren = 12
 /** Tools that show as children or not at all. */
 const silent = ['sessions_spawn', 'sessions_yield', 'subagents', 'agents_list']
 
+/** What the terminal knows by itself; the gateway's own commands follow. */
 const help = [
-  '/runs   what is at work     /stop   stop it        Ctrl-C   the same',
-  '/new    start over          /exit   leave          Ctrl-D   the same',
+  '/runs   what is at work     Ctrl-C   stop it',
+  '/exit   leave               Ctrl-D   the same',
   'A line that ends in \\ goes on in the next one.',
 ]
 
@@ -84,7 +85,9 @@ export async function talk(context: Context, first: Client, options: TalkOptions
   /** Sub-agents that were told of and are at work. */
   const children = new Map<string, RunRow>()
   let client = first
-  let streamed = ''
+  /** Wire ids whose words came in as they were said, and the one that spoke last. */
+  const streamed = new Set<string>()
+  let speaking = ''
   let lastFinal = ''
   let interruptedAt = 0
   let ended = false
@@ -93,8 +96,10 @@ export async function talk(context: Context, first: Client, options: TalkOptions
   const commands: Readonly<Record<string, () => void>> = {
     '/exit': leave,
     '/quit': leave,
-    '/help': () => help.forEach(dim),
-    '/stop': () => void stop().catch(trouble),
+    '/help': () => {
+      help.forEach(dim)
+      send('/help').catch(trouble)
+    },
     '/runs': () => void showRuns().catch(trouble),
   }
   const screen = openScreen(context.host.stdin, context.host.stdout, { line: typed, interrupt, end })
@@ -185,13 +190,14 @@ export async function talk(context: Context, first: Client, options: TalkOptions
   function onChat(event: ChatEvent): void {
     if (event.sessionKey !== sessionKey) return
     if (event.state === 'delta') {
-      if (event.replace && streamed !== '') {
-        screen.settle()
-        dim('— once more —')
-        streamed = ''
-      }
+      const { runId } = event
+      const again = event.replace === true && streamed.has(runId)
+      // A command is answered in the middle of what somebody else says.
+      if (again || (speaking !== '' && speaking !== runId)) screen.settle()
+      if (again) dim('— once more —')
       const text = plain(event.deltaText ?? '')
-      streamed += text
+      if (text !== '') streamed.add(runId)
+      speaking = runId
       screen.stream(text)
       return
     }
@@ -199,10 +205,10 @@ export async function talk(context: Context, first: Client, options: TalkOptions
     const words = (event.message?.content ?? []).flatMap(part => (part.text ? [part.text] : [])).join('\n')
     // Several messages may be answered by one turn: each has its final, with the same words.
     const same = `${event.message?.timestamp} ${words}`
-    if (streamed === '' && words !== '' && same !== lastFinal) screen.print(plain(words))
+    if (!streamed.delete(event.runId) && words !== '' && same !== lastFinal) screen.print(plain(words))
     screen.settle()
     lastFinal = same
-    streamed = ''
+    speaking = ''
     if (event.state === 'error') screen.print(p.red(plain(event.errorMessage ?? 'The run failed.')))
     if (event.state === 'aborted') dim(event.stopReason === 'timeout' ? 'out of time' : 'stopped')
     if (event.yielded) dim('Sub-agents are at work; their results come here. You can go on writing.')
@@ -281,7 +287,7 @@ export async function talk(context: Context, first: Client, options: TalkOptions
         .request('agent.wait', { runId: wireId, until: 'turn', timeoutMs: 3_600_000 })
         .then(answer => {
           if (!pending.has(wireId)) return
-          if (answer.text && streamed === '') screen.print(plain(answer.text))
+          if (answer.text && !streamed.has(wireId)) screen.print(plain(answer.text))
           settled(wireId)
         })
         .catch(() => settled(wireId))

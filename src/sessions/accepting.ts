@@ -158,7 +158,7 @@ export async function acceptSpawn(deps: AcceptDeps, input: SpawnInput): Promise<
   })
   if (!granted.ok)
     throw new DeputyError(granted.code, granted.message, {
-      details: { rule: granted.rule, allowed: granted.allowed, key: granted.key },
+      details: { rule: granted.rule, allowed: granted.allowed, key: granted.key, agent: at.agent },
     })
   const seconds = input.timeoutSeconds ?? policies.runTimeoutSeconds(at.agent)
   const done = await options.store.write('accept', async tx => {

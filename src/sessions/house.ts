@@ -17,6 +17,7 @@ import type { Senders } from './commands/types.ts'
 import { meant, newSession } from './keys.ts'
 import { openLedger } from './ledger.ts'
 import { openReads } from './reading.ts'
+import { together } from './reports.ts'
 import type { CancelInput, CancelReport, House, PatchInput, SpawnInput } from './types.ts'
 import { openWaits, type Waits } from './waiting.ts'
 
@@ -79,11 +80,17 @@ export function openHouse({ options, bells, runner, senders = nobody }: HouseOpt
       return { old: session, next: heir }
     })
     if (!closed) throw new DeputyError('UNKNOWN_SESSION', `There is no session ${at.key}.`)
-    const report = await runner.cancel.session(
-      closed.old.id,
-      input.principal,
-      `the session was ${input.reason === 'delete' ? 'deleted' : 'reset'}`,
-    )
+    const why = `the session was ${input.reason === 'delete' ? 'deleted' : 'reset'}`
+    const reports = [await runner.cancel.session(closed.old.id, input.principal, why)]
+    // Detached work ends with the session that its result would have come to (decisions.md 33).
+    const homeless = await store.read
+      .selectFrom('runs')
+      .select('id')
+      .where('return_to', '=', closed.old.id)
+      .where('state', '<>', 'done')
+      .execute()
+    for (const { id: run } of homeless) reports.push(await runner.cancel.run(run, input.principal, why))
+    const report = together(reports)
     options.tell({
       on: 'session.changed',
       session: closed.old.id,

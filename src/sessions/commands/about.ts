@@ -1,6 +1,7 @@
 /**
  * `/status`, `/agents`, `/whoami`, `/approve`, `/help`, `/commands`: what there is, who asks, what may be said. Read only.
  */
+import { meet } from '../../core/authorize.ts'
 import { spawnable } from '../../core/grant.ts'
 import { covers } from '../../protocol/scopes.ts'
 import { atWorkBelow } from './children.ts'
@@ -77,7 +78,7 @@ export const whoami: Command = {
     lines([
       `You: ${line(who, 80)}`,
       principal.kind === 'sender' && `Sender id: ${principal.channel}:${line(principal.sender, 60)}`,
-      `You hold: ${principal.scopes.join(', ') || 'no scope'}`,
+      `You hold: ${meet(principal.scopes, principal.scopes).join(', ') || 'no scope'}`,
       `Agent: ${session.agent}`,
       `Conversation: ${session.key}`,
     ]),

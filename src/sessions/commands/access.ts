@@ -5,7 +5,7 @@
  * commands, and more only when the configuration names them and their scopes cover it; runs, schedules and workers command
  * nothing, so that no model's words and no child's result ever act as one. Pure.
  */
-import { authorize } from '../../core/authorize.ts'
+import { authorize, meet } from '../../core/authorize.ts'
 import type { Principal } from '../../core/principal.ts'
 import type { AcceptInput } from '../types.ts'
 import type { Command, Senders } from './types.ts'
@@ -49,6 +49,6 @@ export function refused(
   if (decision.ok) return null
   return lines([
     `You may not use /${command.name} here: ${decision.message}.`,
-    `You hold: ${principal.scopes.join(', ') || 'no scope'}`,
+    `You hold: ${meet(principal.scopes, principal.scopes).join(', ') || 'no scope'}`,
   ])
 }

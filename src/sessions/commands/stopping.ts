@@ -2,6 +2,7 @@
  * `/stop` and `/kill`: what ends, and the report of it. Owns the words of the report; the house's cancel does the ending
  * (decisions.md 6 and 7).
  */
+import { together } from '../reports.ts'
 import type { CancelReport } from '../types.ts'
 import { atWorkBelow, childNamed, childrenOf, nameOfChild } from './children.ts'
 import type { Answer, Command, CommandCall } from './types.ts'
@@ -42,16 +43,15 @@ export const kill: Command = {
 export async function killed(call: CommandCall, args: string): Promise<Answer> {
   const { house, options, session, principal } = call
   const target = args.trim()
-  const children = await childrenOf(options.store.read, session.id)
   if (target.toLowerCase() === 'all') {
-    const live = children.filter(child => child.run.state !== 'done')
-    if (live.length === 0) return 'No sub-agent is at work.'
+    // Oldest first: what hangs on another ends with it, and is not there any more when its turn comes.
     const reports: CancelReport[] = []
-    for (const { run } of live)
-      reports.push(await house.cancel({ principal, target: { run: run.id }, reason: '/kill all' }))
+    for (const { id } of await atWorkBelow(options.store.read, session))
+      reports.push(await house.cancel({ principal, target: { run: id }, reason: '/kill all' }))
+    if (reports.length === 0) return 'No sub-agent is at work.'
     return stopped(together(reports))
   }
-  const found = childNamed(children, target)
+  const found = childNamed(await childrenOf(options.store.read, session.id), target)
   if (!found.ok) return found.problem
   const { child } = found
   const report = await house.cancel({ principal, target: { run: child.run.id }, reason: '/kill' })
@@ -61,7 +61,9 @@ export async function killed(call: CommandCall, args: string): Promise<Answer> {
 
 /** What was stopped, what was dropped, and what would not end. */
 export function stopped(report: CancelReport): string {
-  const { runs, dropped, processes } = report
+  const { runs, processes } = report
+  // What a stopped run was to begin with is named as its task already.
+  const dropped = report.dropped.filter(text => !runs.some(run => run.task.startsWith(text)))
   return lines([
     `Stopped ${count(runs.length, 'run')}:`,
     ...runs.slice(0, named).map(run => `- ${line(run.agent, 24)}: ${line(run.task, 40)}`),
@@ -73,16 +75,4 @@ export function stopped(report: CancelReport): string {
     processes.stillAlive.length > 0 &&
       `Still alive: ${count(processes.stillAlive.length, 'process', 'processes')} (group ${processes.stillAlive.slice(0, named).join(', ')}).`,
   ])
-}
-
-function together(reports: readonly CancelReport[]): CancelReport {
-  return {
-    runs: reports.flatMap(report => report.runs),
-    alreadyDone: reports.flatMap(report => report.alreadyDone),
-    dropped: reports.flatMap(report => report.dropped),
-    processes: {
-      ended: reports.reduce((sum, report) => sum + report.processes.ended, 0),
-      stillAlive: reports.flatMap(report => report.processes.stillAlive),
-    },
-  }
 }
