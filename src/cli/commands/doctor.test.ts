@@ -1,6 +1,7 @@
 import { spawn } from 'node:child_process'
 import {
   chmodSync,
+  cpSync,
   existsSync,
   mkdirSync,
   readdirSync,
@@ -262,6 +263,20 @@ test('a damaged database is named, and stays byte for byte as it is', async () =
   expect(ids).toContain('store.damaged')
   expect(finding(document, 'store.damaged')).toMatchObject({ level: 'error', fixable: false })
   expect(readFileSync(path).equals(bytes)).toBe(true)
+})
+
+test('after a stop that was none: said, and what was at work is left for the next start', async () => {
+  desk.configure(family)
+  await desk.start()
+  await desk.deputy('spawn', 'extractor', 'sleep 600000')
+  // What a killed process leaves: the files as they were, the log not yet taken up.
+  const killed = openDesk()
+  cpSync(desk.home, killed.home, { recursive: true, filter: path => !/\.(sock|lock|pid)$/.test(path) })
+  chmodSync(killed.home, 0o700)
+  const { code, document } = await killed.json<Document>('doctor')
+  expect(code).toBe(0)
+  expect(says(document, 'store')).toMatch(/last stop was no clean one.*\n1 run at work when it stopped/)
+  expect(killed.started).not.toContain(killed.home)
 })
 
 test('somebody else’s database is not touched', async () => {

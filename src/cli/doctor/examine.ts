@@ -126,8 +126,11 @@ async function tryOut(
   })
   if (trial instanceof DeputyError) {
     const skipped = 'no gateway could be started to try it in'
-    const examined = await guarded('start', 'start', async () => ({ says: [], findings: [doesNotStart(trial)] }))
-    return { models: { ...models, says: [], findings: [], skipped }, spawn: { ...examined, ...spawn }, proof: null }
+    return {
+      models: { ...models, says: [], findings: [], skipped },
+      spawn: { ...spawn, says: [], findings: [doesNotStart(trial)], skipped: null },
+      proof: null,
+    }
   }
   try {
     let proof: Proof | null = null

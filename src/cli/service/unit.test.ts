@@ -38,7 +38,8 @@ test('whatever a path holds reaches the program', () => {
         `/h/${home}`,
         ...(other ? ['--config', `/c/${config}`] : []),
       ])
-      expect(setting(text, 'WorkingDirectory').replaceAll('%%', '%')).toBe(`/h/${home}`)
+      expect(setting(text, 'WorkingDirectory').replaceAll('%%', '%')).toBe(`/h/${home}/`)
+      expect(text).not.toMatch(/\\$/m)
     }),
   )
 })
@@ -88,7 +89,7 @@ describe.runIf(analyze)('systemd itself', () => {
     const dir = join(tempDir(), 'we ird %h $HOME ;ä')
     mkdirSync(dir)
     const program = put(join(dir, 'deputy'), '#!/bin/sh\n', 0o755)
-    const home = '/home/ada %n $PATH "q" \\b\' ;x'
+    const home = '/home/ada %n $PATH "q" \\b\' ;x\\'
     expect(verify(unitText({ ...options, program, home }))).toEqual({ status: 0, said: '' })
     // And says so when it does not.
     expect(verify(unitText({ ...options, program: `${program}-gone` })).said).toContain('is not executable')

@@ -47,7 +47,7 @@ export function unitText({ program, home, config, path, noNewPrivileges }: UnitO
 # Provider keys go into ${home}/.env (mode 0600), one NAME=value a line: the gateway reads it at its start.
 
 [Unit]
-Description=Deputy gateway of ${percent(home)}
+Description=Deputy gateway (${percent(home)})
 StartLimitIntervalSec=300
 StartLimitBurst=10
 
@@ -55,7 +55,8 @@ StartLimitBurst=10
 Type=exec
 # The colon keeps systemd from looking for variables in the paths.
 ExecStart=:${command.map(quoted).join(' ')}
-WorkingDirectory=${percent(home)}
+# The slash at the end keeps a backslash before it from joining the lines.
+WorkingDirectory=${percent(home)}/
 Environment=${quoted(`PATH=${path}`)}
 Restart=on-failure
 RestartSec=2
