@@ -13,6 +13,8 @@ import { type Fuzz, fuzzer } from './mutate.ts'
 
 export interface Counts {
   frames: number
+  /** Frames of callers who had shown the secret that were not even JSON. */
+  broken: number
   http: number
   answered: number
   refused: number
@@ -34,7 +36,7 @@ interface AnyFrame {
 }
 
 export async function attack(target: Target, seed: number, frames: number, requests: number): Promise<Counts> {
-  const counts: Counts = { frames: 0, http: 0, answered: 0, refused: 0, closed: 0, letThrough: [] }
+  const counts: Counts = { frames: 0, broken: 0, http: 0, answered: 0, refused: 0, closed: 0, letThrough: [] }
   const fuzz = fuzzer(seed)
   // A third before hello, where nothing may be answered; the rest with scopes that cover little or nothing.
   await strangers(target, fuzz, Math.floor(frames / 3), counts, seed)
@@ -84,7 +86,8 @@ async function guests(
 ): Promise<void> {
   while (frames > 0) {
     const ws = new WebSocket(target.url, { perMessageDeflate: false })
-    const asked = new Map<string, string>()
+    /** Ids may repeat: hostile callers do as they like. */
+    const asked = new Map<string, string[]>()
     let sent = 0
     const most = Math.min(frames, 3000)
     await new Promise<void>(resolve => {
@@ -96,9 +99,10 @@ async function guests(
           const text = fuzz.frame(counts.frames)
           try {
             const frame = JSON.parse(text) as { id?: unknown; method?: unknown }
-            if (typeof frame.id === 'string' && typeof frame.method === 'string') asked.set(frame.id, frame.method)
+            if (typeof frame.id === 'string' && typeof frame.method === 'string')
+              asked.set(frame.id, [...(asked.get(frame.id) ?? []), frame.method])
           } catch {
-            asked.delete('')
+            counts.broken += 1
           }
           ws.send(text)
         }
@@ -131,10 +135,10 @@ async function guests(
           return
         }
         counts.answered += 1
-        const method = asked.get(String(frame.id))
-        if (method && !mayCall(method, held))
+        const named = asked.get(String(frame.id)) ?? []
+        if (named.length > 0 && !named.some(method => mayCall(method, held)))
           counts.letThrough.push(
-            `seed ${seed}: ${method} with ${held.join() || 'no scope'}: ${String(data).slice(0, 200)}`,
+            `seed ${seed}: ${named.join('|')} with ${held.join() || 'no scope'}: ${String(data).slice(0, 200)}`,
           )
       })
       ws.on('error', () => resolve())

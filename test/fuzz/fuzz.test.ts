@@ -23,7 +23,7 @@ test('hostile input never stops it, never fills it, and lets nothing through', {
   const gateway = await gateways.start(home)
   const target = { url: (gateway.url ?? '').replace(/^http/, 'ws'), token }
   const wanted = Number(process.env['DEPUTY_FUZZ'] ?? seeds.length * perSeed)
-  const total: Counts = { frames: 0, http: 0, answered: 0, refused: 0, closed: 0, letThrough: [] }
+  const total: Counts = { frames: 0, broken: 0, http: 0, answered: 0, refused: 0, closed: 0, letThrough: [] }
   // The first round warms everything up that is loaded on first use.
   await attack(target, 0, 3000, 100)
   const before = residentMb(gateway.pid)
@@ -34,7 +34,7 @@ test('hostile input never stops it, never fills it, and lets nothing through', {
       Math.min(100_000, Math.max(perSeed, wanted / 20)),
       300,
     )
-    for (const key of ['frames', 'http', 'answered', 'refused', 'closed'] as const) total[key] += counts[key]
+    for (const key of ['frames', 'broken', 'http', 'answered', 'refused', 'closed'] as const) total[key] += counts[key]
     total.letThrough.push(...counts.letThrough)
     expect(total.letThrough).toEqual([])
   }
