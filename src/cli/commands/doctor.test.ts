@@ -88,6 +88,8 @@ describe('delegation is proved by doing it', () => {
     expect(desk.started).toEqual([])
     const { document: listed } = await desk.json<{ runs: { label: string; model: string }[] }>('runs', 'list')
     expect(listed.runs.find(run => run.label === 'doctor extractor')).toMatchObject({ model: 'rehearsal/rehearsal' })
+    const { document: open } = await desk.json<{ sessions: { key: string }[] }>('sessions', 'list')
+    expect(open.sessions.map(({ key }) => key)).not.toContain('agent:main:doctor')
   })
 
   test('stopped, and nothing waits: on the home itself, which stays usable', async () => {

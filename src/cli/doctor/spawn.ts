@@ -2,10 +2,10 @@
  * Doctor: the proof. The default agent really spawns every agent that it may, and each result really comes back to it.
  *
  * Costs nothing and needs no key: parent and children use the rehearsal model, which is named in the task; policy, grant,
- * lanes, store and the way of the results are the real ones. Leaves one conversation, `agent:<default>:doctor`.
+ * lanes, store and the way of the results are the real ones. Its conversation, `agent:<default>:doctor`, is closed again, so
+ * that no later examination reads it; the runs stay in the lists.
  */
 import { randomBytes, randomUUID } from 'node:crypto'
-import type { Client } from '../../client/connect.ts'
 import { agentIds, agentOf, defaultAgent } from '../../config/read.ts'
 import { errors, isErrorCode } from '../../protocol/errors.ts'
 import type { AgentWait, RunRow, RunStep } from '../../protocol/results.ts'
@@ -34,6 +34,24 @@ export async function trySpawn(patient: Patient, trial: Trial): Promise<Verdict 
   const parent = defaultAgent(settings)
   const targets = targetsOf(patient, parent)
   if (targets.length === 0) return { says: [`${parent} may spawn nobody: nothing to try`], findings: [], proof: null }
+  try {
+    return await prove(patient, trial, parent, targets)
+  } finally {
+    // Whatever of it is still at work ends with it.
+    await trial.client.request('sessions.delete', { key: conversation(parent) })
+  }
+}
+
+function conversation(agent: string): string {
+  return `agent:${agent}:doctor`
+}
+
+async function prove(
+  patient: Patient,
+  trial: Trial,
+  parent: string,
+  targets: readonly string[],
+): Promise<Verdict & { proof: Proof | null }> {
   const words = randomBytes(4).toString('hex')
   const message = targets.map(id => `delegate to ${id} as "doctor ${id}" with ${model}: say ${words} ${id}`).join('\n')
   const started = performance.now()
@@ -73,21 +91,16 @@ async function send(trial: Trial, agentId: string, message: string): Promise<{ r
   const accepted = Promise.withResolvers<string>()
   const answer = client.request(
     'agent',
-    { message, agentId, sessionKey: `agent:${agentId}:doctor`, model, idempotencyKey },
+    { message, agentId, sessionKey: conversation(agentId), model, idempotencyKey },
     { onProgress: (first: { runId: string }) => accepted.resolve(first.runId) },
   )
   answer.then(done => accepted.resolve(done.runId), accepted.reject)
   try {
     const end = await waitForEnd(context, client, await accepted.promise, patienceMs)
-    if (atWork(end) && end.run) await stop(client, end.run)
     return { run: end.run ?? null, end }
   } catch (error) {
     return { run: null, end: { runId: idempotencyKey, status: 'error', error: (error as Error).message } }
   }
-}
-
-async function stop(client: Client, run: string): Promise<void> {
-  await client.request('runs.cancel', { run, reason: 'deputy doctor gave up waiting' })
 }
 
 function outcome(

@@ -66,7 +66,7 @@ function why(facts: RunFacts, limits: Limits | null, now: number): string[] {
   if (run.state === 'done') {
     const took = run.startedAt !== null && run.endedAt !== null ? ` after ${span(run.endedAt - run.startedAt)}` : ''
     const because = run.error === null ? '' : `: ${line(run.error)}${run.errorCode ? ` [${run.errorCode}]` : ''}`
-    return [`It ended ${ago(run.endedAt ?? now, now)}${took} as ${run.outcome}${because}`]
+    return [`It ended ${ago(run.endedAt ?? now, now)}${took} as ${run.outcome}${because || '.'}`]
   }
   if (run.paused) return ['It is paused: nobody takes it up until it is resumed; its deadline goes on.']
   if (run.state === 'running') {
