@@ -27,6 +27,7 @@ import { openEngine } from './engine/engine.ts'
 import { type Gateway, openGateway } from './gateway/gateway.ts'
 import type { Log } from './gateway/types.ts'
 import { openModels } from './models/models.ts'
+import { DeputyError } from './protocol/errors.ts'
 import { openHouse } from './sessions/house.ts'
 import { makeCrashPoints } from './store/crash.ts'
 import { gatewayKey } from './store/key.ts'
@@ -60,15 +61,34 @@ const owner: Principal = { kind: 'operator', via: 'socket', user: null, scopes: 
 
 export async function openApp(options: AppOptions): Promise<App> {
   const closing: (() => void | Promise<void>)[] = []
+  // One room that can't be closed well must not keep the others open.
   const close = async () => {
-    for (const step of closing.splice(0).reverse()) await step()
+    for (const step of closing.splice(0).reverse()) {
+      try {
+        await step()
+      } catch (error) {
+        options.log(`stopping: ${error instanceof Error ? error.message : String(error)}`)
+      }
+    }
   }
   try {
     return await open(options, closing, close)
   } catch (error) {
     await close()
-    throw error
+    if (!(error instanceof DeputyError) || error.code !== 'DISK_FULL') throw error
+    throw new DeputyError('DISK_FULL', error.message, {
+      fix: 'Free some space, then start again. Nothing that was accepted is lost.',
+      cause: error,
+    })
   }
+}
+
+/** Work on the way to being ready: where it would wait until the disk takes writes, the start is refused instead. */
+function unlessTroubled<T>(store: Store, work: Promise<T>): Promise<T> {
+  const troubled = new Promise<never>((_, refuse) =>
+    store.onTrouble(trouble => trouble && refuse(new DeputyError(trouble.code, trouble.message, { fix: trouble.fix }))),
+  )
+  return Promise.race([work, troubled])
 }
 
 async function open(
@@ -211,7 +231,7 @@ async function open(
     log: doorLog,
     version: options.version,
   })
-  const recovered = await recoverAll(agent, bells)
+  const recovered = await unlessTroubled(store, recoverAll(agent, bells))
   if (recovered.requeued + recovered.ended > 0) log(`recovered ${recovered.requeued} runs, ended ${recovered.ended}`)
   closing.push(() => devices.stop())
   await devices.start()

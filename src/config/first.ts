@@ -4,7 +4,7 @@
  * Never changes a file that exists. Synchronous: it stands on the start path.
  */
 import { randomBytes } from 'node:crypto'
-import { closeSync, constants, fsyncSync, openSync, writeSync } from 'node:fs'
+import { closeSync, constants, fsyncSync, openSync, rmSync, writeFileSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { DeputyError } from '../protocol/errors.ts'
 import { ensureDir, type Home, reason } from './home.ts'
@@ -14,7 +14,7 @@ export function newToken(): string {
   return randomBytes(32).toString('base64url')
 }
 
-/** Writes the first file (0600) and returns true; false when there is one already. Throws `HOME_UNWRITABLE`. */
+/** Writes the first file (0600) and returns true; false when there is one already. Throws `HOME_UNWRITABLE` and `DISK_FULL`. */
 export function firstConfig(home: Home): boolean {
   ensureDir(dirname(home.config))
   let file: number
@@ -28,8 +28,14 @@ export function firstConfig(home: Home): boolean {
     })
   }
   try {
-    writeSync(file, firstText(newToken()))
+    writeFileSync(file, firstText(newToken()))
     fsyncSync(file)
+  } catch (cause) {
+    // Half a file would be taken for a whole one at the next start.
+    rmSync(home.config, { force: true })
+    const full = (cause as { code?: string }).code === 'ENOSPC'
+    const message = `${home.config} cannot be written: ${reason(cause)}.`
+    throw new DeputyError(full ? 'DISK_FULL' : 'HOME_UNWRITABLE', message, { details: { path: home.config }, cause })
   } finally {
     closeSync(file)
   }

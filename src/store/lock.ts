@@ -16,7 +16,7 @@ export interface HomeLock {
   release(): void
 }
 
-/** `dir` is an existing home. Throws HOME_LOCKED, which names the holder's pid, and HOME_UNWRITABLE. */
+/** `dir` is an existing home. Throws HOME_LOCKED, which names the holder's pid, HOME_UNWRITABLE and DISK_FULL. */
 export function takeHomeLock(dir: string): HomeLock {
   const pidfile = join(dir, 'deputy.pid')
   const db = hold(join(dir, 'home.lock'), pidfile)
@@ -65,5 +65,7 @@ function holder(pidfile: string): number | null {
 }
 
 function unwritable(path: string, cause: unknown): DeputyError {
+  const failure = failureOf(cause)
+  if (failure?.error.code === 'DISK_FULL') return failure.error
   return new DeputyError('HOME_UNWRITABLE', `${path} cannot be held: ${(cause as Error).message}`, { cause })
 }

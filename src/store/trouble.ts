@@ -25,6 +25,7 @@ const IOERR = 10
 const CORRUPT = 11
 const FULL = 13
 const NOTADB = 26
+const IOERR_SHMSIZE = IOERR | (19 << 8)
 
 const none = { group: false, passing: false, damaged: false, busy: false }
 
@@ -39,6 +40,8 @@ export function failureOf(error: unknown): Failure | null {
     case FULL:
       return full(cause)
     case IOERR:
+      // The one way in which SQLite meets a full disk without saying so: no room for the index of its log.
+      return code === IOERR_SHMSIZE ? full(cause) : { ...none, group: true, passing: true, error: lost(cause) }
     case NOMEM:
       return { ...none, group: true, passing: true, error: lost(cause) }
     case CORRUPT:

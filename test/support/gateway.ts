@@ -155,7 +155,7 @@ export function openGateways(): Gateways {
           const params = { message, idempotencyKey: `k${Math.random()}`, ...more }
           line
             .request('agent', params, { onProgress: (first: { runId: string }) => accepted.resolve(first.runId) })
-            .catch(accepted.reject)
+            .then(done => accepted.resolve(done.runId), accepted.reject)
           const runId = await accepted.promise
           return line.request('agent.wait', { runId, until: 'done', timeoutMs: 60_000 })
         },
