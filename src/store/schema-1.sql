@@ -9,7 +9,7 @@ CREATE TABLE "kv" ("key" text not null, "value" text not null, constraint "kv_pk
 CREATE TABLE "messages" ("session" text not null, "seq" bigint not null, "ord" bigint, "id" text not null, "role" text not null, "parts" text not null, "run" text, "step" bigint, "at" bigint not null, "meta" text not null, constraint "messages_pk" primary key ("session", "seq"))
 CREATE TABLE "outbox" ("id" integer primary key autoincrement, "session" text not null, "run" text, "key" text not null, "channel" text not null, "account" text not null, "chat" text not null, "route" text not null, "payload" text not null, "state" text not null, "attempt" bigint not null, "remote_id" text, "error" text, "not_before" bigint not null, "doubt_since" bigint, "orphan" bigint not null, "created_at" bigint not null, "updated_at" bigint not null)
 CREATE TABLE "pairing_requests" ("id" text not null, "device" text not null, "public_key" text not null, "about" text not null, "role" text not null, "scopes" text not null, "state" text not null, "superseded_by" text, "decided_by" text, "created_at" bigint not null, "refreshed_at" bigint not null, "expires_at" bigint not null, "decided_at" bigint, constraint "pairing_requests_pk" primary key ("id"))
-CREATE TABLE "rpc_keys" ("principal" text not null, "method" text not null, "session" text not null, "key" text not null, "payload" text not null, "run" text, "inbox" bigint, "answered_turn" bigint, "answer" text, "at" bigint not null, constraint "rpc_keys_pk" primary key ("principal", "method", "session", "key"))
+CREATE TABLE "rpc_keys" ("principal" text not null, "method" text not null, "session" text not null, "key" text not null, "payload" text not null, "run" text, "inbox" bigint, "answered_turn" bigint, "answer" text, "at" bigint not null, constraint "rpc_keys_pk" primary key ("principal", "method", "session", "key")) without rowid
 CREATE TABLE "runs" ("id" text not null, "session" text not null, "tree" text not null, "agent" text not null, "parent" text, "depth" bigint not null, "lane" text not null, "state" text not null, "outcome" text, "error_code" text, "error" text, "epoch" bigint not null, "attempts" bigint not null, "turn" bigint not null, "paused" bigint not null, "detached" bigint not null, "wait" text, "wait_until" bigint, "woken" bigint not null, "grant_json" text not null, "payer" text, "spent_nano" bigint not null, "spent_tokens" bigint not null, "spent_calls" bigint not null, "lent_nano" bigint not null, "lent_tokens" bigint not null, "lent_calls" bigint not null, "deadline_at" bigint, "return_to" text, "route" text, "task" text not null, "label" text, "model" text not null, "receipt" text, "terms" text, "result" text, "result_seq" bigint, "created_at" bigint not null, "queued_at" bigint not null, "started_at" bigint, "ended_at" bigint, constraint "runs_pk" primary key ("id"))
 CREATE TABLE "schedule_slots" ("schedule" text not null, "slot_at" bigint not null, "state" text not null, "run" text, "reason" text, "at" bigint not null, constraint "schedule_slots_pk" primary key ("schedule", "slot_at")) without rowid
 CREATE TABLE "schedules" ("id" text not null, "agent" text not null, "spec" text not null, "enabled" bigint not null, "next_at" bigint, "created_at" bigint not null, "updated_at" bigint not null, constraint "schedules_pk" primary key ("id"))
@@ -34,13 +34,11 @@ CREATE INDEX "rpc_keys_run" on "rpc_keys" ("run", "answered_turn") where run is 
 CREATE INDEX "runs_claimable" on "runs" ("lane", "woken" desc, "queued_at", "id") where state = 'queued' and paused = 0
 CREATE INDEX "runs_deadline" on "runs" ("deadline_at") where deadline_at is not null and state <> 'done'
 CREATE UNIQUE INDEX "runs_live" on "runs" ("session") where state <> 'done'
-CREATE INDEX "runs_live_children" on "runs" ("parent") where state <> 'done'
+CREATE INDEX "runs_live_children" on "runs" ("parent") where parent is not null and state <> 'done'
 CREATE INDEX "runs_parent" on "runs" ("parent", "created_at") where parent is not null
 CREATE INDEX "runs_recent" on "runs" ("created_at")
 CREATE INDEX "runs_session" on "runs" ("session", "created_at")
 CREATE INDEX "runs_wait_until" on "runs" ("wait_until") where wait_until is not null and state = 'waiting'
 CREATE INDEX "schedules_next" on "schedules" ("next_at") where enabled = 1
 CREATE UNIQUE INDEX "sessions_open_key" on "sessions" ("key") where closed_at is null
-CREATE INDEX "sessions_recent" on "sessions" ("updated_at")
 CREATE INDEX "usage_at" on "usage" ("at")
-CREATE INDEX "usage_unsettled" on "usage" ("run", "step") where state <> 'settled'

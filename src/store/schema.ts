@@ -67,6 +67,7 @@ const shapes: Record<keyof Tables, Shape> = {
   rpc_keys: {
     columns: 'principal method session key payload run? inbox#? answered_turn#? answer? at#',
     key: ['principal', 'method', 'session', 'key'],
+    keyed: true,
   },
   approvals: {
     columns: 'id run step# session kind request state route? deadline_at# decided_by? decided_at#? created_at#',
@@ -111,12 +112,10 @@ const shapes: Record<keyof Tables, Shape> = {
   audit: { columns: 'at# who what details', key: 'id#' },
 }
 
-/** Each costs a page of the log per write that touches it: an index is here for a question that is asked all the time. */
 /** Each index is a page more in every commit that touches its table: only what is asked all the time has one. */
 const indexes: { name: string; on: keyof Tables; columns: string[]; unique?: true; where?: string }[] = [
   // A key names one open conversation (decisions.md 5).
   { name: 'sessions_open_key', on: 'sessions', columns: ['key'], unique: true, where: 'closed_at is null' },
-  { name: 'sessions_recent', on: 'sessions', columns: ['updated_at'] },
   // The sweep asks of a body file whether a row refers to it.
   { name: 'messages_body', on: 'messages', columns: ['parts'], where: `substr(parts, 1, 9) = '{"body":"'` },
   { name: 'inbox_key', on: 'inbox', columns: ['session', 'key'], unique: true },
@@ -133,7 +132,7 @@ const indexes: { name: string; on: keyof Tables; columns: string[]; unique?: tru
   },
   // Of two indexes that seem as good SQLite takes the one made last: the live children are what is asked all the time.
   { name: 'runs_parent', on: 'runs', columns: ['parent', 'created_at'], where: 'parent is not null' },
-  { name: 'runs_live_children', on: 'runs', columns: ['parent'], where: "state <> 'done'" },
+  { name: 'runs_live_children', on: 'runs', columns: ['parent'], where: "parent is not null and state <> 'done'" },
   { name: 'runs_session', on: 'runs', columns: ['session', 'created_at'] },
   { name: 'runs_recent', on: 'runs', columns: ['created_at'] },
   {
@@ -143,7 +142,6 @@ const indexes: { name: string; on: keyof Tables; columns: string[]; unique?: tru
     where: "wait_until is not null and state = 'waiting'",
   },
   { name: 'runs_deadline', on: 'runs', columns: ['deadline_at'], where: "deadline_at is not null and state <> 'done'" },
-  { name: 'usage_unsettled', on: 'usage', columns: ['run', 'step'], where: "state <> 'settled'" },
   { name: 'usage_at', on: 'usage', columns: ['at'] },
   { name: 'rpc_keys_run', on: 'rpc_keys', columns: ['run', 'answered_turn'], where: 'run is not null' },
   // A wire id is looked up by itself.
