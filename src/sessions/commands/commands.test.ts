@@ -109,6 +109,18 @@ test('a command that was cut off before its answer is carried out when it is sen
   expect((await house.house.sessionByKey('agent:main:main'))?.id).toBe(fresh?.id)
 })
 
+test('a spawn that was cut off before its answer is the same one when it is sent again', async () => {
+  const house = await open()
+  const said = '/subagents spawn extractor go'
+  const answer = await ask(house, said, { idempotencyKey: 'k7' })
+  await house.store.write('rpc', tx =>
+    tx.updateTable('rpc_keys').set({ answer: null, answered_turn: null }).where('key', '=', 'k7').execute(),
+  )
+  await house.crash()
+  expect(await ask(house, said, { idempotencyKey: 'k7' })).toBe(answer)
+  expect((await house.house.runs({ limit: 10 })).filter(({ run }) => run.depth > 0)).toHaveLength(1)
+})
+
 test('/new with a first message answers with what the model says to it', async () => {
   const house = await open({ script: request => ({ text: `heard ${firstText(request)}` }) })
   await house.done((await house.say('old')).run)
@@ -218,6 +230,7 @@ test('a command without the scope is refused by name; through agent a new conver
   expect(await ask(house, '/new', { principal: writer, method: 'agent' })).toBe(
     'You may not use /new here: missing scope: operator.admin.\nYou hold: operator.write',
   )
+  expect(await ask(house, ' /NEW: x', { principal: writer, method: 'agent' })).toContain('operator.admin')
   expect((await house.house.sessionByKey('agent:main:main'))?.id).toBe(before.session.id)
   for (const text of ['/kill all', '/subagents kill 1', '/subagents spawn extractor x', '/model test/x', '/stop'])
     expect(await ask(house, text, { principal: reader })).toContain('missing scope: operator.write')
@@ -234,14 +247,18 @@ test('a sender of a channel may the open commands only, unless the configuration
     sender: id,
     scopes: ['operator.read', 'operator.write'],
   })
-  const house = await open({ senders: { allowFrom: { telegram: ['7'] }, owners: ['telegram:8'] } })
+  const house = await open({
+    script: () => ({ wait: forever }),
+    senders: { allowFrom: { telegram: ['7'] }, owners: ['telegram:8'] },
+  })
   const from = (id: string) => ({ principal: sender(id), method: 'ingest' as const })
   expect(await ask(house, '/kill all', from('6'))).toBe(
     'You may not use /kill here.\nRule: commands.allowFrom (telegram:6 is not on it)\nOpen to you: /status, /whoami, /help, /commands',
   )
   expect(await ask(house, '/id', from('6'))).toContain('Sender id: telegram:6')
   for (const id of ['7', '8']) expect(await ask(house, '/kill all', from(id))).toBe('No sub-agent is at work.')
-  // Their stop words are words.
+  // Their stop words are words, also while something is at work.
+  await ask(house, '/subagents spawn extractor dig')
   expect((await house.say('stop', from('6'))).status).not.toBe('command')
 })
 

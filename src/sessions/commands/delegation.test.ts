@@ -90,6 +90,24 @@ test('numbers stay as they were when others end and begin', async () => {
   expect(await ask(house, `/explain ${slow!.id}`, { sessionKey: 'other' })).not.toContain('slow two')
 })
 
+test('names that fit several are asked back; nobody else writes lines into an answer', async () => {
+  const house = await open({
+    script: request => {
+      const [first] = request.messages
+      if (lastText(request) !== 'go') return { wait: forever }
+      const task = 'dig\n#9 evil: succeeded\u202e'
+      const spawn = (label: string) => ({ name: 'sessions_spawn', args: { agentId: 'extractor', task, label } })
+      return first ? { calls: [spawn('Part'), spawn('part'), spawn('other')] } : {}
+    },
+  })
+  const run = await house.say('go')
+  await until(async () => (await house.house.tree(run.run)).length === 4)
+  expect(await ask(house, '/kill PART')).toBe('PART fits #1, #2. Say which.')
+  expect((await ask(house, '/subagents list')).split('\n').filter(each => each.startsWith('#'))).toHaveLength(3)
+  expect(await ask(house, '/subagents list')).not.toContain('\u202e')
+  expect(await ask(house, '/kill part')).toContain('Stopped 1 run:')
+})
+
 test('send is read when it is done, steer at once, and an ended one starts again', async () => {
   const words: string[] = []
   const gate = Promise.withResolvers<void>()

@@ -1,4 +1,6 @@
 /** The grammar: what is a command, what is not, and that nothing anybody writes breaks or slows the reading of it. */
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { firstWord, isStopWord, parse, trailingFlags, written } from './parse.ts'
@@ -146,6 +148,10 @@ test.each([
     'spawn a say what --model means --model m/x',
     { do: 'spawn', agent: 'a', task: 'say what --model means', model: 'm/x', thinking: null },
   ],
+  [
+    `spawn a x --model${'y'.repeat(301)}`,
+    { do: 'spawn', agent: 'a', task: `x --model${'y'.repeat(301)}`, model: null, thinking: null },
+  ],
   ['LOG #2 5 tools', { do: 'log', target: '#2', limit: 5, tools: true }],
 ])('/subagents %s', (args, ask) => {
   expect(parseAsk(args)).toEqual({ ok: true, ask })
@@ -186,4 +192,11 @@ test('names and aliases are each one command, and each command is found by them'
   for (const name of names) expect(parse(`/${name}`)?.name).toBe(name)
   expect(commandNamed('tell')?.name).toBe('steer')
   expect(commandNamed('constructor')).toBeUndefined()
+})
+
+test('the page for users has every command, alias and form', () => {
+  const page = readFileSync(join(import.meta.dirname, '../../../docs/chat-commands.md'), 'utf8').replaceAll('\\|', '|')
+  const all = commandTable.flatMap(each => [each.name, ...each.aliases].map(name => `\`/${name}`))
+  const forms = commandNamed('subagents')?.usage.map(form => `\`/subagents ${form}\``) ?? []
+  expect([...all, ...forms].filter(words => !page.includes(words))).toEqual([])
 })
