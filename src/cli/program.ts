@@ -46,6 +46,11 @@ const entries: readonly Entry[] = [
     load: () => import('./commands/status.ts'),
   },
   { name: 'health', summary: 'whether the gateway answers', load: () => import('./commands/health.ts') },
+  {
+    name: 'devices',
+    summary: 'which devices ask and which are let in; approve and remove',
+    load: () => import('./commands/devices.ts'),
+  },
   { name: 'config', summary: 'read and change the configuration', load: () => import('./commands/config.ts') },
   {
     name: 'doctor',
