@@ -37,7 +37,8 @@ export interface Desk {
 
 export const version = '9.9.9'
 
-export function openDesk(): Desk {
+/** `root`: folder of the package, as the program would find it. */
+export function openDesk(root = resolve(import.meta.dirname, '../..')): Desk {
   const user = tempDir()
   const home = join(user, '.deputy')
   const env: Desk['env'] = { HOME: user, PATH: process.env['PATH'], OLLAMA_HOST: 'http://127.0.0.1:9' }
@@ -57,7 +58,7 @@ export function openDesk(): Desk {
       stdin: new PassThrough() as never,
       stdout: { write: take('out') },
       stderr: { write: take('err') },
-      root: resolve(import.meta.dirname, '../..'),
+      root,
       startGateway(options) {
         started.push(options.home)
         return open(options)

@@ -197,9 +197,12 @@ describe('a run', () => {
     expect(explained.means).toContain('ended as succeeded')
     expect(here(explained)).toMatch(/Its result went to agent:main:main .*: it was read by [0-9a-f]{8}\./)
     expect(here(explained)).toMatch(/rehearsal\/rehearsal: \d+ calls, .* tokens in, .* out, nothing\./)
-    // The short form of the lists, too, and with the gateway stopped.
+    // The short form of the lists, too, and the id under which a client knows its turn.
     const short = child.replace(/^([0-9a-f]{8})[0-9a-f-]{28}/, '$1')
     expect((await explain(short)).about).toBe(`run ${child}`)
+    const { document } = await desk.json<{ runId: string; run: string }>('agent', '--message', 'say hi')
+    expect(document.runId).not.toBe(document.run)
+    expect((await explain(document.runId)).about).toBe(`run ${document.run}`)
   })
 
   test('that failed: the code, which also leads to it', async () => {

@@ -1,8 +1,8 @@
-import { existsSync, readFileSync, statSync } from 'node:fs'
-import { join } from 'node:path'
+import { cpSync, existsSync, readFileSync, statSync, symlinkSync } from 'node:fs'
+import { join, resolve } from 'node:path'
 import { beforeEach, describe, expect, onTestFinished, test } from 'vitest'
 import { type Desk, openDesk } from '../../../test/support/cli.ts'
-import { put } from '../../../test/support/temp.ts'
+import { put, tempDir } from '../../../test/support/temp.ts'
 
 /**
  * systemctl and loginctl at the edge of the machine: they keep their state in files, and `restart` really starts what the
@@ -49,11 +49,20 @@ if (verb === 'show') {
 }
 `
 
+/** A package without a bundle, so that what the unit starts is what is there now. */
+function fromSources(): string {
+  const parcel = tempDir()
+  const here = resolve(import.meta.dirname, '../../..')
+  cpSync(join(here, 'bin'), join(parcel, 'bin'), { recursive: true })
+  for (const name of ['src', 'node_modules', 'package.json']) symlinkSync(join(here, name), join(parcel, name))
+  return parcel
+}
+
 let desk: Desk
 let fake: string
 let folder: string
 beforeEach(() => {
-  desk = openDesk()
+  desk = openDesk(fromSources())
   fake = join(desk.user, 'fake')
   folder = join(desk.user, 'config', 'systemd', 'user')
   put(join(fake, 'calls'), '')

@@ -7,7 +7,7 @@
  * the configuration, or make outside the throw-away home, is not left behind.
  */
 import { randomBytes } from 'node:crypto'
-import { copyFileSync, existsSync, mkdtempSync, rmdirSync, rmSync, symlinkSync } from 'node:fs'
+import { existsSync, mkdtempSync, rmdirSync, rmSync, symlinkSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Client } from '../../client/connect.ts'
@@ -65,8 +65,8 @@ async function startCopy(patient: Patient, why: string): Promise<Trial> {
   const clean = () => rmSync(dir, { recursive: true, force: true })
   try {
     const { home } = context
-    // Keys count for whether a model can be used; they are read where they lie.
-    if (existsSync(home.envFile)) copyFileSync(home.envFile, join(dir, '.env'))
+    // Keys count for whether a model can be used; they are read where they lie and never copied.
+    if (existsSync(home.envFile)) symlinkSync(home.envFile, join(dir, '.env'))
     if (existsSync(home.agents)) symlinkSync(home.agents, join(dir, 'agents'))
     const file = config.exists ? home.config : undefined
     const copy = homeOf({ home: dir, config: file, env: { HOME: context.host.env['HOME'] } })
