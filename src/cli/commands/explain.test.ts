@@ -2,7 +2,7 @@ import { beforeEach, describe, expect, onTestFinished, test } from 'vitest'
 import { type Desk, openDesk } from '../../../test/support/cli.ts'
 import { makeDevice } from '../../../test/support/door.ts'
 import { connect } from '../../client/connect.ts'
-import type { DeputyError } from '../../protocol/errors.ts'
+import { type DeputyError, errors } from '../../protocol/errors.ts'
 
 interface Explanation {
   about: string
@@ -235,6 +235,26 @@ describe('other refusals look at the house', () => {
     const { out } = await desk.deputy('explain', 'AUTH_TOKEN_MISMATCH')
     expect(out).not.toContain('a-token-of-the-test')
   })
+})
+
+test('every code of the table has a meaning, somebody who can, and something to do', async () => {
+  const gateway = await desk.start()
+  await gateway.stop()
+  for (const code of Object.keys(errors)) {
+    const explained = await explain(code)
+    expect(explained, code).toMatchObject({ about: code, code, reading: null })
+    for (const part of [explained.means, explained.who, explained.fix]) expect(part.length, code).toBeGreaterThan(5)
+    for (const each of [...explained.here, ...explained.commands])
+      expect(each, code).not.toMatch(/undefined|\[object|NaN/)
+  }
+})
+
+test('a configuration that no gateway starts with is no obstacle', async () => {
+  desk.configure({ ...family, gateway: { bind: 'lan', auth: { mode: 'none' }, trustedProxies: ['::1'] } })
+  for (const what of [seed, 'AUTH_TOKEN_MISMATCH', 'CONFIG_UNSAFE_BIND', 'PORT_IN_USE']) await explain(what)
+  desk.configure({ gateway: { port: 'many' } })
+  for (const what of [seed, 'missing scope: operator.write', 'SPAWN_DEPTH', 'MODEL_NO_KEY', 'CONFIG_INVALID'])
+    await explain(what)
 })
 
 test.each([

@@ -3,7 +3,7 @@
  *
  * Owns which check of the doctor speaks about which codes. Starts nothing and changes nothing.
  */
-import { agentIds, agentOf, gatewayOf } from '../../config/read.ts'
+import { agentIds, agentOf } from '../../config/read.ts'
 import type { ErrorCode } from '../../protocol/errors.ts'
 import type { Reader } from '../../store/reader.ts'
 import { agentsCheck } from '../doctor/agents.ts'
@@ -77,9 +77,9 @@ function special(patient: Patient, { code, agent }: Recognised): string[] {
     return [`${named.join('; ')}.`, ...problems.map(({ message }) => message)]
   }
   if (/^AUTH_(TOKEN|PASSWORD)/.test(code) && settings !== null) {
-    const { token, password } = gatewayOf(settings).auth
+    const { token, password } = settings.gateway.auth
     const kind = code.startsWith('AUTH_TOKEN') ? token : password
-    if (kind === null) return ['This gateway has none.']
+    if (kind === undefined) return ['This gateway has none.']
     if (typeof kind === 'string') return [`It stands in ${patient.context.home.config}.`]
     return [`It is taken from ${kind.source === 'env' ? `the variable ${kind.id}` : `a ${kind.source} reference`}.`]
   }

@@ -3,7 +3,6 @@
  * line cannot come from here.
  */
 import { portOwner } from '../../config/port-owner.ts'
-import { gatewayOf } from '../../config/read.ts'
 import { covers, type Scope } from '../../protocol/scopes.ts'
 import type { Reader } from '../../store/reader.ts'
 import { isLoopback } from '../doctor/door.ts'
@@ -113,7 +112,7 @@ async function notASpawn(read: Reader['read'] | null, now: number): Promise<stri
 
 function proxies({ settings }: Patient): string[] {
   if (settings === null) return []
-  const local = gatewayOf(settings).trustedProxies.filter(isLoopback)
+  const local = settings.gateway.trustedProxies.filter(isLoopback)
   if (local.length === 0) return []
   return [
     `${local.join(', ')} in gateway.trustedProxies changes nothing about this: such an entry makes nobody local and grants nothing.`,
@@ -122,7 +121,7 @@ function proxies({ settings }: Patient): string[] {
 
 /** Another gateway on the usual port is a likelier speaker of the line than this one. */
 function peer({ settings, gateway, context }: Patient): string[] {
-  const own = settings === null ? peerPort : gatewayOf(settings).port
+  const own = settings === null ? peerPort : settings.gateway.port
   for (const port of new Set([own, peerPort])) {
     const owner = portOwner(port)
     const ours = gateway.state === 'running' && owner?.pid === gateway.status.pid
