@@ -288,6 +288,61 @@ describe('devices', () => {
   })
 })
 
+describe('a user whom a proxy names', () => {
+  const proxy = {
+    userHeader: 'x-user',
+    requiredHeaders: ['x-checked'],
+    allowUsers: ['ann', 'bob'],
+    allowLoopback: true,
+    identityScopes: {},
+  }
+  const named = (user: string) => ({ 'x-user': user, 'x-checked': 'yes', 'x-forwarded-for': '203.0.113.4' })
+  const open = async (
+    rules: Partial<typeof proxy> & { identityScopes?: Record<string, Scope[]> } = {},
+    trusted = true,
+  ) => {
+    door = await openDoor({
+      settings: {
+        auth: { mode: 'trusted-proxy', secret: null, proxy: { ...proxy, ...rules } },
+        trustedProxies: trusted ? ['127.0.0.1'] : ['192.0.2.1'],
+      },
+    })
+  }
+  const code = (got: Awaited<ReturnType<typeof knock>>) => got.error?.details?.['authReason']
+
+  test('comes in without a device, with what it asks', async () => {
+    await open()
+    expect((await knock({ auth: {}, scopes: ['operator.write'] }, named('ann'))).answer.payload).toMatchObject({
+      auth: { method: 'trusted-proxy', scopes: ['operator.write'] },
+    })
+  })
+
+  test('gets at most what is set down for it; who is not set down does not come in', async () => {
+    await open({ identityScopes: { ann: ['operator.read'] } })
+    const ann = await knock({ auth: {}, scopes: ['operator.admin', 'operator.read'] }, named('ann'))
+    expect(ann.answer.payload).toMatchObject({ auth: { scopes: ['operator.read'] } })
+    expect(await knock({ auth: {} }, named('bob'))).toMatchObject({
+      error: { details: { code: 'AUTH_UNAUTHORIZED', authReason: 'trusted_proxy_user_without_scopes' } },
+      code: 1008,
+    })
+  })
+
+  test('is believed from a trusted proxy only, whole, and by name', async () => {
+    await open()
+    expect(code(await knock({ auth: {} }, named('eve')))).toBe('trusted_proxy_user_not_allowed')
+    expect(code(await knock({ auth: {} }, { 'x-user': 'ann' }))).toBe('trusted_proxy_missing_header_x-checked')
+    expect(code(await knock({ auth: {} }, { 'x-checked': 'yes' }))).toBe('trusted_proxy_missing_header_x-user')
+    // A token of some other time changes nothing, and is not held against anybody.
+    expect(code(await knock({}))).toBe('trusted_proxy_missing_header_x-checked')
+    await door.close()
+    await open({}, false)
+    expect(code(await knock({ auth: {} }, named('ann')))).toBe('trusted_proxy_untrusted_source')
+    await door.close()
+    await open({ allowLoopback: false })
+    expect(code(await knock({ auth: {} }, named('ann')))).toBe('trusted_proxy_loopback_source')
+  })
+})
+
 describe('refusals', () => {
   test('no common protocol closes with 1002; another role is not served', async () => {
     door = await openDoor()
@@ -317,6 +372,19 @@ describe('refusals', () => {
     })
     expect((await from('203.0.113.2', secret)).answer.ok).toBe(true)
     expect((await knock({})).answer.ok).toBe(true)
+  })
+
+  test('a lockout keeps out who guesses, not an approved device that comes from the same address', async () => {
+    const device = makeDevice()
+    const { devices } = fakeDevices(device.id)
+    door = await openDoor({ devices })
+    for (let n = 0; n < 3; n++) await knock({ auth: { token: 'wrong' } }, forwarded)
+    const alone = await knock(nonce => ({ auth: {}, scopes: [], device: signed(device, nonce) }), forwarded)
+    expect(alone.answer.ok).toBe(true)
+    const stranger = makeDevice()
+    expect(
+      await knock(nonce => ({ scopes: [], device: signed(stranger, nonce, { token: secret }) }), forwarded),
+    ).toMatchObject({ error: { details: { code: 'AUTH_RATE_LIMITED' } } })
   })
 
   test('on this machine a failure is answered late and never locks the owner out', async () => {

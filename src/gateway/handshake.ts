@@ -94,21 +94,18 @@ export async function admit(
   const secret = configured === '' ? null : configured
   const now = context.now()
 
+  // A lockout stops those who guess. An approved device and a user whom a proxy names guess nothing: however many others
+  // fail from the same address, they come in.
   const lockedMs = limiter.lockedFor(peer, now)
-  if (lockedMs > 0) {
-    const words = `too many failed attempts; try again in ${Math.ceil(lockedMs / 1000)} s`
-    return refuse(unauthorized('AUTH_RATE_LIMITED', 'rate_limited', words, { retryAfterMs: lockedMs }))
-  }
-
   // The secret may arrive in either field; both are compared whatever the first gives.
   const shown = [auth.token, auth.password].filter(value => value !== undefined)
-  const matches = secret === null ? [] : shown.map(value => equalSecrets(value, secret))
+  const matches = secret === null || lockedMs > 0 ? [] : shown.map(value => equalSecrets(value, secret))
   const vouched = proxy ? proxyUser(peer, proxy, settings.trustedProxies()) : null
   const known = mode === 'none' || matches.includes(true) || vouched?.ok === true
 
   if (!known && !device) {
-    if (shown.length > 0 || auth.deviceToken !== undefined) return wrongSecret()
     if (vouched) return refuse(vouched.error)
+    if (shown.length > 0 || auth.deviceToken !== undefined) return wrongSecret()
     return refuse(new DeputyError('DEVICE_IDENTITY_REQUIRED', 'device identity required'))
   }
 
@@ -134,6 +131,7 @@ export async function admit(
   const tokens = known ? [] : [auth.deviceToken, auth.token].filter(value => value !== undefined)
   const setupCode = device && !enough ? (auth.bootstrapToken ?? null) : null
   const probe = params.client.mode === 'probe'
+  if (setupCode !== null && lockedMs > 0) return rateLimited()
   let verdict: DeviceVerdict | null = null
   if (device && publicKey !== null) {
     try {
@@ -167,7 +165,7 @@ export async function admit(
 
   if (known) {
     if (!enough && verdict && !verdict.in) return unpaired(params, verdict)
-    limiter.passed(peer)
+    if (matches.includes(true)) limiter.passed(peer)
     // Where the device is needed, the connection ends with its approval.
     const cell = !enough && verdict?.in ? verdict.cell : null
     const scopes = vouched?.ok ? scopesOfUser(askedScopes(params), vouched.scopes) : askedScopes(params)
@@ -186,7 +184,6 @@ export async function admit(
     if (setupCode === null && (tokens.length > 0 || shown.length > 0)) return wrongSecret()
     return unpaired(params, verdict ?? { in: false, reason: 'not-paired', requestId: null, crowded: false })
   }
-  limiter.passed(peer)
   const { cell } = verdict
   return passed(
     {
@@ -222,7 +219,13 @@ export async function admit(
     return { ok: true, admission: { principal, protocol, auth: hello, cell } }
   }
 
+  function rateLimited(): Decision {
+    const words = `too many failed attempts; try again in ${Math.ceil(lockedMs / 1000)} s`
+    return refuse(unauthorized('AUTH_RATE_LIMITED', 'rate_limited', words, { retryAfterMs: lockedMs }))
+  }
+
   function wrongSecret(): Decision {
+    if (lockedMs > 0) return rateLimited()
     if (secret === null && auth.deviceToken === undefined && (mode === 'token' || mode === 'password')) {
       const code = mode === 'token' ? 'AUTH_TOKEN_NOT_CONFIGURED' : 'AUTH_PASSWORD_NOT_CONFIGURED'
       return refuse(unauthorized(code, `${mode}_missing_config`, `gateway has no ${mode}`))
