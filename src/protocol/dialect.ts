@@ -34,3 +34,17 @@ export function chatDelta(protocol: Protocol, delta: ChatDelta): Record<string, 
 export function errorIn(protocol: Protocol, error: WireError): WireError {
   return protocol === 3 && error.code === 'FORBIDDEN' ? { ...error, code: 'INVALID_REQUEST' } : error
 }
+
+/** A line of the log: v4 clients read it as it stands in the file, v3 ones as OpenClaw's logger wrote it then. */
+export function logLine(protocol: Protocol, line: string): string {
+  if (protocol === 4) return line
+  try {
+    const { time, level, subsystem, message, ...fields } = JSON.parse(line) as Record<string, unknown>
+    const name = JSON.stringify({ subsystem })
+    const more = Object.keys(fields).length > 0 ? { '1': fields } : {}
+    return JSON.stringify({ '0': message, ...more, _meta: { name, logLevelName: String(level).toUpperCase() }, time })
+  } catch {
+    // Somebody else's line is shown as it is.
+    return line
+  }
+}

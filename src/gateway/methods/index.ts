@@ -24,7 +24,7 @@ export function makeHandlers(room: Room): Handlers {
     // Nothing beats here yet, so nothing was the last.
     'last-heartbeat': () => null,
     'secrets.reload': () => secretsReload(room),
-    'logs.tail': params => logsTail(room, params),
+    'logs.tail': (params, call) => logsTail(room, params, call),
     'agents.list': () => agentsList(room),
     'agent.identity.get': params => agentIdentity(room, params),
     'models.list': params => modelsList(room, params),
