@@ -19,44 +19,40 @@ export interface Waits {
 
 export function openWaits(db: Tx): Waits {
   const waiting = new Map<string, Set<() => void>>()
+  /** What is told of while somebody reads: what was read may be older. */
+  const looks = new Set<Set<string>>()
 
   function hear(event: HouseEvent): void {
     if (event.on !== 'run.turn' && (event.on !== 'run.state' || event.change !== 'done')) return
+    for (const told of looks) told.add(event.run)
     for (const wake of waiting.get(event.run) ?? []) wake()
   }
 
-  async function find(
-    id: string,
-    principal: string | null,
-  ): Promise<{ run: Run; wireId: string; answered: number | null } | null> {
-    let query = db.selectFrom('rpc_keys').selectAll().where('key', '=', id).where('run', 'is not', null)
-    if (principal !== null) query = query.where('principal', '=', principal)
-    const alias = await query.orderBy('at', 'desc').limit(1).executeTakeFirst()
+  async function find(id: string): Promise<{ run: Run; answered: number | null } | null> {
+    const [alias] = await db.ask(aliasOf, id)
     const run = await loadRun(db, alias?.run ?? id)
     if (!run) return null
-    return { run, wireId: id, answered: alias ? alias.answered_turn : run.state === 'done' ? run.turn : null }
+    return { run, answered: alias ? alias.answered_turn : run.state === 'done' ? run.turn : null }
   }
 
   async function wait(id: string, options: Parameters<House['wait']>[1]): Promise<TurnResult | null> {
     const until = Date.now() + options.timeoutMs
     for (;;) {
-      // Listens before it looks, so that nothing told in between is missed.
-      const first = await find(id, null)
-      if (!first) return waitForCommand(id, until)
-      const bell = listen(first.run.id, until - Date.now())
-      const now = await find(id, null)
-      const over = now && (options.until === 'done' ? now.run.state === 'done' : now.answered !== null)
-      if (now && over) {
-        bell.stop()
-        return turnResult(
-          db,
-          now.run,
-          now.wireId,
-          options.until === 'done' ? now.run.turn : (now.answered ?? now.run.turn),
-        )
+      const told = new Set<string>()
+      looks.add(told)
+      let now: Awaited<ReturnType<typeof find>>
+      try {
+        now = await find(id)
+      } finally {
+        looks.delete(told)
       }
-      if (!(await bell.rung))
-        return now ? { ...(await turnResult(db, now.run, now.wireId, now.run.turn)), status: 'pending' } : null
+      if (!now) return waitForCommand(id, until)
+      const { run, answered } = now
+      const over = options.until === 'done' ? run.state === 'done' : answered !== null
+      if (over) return turnResult(db, run, id, options.until === 'done' ? run.turn : (answered ?? run.turn))
+      if (told.has(run.id)) continue
+      if (!(await listen(run.id, until - Date.now()).rung))
+        return { ...(await turnResult(db, run, id, run.turn)), status: 'pending' }
     }
   }
 
@@ -92,11 +88,19 @@ export function openWaits(db: Tx): Waits {
   return { wait, hear }
 }
 
-/** What a turn has said and how it stands. The words of an earlier turn are looked up by its number. */
-async function turnResult(db: Tx, run: Run, wireId: string, turn: number): Promise<TurnResult> {
-  const last = run.state === 'done' && turn >= run.turn
-  const session = await db.selectFrom('sessions').select('key').where('id', '=', run.session).executeTakeFirst()
-  const used = await db
+const aliasOf = (db: Tx, key: string) =>
+  db
+    .selectFrom('rpc_keys')
+    .select(['run', 'answered_turn'])
+    .where('key', '=', key)
+    .where('run', 'is not', null)
+    .orderBy('at', 'desc')
+    .limit(1)
+
+const keyOf = (db: Tx, session: string) => db.selectFrom('sessions').select('key').where('id', '=', session)
+
+const usageOf = (db: Tx, run: string) =>
+  db
     .selectFrom('usage')
     .select(eb => [
       eb.fn.sum('input').as('input'),
@@ -105,8 +109,13 @@ async function turnResult(db: Tx, run: Run, wireId: string, turn: number): Promi
       eb.fn.sum('cache_write').as('write'),
       eb.fn.sum('charged_nano').as('nano'),
     ])
-    .where('run', '=', run.id)
-    .executeTakeFirst()
+    .where('run', '=', run)
+
+/** What a turn has said and how it stands. The words of an earlier turn are looked up by its number. */
+async function turnResult(db: Tx, run: Run, wireId: string, turn: number): Promise<TurnResult> {
+  const last = run.state === 'done' && turn >= run.turn
+  const [session] = await db.ask(keyOf, run.session)
+  const [used] = await db.ask(usageOf, run.id)
   const usage: TokenUsage & { costNano: number } = {
     input: Number(used?.input ?? 0),
     output: Number(used?.output ?? 0),
