@@ -5,6 +5,7 @@
  * same key with other words is refused. Never starts a model call: the doorbell of the committed run does.
  */
 import { createHash } from 'node:crypto'
+import type { Insertable, Updateable } from 'kysely'
 import type { AgentOptions, Bells } from '../agent/room.ts'
 import { announce, carryOut } from '../agent/commit.ts'
 import { attenuate } from '../core/grant.ts'
@@ -16,6 +17,7 @@ import type { Part, Receipt, Run, Session } from '../core/types.ts'
 import { DeputyError } from '../protocol/errors.ts'
 import { loadPostbox, loadRun, openSessionByKey, sessionOf } from '../store/facts.ts'
 import type { Tx } from '../store/open.ts'
+import type { RpcKeysTable } from '../store/tables.ts'
 import { assertStanding } from '../store/pairing.ts'
 import { answeredBefore } from './commands/claims.ts'
 import { meant, newSession } from './keys.ts'
@@ -89,27 +91,9 @@ export async function acceptMessage(
       wire: box.live ? {} : { [run.id]: input.idempotencyKey },
       at: now,
     })
-    await tx
-      .insertInto('rpc_keys')
-      .values({
-        principal,
-        method: input.method,
-        session: at.key,
-        key: input.idempotencyKey,
-        payload,
-        run: run.id,
-        inbox: after.applied.inbox.get(key) ?? null,
-        answered_turn: null,
-        answer: null,
-        at: now,
-      })
-      // A command whose answer is this message's has claimed the key before.
-      .onConflict(conflict =>
-        conflict
-          .columns(['principal', 'method', 'session', 'key'])
-          .doUpdateSet({ run: run.id, inbox: after.applied.inbox.get(key) ?? null, at: now }),
-      )
-      .execute()
+    const mine = { run: run.id, inbox: after.applied.inbox.get(key) ?? null, at: now }
+    const asked = { principal, method: input.method, session: at.key, key: input.idempotencyKey, payload }
+    await tx.ask(claimKey, { ...asked, ...mine, answered_turn: null, answer: null }, mine)
     return { after, session: { ...session, seq: session.seq + 1 }, run, absorbed: box.live !== null }
   })
   if (done.again) return done.again
@@ -163,14 +147,7 @@ export async function acceptSpawn(deps: AcceptDeps, input: SpawnInput): Promise<
   const seconds = input.timeoutSeconds ?? policies.runTimeoutSeconds(at.agent)
   const done = await options.store.write('accept', async tx => {
     await standing(tx, input.principal)
-    const before = await tx
-      .selectFrom('rpc_keys')
-      .selectAll()
-      .where('principal', '=', principal)
-      .where('method', '=', 'spawn')
-      .where('session', '=', at.key)
-      .where('key', '=', input.idempotencyKey)
-      .executeTakeFirst()
+    const [before] = await tx.ask(keyOf, principal, 'spawn', at.key, input.idempotencyKey)
     if (before) {
       if (before.payload !== payload)
         throw new DeputyError('IDEMPOTENCY_CONFLICT', `The key ${input.idempotencyKey} was used for another task.`)
@@ -290,14 +267,7 @@ export async function repeated(
   key: string,
   payload: string,
 ): Promise<Accepted | null> {
-  const before = await tx
-    .selectFrom('rpc_keys')
-    .selectAll()
-    .where('principal', '=', principal)
-    .where('method', '=', method)
-    .where('session', '=', sessionKey)
-    .where('key', '=', key)
-    .executeTakeFirst()
+  const [before] = await tx.ask(keyOf, principal, method, sessionKey, key)
   if (!before) return null
   if (before.payload !== payload)
     throw new DeputyError(
@@ -321,6 +291,22 @@ export async function repeated(
     acceptedAt: before.at,
   }
 }
+
+const keyOf = (db: Tx, principal: string, method: string, session: string, key: string) =>
+  db
+    .selectFrom('rpc_keys')
+    .selectAll()
+    .where('principal', '=', principal)
+    .where('method', '=', method)
+    .where('session', '=', session)
+    .where('key', '=', key)
+
+/** A command whose answer is this message's has claimed the key before: then it is this message's. */
+const claimKey = (db: Tx, row: Insertable<RpcKeysTable>, mine: Updateable<RpcKeysTable>) =>
+  db
+    .insertInto('rpc_keys')
+    .values(row)
+    .onConflict(conflict => conflict.columns(['principal', 'method', 'session', 'key']).doUpdateSet(mine))
 
 export function checked(parts: readonly Part[]): readonly Part[] {
   const bytes = parts.reduce((sum, part) => sum + (part.type === 'text' ? Buffer.byteLength(part.text) : 0), 0)
