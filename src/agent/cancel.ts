@@ -9,7 +9,7 @@ import type { Principal } from '../core/principal.ts'
 import { nameOf } from '../core/principal.ts'
 import { liveRunOf, loadRun, stepOf } from '../store/facts.ts'
 import type { Tx } from '../store/open.ts'
-import { childFacts, targetsOf } from './children.ts'
+import { childFacts } from './children.ts'
 import { announce, type After } from './commit.ts'
 import { endIds, endRun, showingOf, type Verdict } from './ending.ts'
 import type { AgentOptions, Bells } from './room.ts'
@@ -91,7 +91,7 @@ export function openCanceller(
   async function children(parent: Run, targets: readonly string[]): Promise<string> {
     const known = await childFacts(options.store.read, parent.id, null, options.clock.now())
     const total: Stopped = { runs: [], alreadyDone: [], dropped: [], processes: { ended: 0, stillAlive: [] } }
-    for (const child of targetsOf(known, targets))
+    for (const child of known.filter(one => targets.includes(one.run)))
       merge(total, await run(child.run, null, 'cancelled by the agent that spawned it'))
     return JSON.stringify({
       status: 'ok',

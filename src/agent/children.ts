@@ -3,6 +3,7 @@
  * Owns the reading and the words; decides nothing.
  */
 import type { ChildFacts } from '../core/ports.ts'
+import type { Terms } from '../core/types.ts'
 import type { Tx } from '../store/open.ts'
 
 /** Children of a run, newest last; ended ones only when they ended within `recentMinutes` (null = all). */
@@ -21,6 +22,7 @@ export async function childFacts(
       'runs.agent',
       'runs.label',
       'runs.task',
+      'runs.terms',
       'runs.state',
       'runs.outcome',
       'runs.model',
@@ -40,7 +42,7 @@ export async function childFacts(
       sessionKey: row.session_key,
       agent: row.agent,
       label: row.label,
-      taskName: row.label,
+      taskName: taskNameOf(row.terms),
       task: row.task,
       state: row.state,
       outcome: row.outcome,
@@ -53,32 +55,48 @@ export async function childFacts(
     .filter(child => child.endedAt === null || child.endedAt >= since)
 }
 
-/** What `targets` name: run ids or prefixes, session keys, labels, `#2`, `last`, `all`; none = all live ones. */
-export function targetsOf(children: readonly ChildFacts[], targets: readonly string[]): ChildFacts[] {
-  if (targets.length === 0 || targets.includes('all')) return children.filter(child => child.state !== 'done')
-  const found = new Set<ChildFacts>()
-  for (const target of targets) {
-    const name = target.replace(/^#/, '')
-    const hits =
-      target === 'last'
-        ? children.slice(-1)
-        : children.filter(
-            child =>
-              child.run === target ||
-              child.sessionKey === target ||
-              child.label === target ||
-              String(child.index) === name,
-          )
-    for (const hit of hits.length > 0
-      ? hits
-      : children.filter(child => target.length >= 4 && child.run.startsWith(target)))
-      found.add(hit)
-  }
-  return [...found]
+/** At most so many are named one by one. */
+const mostNamed = 20
+
+/**
+ * The sub-agents that are at work, for the model that started them: a line of a few words each, for this moment only. The
+ * first words of all lines are the same, so that it knows them for what they are.
+ */
+export async function childNote(tx: Tx, run: string, now: number): Promise<string> {
+  const rows = await tx
+    .selectFrom('runs')
+    .select(['id', 'agent', 'label', 'task', 'terms', 'state', 'created_at'])
+    .where('parent', '=', run)
+    .where('state', '<>', 'done')
+    .orderBy('created_at')
+    .orderBy('id')
+    .limit(mostNamed + 1)
+    .execute()
+  const lines = rows.slice(0, mostNamed).map(row => {
+    const name = taskNameOf(row.terms) ?? row.label ?? row.task.replace(/\s+/g, ' ').slice(0, 40)
+    return `${name} (${row.agent}) ${row.state} ${Math.round((now - row.created_at) / 1000)}s`
+  })
+  return `[Your sub-agents at work: ${lines.join('; ')}${rows.length > mostNamed ? '; and more' : ''}]`
+}
+
+/** Handles of a run's live children. */
+export async function liveTaskNames(tx: Tx, run: string): Promise<string[]> {
+  const rows = await tx
+    .selectFrom('runs')
+    .select('terms')
+    .where('parent', '=', run)
+    .where('state', '<>', 'done')
+    .where('terms', 'is not', null)
+    .execute()
+  return rows.flatMap(row => taskNameOf(row.terms) ?? [])
+}
+
+function taskNameOf(terms: string | null): string | null {
+  return terms === null ? null : ((JSON.parse(terms) as Terms).taskName ?? null)
 }
 
 /** The answer of `subagents wait`: how each stands now. Their words come as messages of their own. */
-export function childAnswer(children: readonly ChildFacts[], unknown: readonly string[]): string {
+export function childAnswer(children: readonly ChildFacts[]): string {
   const open = children.filter(child => child.state !== 'done')
   return JSON.stringify({
     status: open.length === 0 ? 'done' : 'waiting',
@@ -89,7 +107,6 @@ export function childAnswer(children: readonly ChildFacts[], unknown: readonly s
       status: child.state === 'done' ? child.outcome : child.state,
       runtimeMs: child.runtimeMs,
     })),
-    ...(unknown.length > 0 ? { unknown } : {}),
     note:
       open.length === 0 ? 'Results follow as messages.' : 'Still at work; results come as messages when they are done.',
   })

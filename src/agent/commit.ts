@@ -72,6 +72,25 @@ export async function carryOut(
   return { sessions, effects, applied, runs, turn: about.turn ?? null, wireIds, at: about.at }
 }
 
+/** Two steps of one transaction as one: told in this order, the turn of the first. */
+export function merged(one: After, other: After): After {
+  const inbox = new Map([...one.applied.inbox, ...other.applied.inbox])
+  return {
+    sessions: new Map([...one.sessions, ...other.sessions]),
+    effects: [...one.effects, ...other.effects],
+    applied: {
+      inbox,
+      ended: [...one.applied.ended, ...other.applied.ended],
+      answered: [...one.applied.answered, ...other.applied.answered],
+      calls: [],
+    },
+    runs: new Map([...one.runs, ...other.runs]),
+    turn: one.turn,
+    wireIds: new Map([...other.wireIds, ...one.wireIds]),
+    at: one.at,
+  }
+}
+
 /** How clients know the turn that a run is in: the oldest wire id that waits for it, else the run's own (decisions.md 3, 4). */
 export async function wireIdOf(tx: Tx, run: Pick<Run, 'id' | 'turn'>): Promise<string> {
   const alias = await tx

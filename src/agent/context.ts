@@ -6,7 +6,7 @@
  * stand as instructions; the same rows always give the same messages, so that a repeated call is the same call.
  */
 import type { ModelMessage } from '../core/ports.ts'
-import type { ChildEnd, Message, Part } from '../core/types.ts'
+import type { ChildEnd, Message, Part, Via } from '../core/types.ts'
 import { fence } from '../tools/fence.ts'
 
 export interface PromptFacts {
@@ -99,7 +99,11 @@ export function modelMessages(rows: readonly Message[]): ModelMessage[] {
         pay()
         messages.push({
           role: 'user',
-          parts: row.meta.child ? [text(childResult(row.meta.child, plain(row.parts)))] : row.parts,
+          parts: row.meta.child
+            ? [text(childResult(row.meta.child, plain(row.parts)))]
+            : row.meta.via
+              ? [text(fromAnother(row.meta.via, plain(row.parts)))]
+              : row.parts,
         })
         break
     }
@@ -108,17 +112,47 @@ export function modelMessages(rows: readonly Message[]): ModelMessage[] {
   return messages
 }
 
-/** How a parent is told that a child has ended: status first, then the child's words as data (openclaw-facts.md §D6). */
+/** Of a child's words so many stand in its parent's context; the rest is kept, and read when it is wanted. */
+const longestResult = 16_000
+
+/**
+ * How a parent is told that a child has ended: status first, then the child's words as data, what the checks have found, what
+ * it took, and how to read more where there is more (openclaw-facts.md §D6).
+ */
 export function childResult(child: ChildEnd, words: string): string {
-  const name = child.label ?? child.task.slice(0, 80)
+  const name = child.taskName ?? child.label ?? child.task.slice(0, 80)
+  const handle = child.taskName ?? child.run
   const seconds = (child.runtimeMs / 1000).toFixed(1)
-  const status =
-    child.outcome === 'succeeded' ? 'completed' : `${child.outcome}${child.error ? `: ${child.error}` : ''}`
-  const head = `[Sub-agent ${child.agent} · ${name} · ${status}]`
-  const stats = `Stats: runtime ${seconds}s, tokens ${child.spent.tokens}, run ${child.run}`
-  return words
-    ? `${head}\n${fence('child result', `sub-agent ${child.agent}`, words)}\n${stats}`
-    : `${head}\n(no words)\n${stats}`
+  const succeeded = child.outcome === 'succeeded'
+  const status = succeeded ? 'completed' : `${child.outcome}${child.error ? `: ${child.error}` : ''}`
+  const shown = words.slice(0, longestResult)
+  const { nano, tokens, calls } = child.spent
+  const cost = nano > 0 ? `, cost $${(nano / 1e9).toFixed(4)}` : ''
+  const read = (action: string, more = '') => `subagents {"action":"${action}","targets":["${handle}"]${more}}`
+  return [
+    `[Sub-agent ${child.agent} · ${name} · ${status}]`,
+    words ? fence('child result', `sub-agent ${child.agent}`, shown) : '(no words)',
+    ...(child.evidence?.length ? [`Checked: ${child.evidence.join('; ')}`] : []),
+    `Stats: runtime ${seconds}s, tokens ${tokens}, calls ${calls}${cost}, run ${child.run}`,
+    ...(shown.length < words.length
+      ? [
+          `Shown are ${shown.length} of ${words.length} characters; the rest: ${read('result', `,"offset":${shown.length}`)}`,
+        ]
+      : []),
+    ...(succeeded ? [] : [`What it did and said: ${read('log')}`]),
+  ].join('\n')
+}
+
+/** A message of another conversation: as it is from who may all that the reader may, else as data. */
+function fromAnother(via: Via, words: string): string {
+  const what = { reply: 'Message', nothing: 'Message', answer: 'Reply' }[via.expects]
+  const lines = [
+    `[${what} from agent ${via.agent}, conversation ${via.sessionKey}]`,
+    via.trusted ? words : fence('chat message', `agent ${via.agent}`, words),
+  ]
+  if (via.expects === 'reply')
+    lines.push('[What you say next goes back to it as your reply. Exactly REPLY_SKIP sends none.]')
+  return lines.join('\n')
 }
 
 /** Tokens that a request will take, from above: no text has more tokens than a third of its bytes, roughly. */

@@ -24,6 +24,7 @@ import {
   orphaned,
 } from '../store/facts.ts'
 import type { Tx } from '../store/open.ts'
+import { childNote } from './children.ts'
 import { type After, announce, carryOut, wireIdOf } from './commit.ts'
 import { estimateTokens } from './context.ts'
 import { endIds, endRun } from './ending.ts'
@@ -200,7 +201,8 @@ export function openDesk(work: Work, runId: string): Desk & { state(): WorkerSta
               .orderBy('seq')
               .execute()
           ).map(messageOf)
-    const plan = mine.script.plan(run, rows)
+    const note = box.openChildren > 0 ? await childNote(tx, run.id, now) : null
+    const plan = mine.script.plan(run, rows, note)
     // Another wire id speaks for the turn only when a row is shown that brought one.
     const wireId = rows.length > 0 || run.turn !== mine.run.turn ? await wireIdOf(tx, run) : mine.wireId
     const stop = async (
@@ -219,7 +221,7 @@ export function openDesk(work: Work, runId: string): Desk & { state(): WorkerSta
         'RUN_STEPS',
         `the run has asked its model ${options.policies.maxSteps(run.agent)} times without an end`,
       )
-    const prompt = estimateTokens(plan.request.system, plan.request.messages, plan.toolsJson)
+    const prompt = estimateTokens(`${plan.request.system}${note ?? ''}`, plan.request.messages, plan.toolsJson)
     if (prompt > plan.model.contextWindow * 1.5)
       return stop(
         'failed',

@@ -1,41 +1,25 @@
 /**
  * The end of a run, from wherever it comes: its worker, a cancel, a deadline, a crash too many.
  *
- * Owns gathering what `end` decides on, and the fresh parts of the runs that may follow. Runs inside the caller's transaction.
+ * Owns gathering what `end` decides on, the fresh parts of the runs that may follow, and what becomes of a run in which we
+ * made a mistake. All but that runs inside the caller's transaction.
  */
-import type { ErrorCode } from '../protocol/errors.ts'
+import { DeputyError, type ErrorCode } from '../protocol/errors.ts'
 import { type EndEvent, type EndView, end } from '../core/run/end.ts'
-import type { Fresh, Mailbox } from '../core/run/facts.ts'
-import type { ModelIntent, Outcome, Run, Session } from '../core/types.ts'
-import { lastReply, loadMailbox, loadPostbox, loadSession } from '../store/facts.ts'
+import type { Mailbox } from '../core/run/facts.ts'
+import type { ModelIntent, Outcome, Run } from '../core/types.ts'
+import { lastReply, loadMailbox, loadPostbox, loadRun, loadSession } from '../store/facts.ts'
 import type { Tx } from '../store/open.ts'
-import { type After, carryOut } from './commit.ts'
-import type { AgentOptions } from './room.ts'
+import { carryTurn } from './answering.ts'
+import { type After, announce } from './commit.ts'
+import { fresh } from './fresh.ts'
+import type { AgentOptions, Bells } from './room.ts'
 
 export type EndIds = EndEvent['ids'] & { successor: string; homeRun: string }
 
 /** Random ids of one end; made before the transaction, so that a repeated body makes the same rows. */
 export function endIds(uuid: () => string): EndIds {
   return { note: uuid(), result: uuid(), successor: uuid(), homeRun: uuid() }
-}
-
-/** Fixed parts of a root run that nobody asked for by name: the agent's own policy, no more than the run before it held. */
-export function fresh(
-  options: Pick<AgentOptions, 'policies'>,
-  id: string,
-  session: Session,
-  before: Run | null,
-  now: number,
-): Fresh {
-  const { policies } = options
-  const same = before !== null && before.session === session.id
-  const seconds = policies.timeoutSeconds(session.agent)
-  return {
-    id,
-    grant: same ? before.grant : policies.rootGrant(session.agent, before?.grant.scopes ?? [], before?.grant.device),
-    model: session.settings?.model ?? (same ? before.model : policies.model(session.agent)),
-    deadlineAt: seconds > 0 ? now + seconds * 1000 : null,
-  }
 }
 
 export async function homeOf(tx: Tx, run: Run): Promise<Mailbox | null> {
@@ -105,7 +89,7 @@ export async function endRun(
     followups: verdict.followups,
   })
   if (!decision.ok) return null
-  return carryOut(tx, decision.effects, {
+  return carryTurn(tx, options, decision.effects, {
     sessions: [session, ...(view.home ? [view.home.session] : [])],
     runs: [run, ...(view.home?.live ? [view.home.live] : [])],
     turn: {
@@ -118,4 +102,28 @@ export async function endRun(
     },
     at: now,
   })
+}
+
+/** A fault of ours: it ends the run it happened in, and says so. Never rejects. */
+export async function failRun(options: AgentOptions, bells: Bells, runId: string, error: unknown): Promise<void> {
+  const known =
+    error instanceof DeputyError
+      ? error
+      : new DeputyError('INTERNAL', error instanceof Error ? error.message : String(error), { cause: error })
+  const where = error instanceof Error && known.code === 'INTERNAL' ? `\n${error.stack}` : ''
+  options.log(`run ${runId}: ${known.code} ${known.message}${where}`)
+  if (known.code === 'STORE_CLOSED') return
+  const ids = endIds(options.uuid)
+  const now = options.clock.now()
+  try {
+    const after = await options.store.write('finish', async tx => {
+      const run = await loadRun(tx, runId)
+      const verdict = { outcome: 'failed', code: known.code, error: `${known.message} ${known.fix}` } as const
+      return run && endRun(tx, options, run, { ...verdict, followups: 'keep' }, ids, now)
+    })
+    if (after) announce(after, bells, options.tell)
+  } catch (again) {
+    const why = again instanceof Error ? again.message : String(again)
+    options.log(`run ${runId} could not be ended: ${why}; it is recovered at the next start`)
+  }
 }

@@ -172,5 +172,5 @@ async function one(desk: Desk, hands: Hands, step: Step, signal: AbortSignal): P
   return desk.used(step, answer)
 }
 
-/** Calls after which the run waits; `subagents` may, and is cheap when it does not. */
-const ends: ReadonlySet<string> = new Set(['sessions_yield', 'subagents'])
+/** Calls after which the run waits; `subagents` and `sessions_send` may, and are cheap when they do not. */
+const ends: ReadonlySet<string> = new Set(['sessions_yield', 'subagents', 'sessions_send'])

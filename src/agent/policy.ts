@@ -5,6 +5,7 @@
  */
 import type { Config } from '../config/config.ts'
 import { type Agent, agentIds, agentOf, defaultAgent, hasAgent, toolsOf as toolSettings } from '../config/read.ts'
+import { sharingOf } from '../config/sharing.ts'
 import { type AgentPolicy, rootGrant, type SpawnPolicy } from '../core/grant.ts'
 import { type ToolEntry, toolsOf } from '../core/tool-policy.ts'
 import type { Scope } from '../protocol/scopes.ts'
@@ -76,6 +77,8 @@ export function openPolicies(options: PolicyOptions): Policies & { agent(id: str
     maxDepth: id => agent(id).subagents.maxSpawnDepth,
     maxSteps: id => agent(id).maxSteps,
     thinking: id => agent(id).thinking,
+    childThinking: id => agent(id).subagents.thinking,
+    sharing: () => sharingOf(now().config),
     prompt(id) {
       const one = agent(id)
       return { agentId: one.id, agentName: one.name, instructions: one.systemPrompt, workspace: one.workspace }

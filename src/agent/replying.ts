@@ -4,22 +4,26 @@
  * Owns the reply transaction. Parsing and spawn intents are made before it, since a body awaits nothing but its statements;
  * policy is checked inside it, on the rows as they are then.
  */
-import type { SpawnRequest } from '../core/ports.ts'
+import type { SpawnRequest, ToolContext } from '../core/ports.ts'
 import { type ReplyCall, reply, textOf } from '../core/run/reply.ts'
 import type { MessageMeta, ModelIntent, Part, Run, Step } from '../core/types.ts'
 import { countChildren, loadMailbox, loadSession, loadStep } from '../store/facts.ts'
 import type { Tx } from '../store/open.ts'
-import { distinct, type ParsedCall, parseCall, planSpawn } from './calls.ts'
-import { carryOut } from './commit.ts'
+import { carryTurn } from './answering.ts'
+import { distinct, type ParsedCall, parseCall } from './calls.ts'
+import { liveTaskNames } from './children.ts'
 import type { Found, WorkerState, Work } from './desk.ts'
-import { endIds, fresh, homeOf } from './ending.ts'
+import { endIds, homeOf } from './ending.ts'
+import { fresh } from './fresh.ts'
+import { noFacts } from './looking.ts'
 import type { Answer } from './loop.ts'
+import { clear, type Ground, planSpawn, prepareSpawn } from './spawning.ts'
 
 type Held = (tx: Tx, mine: WorkerState) => Promise<Run | null>
 type NextIn = (tx: Tx, is: (name: 'intent' | 'finish') => void, mine: WorkerState, now: number) => Promise<Found>
 
 interface Prepared extends ParsedCall {
-  request: SpawnRequest | null
+  spawn: { request: SpawnRequest; ground: Ground } | null
 }
 
 export async function replyStep(
@@ -33,11 +37,13 @@ export async function replyStep(
   const { options } = work
   const answer = { ...given, calls: distinct(given.calls) }
   // Nothing is stored with a secret in it: the journal, the transcript and a child's task have its name (decisions.md 19).
-  const calls = (await prepare(work, mine, answer)).map(call => ({
+  const calls = (await prepare(work, mine, step, answer)).map(call => ({
     ...call,
     args: options.secrets.hide(call.args),
-    request: options.secrets.hide(call.request),
+    spawn: options.secrets.hide(call.spawn),
   }))
+  const spawns = calls.some(call => call.spawn)
+  const shown = spawns ? mine.script.shown() : { messages: 0, tokens: 0 }
   const ids = endIds(options.uuid)
   const messageId = options.uuid()
   const resultIds = calls.map(() => options.uuid())
@@ -59,7 +65,9 @@ export async function replyStep(
     turn: mine.run.turn,
   }
 
-  return options.store.write('reply', async (tx, is) => {
+  const refused: Ground[] = []
+  const found = await options.store.write('reply', async (tx, is) => {
+    refused.length = 0
     const current = await held(tx, mine)
     if (!current) {
       await lateCharge(tx, step, charged, usage)
@@ -83,19 +91,28 @@ export async function replyStep(
         tokens: current.spent.tokens - reserved.tokens + charged.tokens,
       },
     }
-    let children = calls.some(call => call.request) ? await countChildren(tx, current.id) : 0
-    const decided: ReplyCall[] = calls.map(({ tool: _tool, request, ...call }, i) => {
-      if (!request) return call
+    let liveChildren = spawns ? await countChildren(tx, current.id) : 0
+    const taskNames = spawns ? await liveTaskNames(tx, current.id) : []
+    const decided: ReplyCall[] = calls.map(({ tool: _tool, spawn, ...call }, i) => {
+      if (!spawn) return call
       let next = 0
-      const planned = planSpawn(payer, step.n + 1 + i, session, request, children, {
+      const planned = planSpawn(payer, step.n + 1 + i, session, spawn.request, spawn.ground, {
         policy: options.policies.spawn(current.agent),
         models: options.models,
         modelFor: agent => options.policies.childModel(current.agent, agent),
         runTimeoutSeconds: options.policies.runTimeoutSeconds(current.agent),
+        thinking: options.policies.childThinking(current.agent),
+        liveChildren,
+        taskNames,
+        shown,
+        maxForkTokens: options.policies.sharing().maxForkTokens,
         now,
         uuid: () => uuids[i]?.[next++] ?? messageId,
       })
-      if (!planned.ok) return { ...call, spawn: planned }
+      if (!planned.ok) {
+        refused.push(spawn.ground)
+        return { ...call, spawn: planned }
+      }
       const limit = planned.planned.plan.run.grant.budget
       payer = {
         ...payer,
@@ -105,7 +122,8 @@ export async function replyStep(
           calls: payer.lent.calls + (limit.calls ?? 0),
         },
       }
-      children += 1
+      liveChildren += 1
+      if (spawn.request.taskName) taskNames.push(spawn.request.taskName)
       return { ...call, spawn: { ok: true as const, ...planned.planned } }
     })
 
@@ -132,7 +150,7 @@ export async function replyStep(
     if (decision.after === 'done') is('finish')
     if (decision.after === 'waiting') is('wait')
     const failed = decision.effects.find(effect => effect.do === 'run.set' && effect.to.outcome === 'failed')
-    const after = await carryOut(tx, decision.effects, {
+    const after = await carryTurn(tx, options, decision.effects, {
       sessions: [session, ...(view.home ? [view.home.session] : [])],
       runs: [current, ...(view.home?.live ? [view.home.live] : [])],
       wire: { [current.id]: mine.wireId },
@@ -159,30 +177,31 @@ export async function replyStep(
     const next = await nextIn(tx, is, mine, now)
     return { ...next, afters: [after, ...next.afters] }
   })
+  // Files that came with a task nobody does.
+  for (const ground of refused) await clear(options, ground)
+  return found
 }
 
-/** Everything that needs the tools: what was asked for, in words the decision understands. */
-async function prepare(work: Work, mine: WorkerState, answer: Answer): Promise<Prepared[]> {
+/** Everything that needs the tools and the disk: what was asked for, in words the decision understands. */
+async function prepare(work: Work, mine: WorkerState, step: Step, answer: Answer): Promise<Prepared[]> {
   const { options } = work
   const view = mine.script.view(mine.run)
   return Promise.all(
-    answer.calls.map(async raw => {
-      const call = parseCall(raw, mine.run, name => options.tools.get(name), view)
-      if (call.refused !== undefined || call.tool?.name !== 'sessions_spawn') return { ...call, request: null }
-      const asked = await call.tool.run(call.args, spawnContext(mine))
-      if ('intent' in asked && asked.intent.do === 'spawn') return { ...call, request: asked.intent.request }
-      return {
-        ...call,
-        request: null,
-        refused: 'reply' in asked ? textOf(asked.reply.parts) : 'sessions_spawn gave no request',
-      }
+    answer.calls.map(async (raw, i) => {
+      const call = { ...parseCall(raw, mine.run, name => options.tools.get(name), view), spawn: null }
+      if (call.refused !== undefined || call.tool?.name !== 'sessions_spawn') return call
+      const asked = await call.tool.run(call.args, nowhere(mine))
+      if (!('intent' in asked)) return { ...call, refused: textOf(asked.reply.parts) }
+      if (asked.intent.do !== 'spawn') return { ...call, refused: 'sessions_spawn gave no request' }
+      const { request } = asked.intent
+      const ready = await prepareSpawn(options, mine.run, step.n + 1 + i, request)
+      return ready.ok ? { ...call, spawn: { request, ground: ready.ground } } : { ...call, refused: ready.text }
     }),
   )
 }
 
 /** A spawn asks for a child and touches nothing, so it needs nothing of a context. */
-function spawnContext(mine: WorkerState) {
-  const { run, session } = mine
+function nowhere({ run, session }: WorkerState): ToolContext {
   return {
     run: run.id,
     session: session.id,
@@ -190,7 +209,7 @@ function spawnContext(mine: WorkerState) {
     key: run.id,
     workspace: '',
     signal: new AbortController().signal,
-    facts: { children: async () => [], agents: () => ({ requester: run.agent, allowAny: false, agents: [] }) },
+    facts: noFacts,
     progress: () => undefined,
     started: async () => undefined,
   }

@@ -8,6 +8,8 @@ import type { Grant, Run } from '../core/types.ts'
 import type { Scope } from '../protocol/scopes.ts'
 import type { CrashPoints } from '../store/crash.ts'
 import type { Store } from '../store/open.ts'
+import type { Sharing } from '../config/sharing.ts'
+import type { Workspaces } from '../tools/workspace.ts'
 import type { PromptFacts } from './context.ts'
 
 /** Today's configuration, as far as runs need it. Read anew at each use: a change holds from the next step on. */
@@ -29,6 +31,9 @@ export interface Policies {
   maxSteps(agent: string): number
   /** How much an agent thinks when nobody says otherwise; null leaves it to the model. */
   thinking(agent: string): string | null
+  /** The same for those that it spawns; null leaves it to the spawned agent. */
+  childThinking(caller: string): string | null
+  sharing(): Sharing
   prompt(agent: string): Omit<PromptFacts, 'depth' | 'maxDepth' | 'canSpawn' | 'guide'>
 }
 
@@ -37,6 +42,8 @@ export interface ToolBox {
   ready(): Promise<void>
   get(name: string): Tool | undefined
   names(): string[]
+  /** What the supervisor itself does there. */
+  workspaces: Workspaces
 }
 
 /** Values of known secrets ↔ `${secret:NAME}` (decisions.md 19). */

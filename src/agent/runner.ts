@@ -4,15 +4,17 @@
  * Owns the signals of calls in flight and what happens to a worker that fails. Invariants: an error ends at most the run it
  * belongs to; a run that ended under another hand has its worker stopped; signals follow the rows, never lead them.
  */
+import { setTimeout as sleep } from 'node:timers/promises'
 import { DeputyError } from '../protocol/errors.ts'
-import type { ToolAnswer } from '../core/ports.ts'
-import type { Step, ToolIntent } from '../core/types.ts'
-import { loadRun } from '../store/facts.ts'
+import type { ToolAnswer, ToolContext } from '../core/ports.ts'
+import type { Run, Step, ToolIntent } from '../core/types.ts'
+import { chosenOf } from '../tools/subagents.ts'
+import { answerSend } from './answering.ts'
 import { openCanceller } from './cancel.ts'
+import { asAnswer, isCheck, lookAtResult } from './checking.ts'
 import { childAnswer, childFacts } from './children.ts'
-import { announce } from './commit.ts'
 import { openDesk } from './desk.ts'
-import { endIds, endRun } from './ending.ts'
+import { failRun } from './ending.ts'
 import { type Hands, work } from './loop.ts'
 import type { AgentOptions, Bells } from './room.ts'
 
@@ -29,6 +31,9 @@ export interface Runner {
   /** Breaks everything off and waits for the workers; rows stay as they are, for the next start. */
   stop(): Promise<void>
 }
+
+/** How long a stop waits for workers. */
+const stopMs = 3000
 
 interface Worker {
   run: AbortController
@@ -53,12 +58,12 @@ export function openRunner(options: AgentOptions, bells: Bells): Runner {
   }
 
   async function drives(runId: string, worker: Worker): Promise<void> {
-    const desk = openDesk({ options, bells, cancelChildren: (run, targets) => cancel.children(run, targets) }, runId)
+    const desk = openDesk({ options, bells, cancelChildren }, runId)
     const hands: Hands = {
       models: options.models,
       crash: options.crash,
       async call(step, context) {
-        const answer = await (step.state === 'asking' ? answerAsk(step) : callTool(options, step, context))
+        const answer = await carriedOut(options, step, context)
         leaving()
         return answer
       },
@@ -90,63 +95,26 @@ export function openRunner(options: AgentOptions, bells: Bells): Runner {
       })
     } catch (error) {
       if (stopping || worker.run.signal.aborted) return
-      await fail(runId, error)
+      if (desk.state() === null && isPassing(error)) {
+        // Nothing was claimed: the row is as it was, and the engine comes again when the store takes writes.
+        options.log(`run ${runId} could not begin: ${(error as Error).message}`)
+        return
+      }
+      await failRun(options, bells, runId, error)
     }
+  }
+
+  /** A cancel that can't be recorded now is an answer to the model, not the end of its run. */
+  function cancelChildren(parent: Run, targets: readonly string[]): Promise<string> {
+    return cancel.children(parent, targets).catch((error: unknown) => {
+      if (!isPassing(error)) throw error
+      return JSON.stringify({ status: 'error', ...(error as DeputyError).shape() })
+    })
   }
 
   /** What is broken off by the gateway's own stop stays as it is in the rows, for the next start. */
   function leaving(): void {
     if (stopping) throw new DeputyError('GATEWAY_STOPPING', 'The gateway is shutting down.')
-  }
-
-  /** A fault of ours: it ends the run it happened in, and says so. */
-  async function fail(runId: string, error: unknown): Promise<void> {
-    const known =
-      error instanceof DeputyError
-        ? error
-        : new DeputyError('INTERNAL', error instanceof Error ? error.message : String(error), { cause: error })
-    options.log(
-      `run ${runId}: ${known.code} ${known.message}${error instanceof Error && known.code === 'INTERNAL' ? `\n${error.stack}` : ''}`,
-    )
-    if (known.code === 'STORE_CLOSED') return
-    const ids = endIds(options.uuid)
-    const now = options.clock.now()
-    try {
-      const after = await options.store.write('finish', async tx => {
-        const run = await loadRun(tx, runId)
-        return (
-          run &&
-          endRun(
-            tx,
-            options,
-            run,
-            { outcome: 'failed', code: known.code, error: `${known.message} ${known.fix}`, followups: 'keep' },
-            ids,
-            now,
-          )
-        )
-      })
-      if (after) announce(after, bells, options.tell)
-    } catch (again) {
-      options.log(
-        `run ${runId} could not be ended: ${again instanceof Error ? again.message : String(again)}; it is recovered at the next start`,
-      )
-    }
-  }
-
-  async function answerAsk(step: Step): Promise<ToolAnswer> {
-    const intent = step.intent as ToolIntent
-    const run = await loadRun(options.store.read, step.run)
-    const named = (intent.args as { taskIds?: string[]; taskId?: string }) ?? {}
-    const targets = [...(named.taskIds ?? []), ...(named.taskId ? [named.taskId] : [])]
-    const children = run ? await childFacts(options.store.read, run.id, null, options.clock.now()) : []
-    const asked =
-      targets.length > 0
-        ? children.filter(child =>
-            targets.some(target => child.run === target || child.label === target || child.run.startsWith(target)),
-          )
-        : children
-    return { reply: { parts: [{ type: 'text', text: childAnswer(asked, []) }], isError: false } }
   }
 
   function stopWorker(runId: string): void {
@@ -168,13 +136,38 @@ export function openRunner(options: AgentOptions, bells: Bells): Runner {
     async stop() {
       stopping = true
       for (const id of workers.keys()) stopWorker(id)
-      await Promise.all([...workers.values()].map(worker => worker.done))
+      const all = Promise.all([...workers.values()].map(worker => worker.done))
+      // A tool that does not let go, or a write that waits for room on the disk, must not hold up the end.
+      await Promise.race([all, sleep(stopMs, undefined, { ref: false })])
+      if (workers.size > 0) options.log(`${workers.size} runs were left in the middle; they go on at the next start`)
     },
   }
 }
 
+/** The store can't write now, and says when it can again. */
+function isPassing(error: unknown): boolean {
+  return error instanceof DeputyError && (error.code === 'DISK_FULL' || error.code === 'STORE_LOST_GROUP')
+}
+
+/** Whatever is to be done in a step: a wait answered, a result checked, a tool called. */
+async function carriedOut(options: AgentOptions, step: Step, context: ToolContext): Promise<ToolAnswer> {
+  if (isCheck(step)) return asAnswer(await lookAtResult(options, step, context))
+  if (step.state !== 'asking') return callTool(options, step, context)
+  return step.name === 'sessions_send' ? answerSend(options, step) : answerWait(options, step)
+}
+
+/** How the sub-agents that a call waited for stand now. */
+async function answerWait(options: AgentOptions, step: Step): Promise<ToolAnswer> {
+  const { targets = ['all'] } = (step.intent as ToolIntent).args as { targets?: readonly string[] }
+  const children = await childFacts(options.store.read, step.run, null, options.clock.now())
+  // "all" were all at the time: those that have ended since belong to them.
+  const chosen = targets.includes('all') ? null : chosenOf(targets, children)
+  const asked = chosen?.ok ? chosen.children : children
+  return { reply: { parts: [{ type: 'text', text: childAnswer(asked) }], isError: false } }
+}
+
 /** The call as the model made it, secrets put back; whatever the tool throws is its answer, not the run's end. */
-async function callTool(options: AgentOptions, step: Step, context: Parameters<Hands['call']>[1]): Promise<ToolAnswer> {
+async function callTool(options: AgentOptions, step: Step, context: ToolContext): Promise<ToolAnswer> {
   const intent = step.intent as ToolIntent
   const tool = options.tools.get(step.name)
   if (!tool) return problem(`There is no tool ${step.name} any more.`)

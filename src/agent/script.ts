@@ -5,12 +5,13 @@
  * transcript. The rows stay the truth: the copy is made from them at the claim and changed only by effects. Adding the same
  * effects twice changes nothing, since a transaction's body may run twice.
  */
+import { join } from 'node:path'
 import { spawnable } from '../core/grant.ts'
 import type { ModelRequest, ResolvedModel, ToolView } from '../core/ports.ts'
 import type { Message, Run } from '../core/types.ts'
 import { loadRun, loadSession, messageOf } from '../store/facts.ts'
 import type { After } from './commit.ts'
-import { inOrder, modelMessages, systemPrompt } from './context.ts'
+import { estimateTokens, inOrder, modelMessages, systemPrompt } from './context.ts'
 import { type EndIds, endIds } from './ending.ts'
 import type { AgentOptions } from './room.ts'
 
@@ -28,8 +29,10 @@ export interface Script {
   /** Ids for the case that the next step can't be taken. */
   ids: EndIds
   view(run: Run): ToolView
-  /** The next model call, showing `rows` for the first time. */
-  plan(run: Run, rows: readonly Message[]): Plan
+  /** What the model has been shown of the conversation so far. */
+  shown(): { messages: number; tokens: number }
+  /** The next model call, showing `rows` for the first time, and `note` for now. */
+  plan(run: Run, rows: readonly Message[], note: string | null): Plan
   /** Takes over what a decision has added to the transcript. */
   add(after: After): void
 }
@@ -51,16 +54,25 @@ export async function openScript(options: AgentOptions, runId: string): Promise<
   const rows = new Map(stored.map(row => [row.id, messageOf(row)]))
   const settings = (await loadSession(options.store.read, run.session))?.settings
   const facts = options.policies.prompt(run.agent)
-  const guide = await options.guide(facts.workspace)
+  const guide = run.terms?.light ? null : await options.guide(facts.workspace)
+  const workspace = run.terms?.cwd ? join(facts.workspace, run.terms.cwd) : facts.workspace
   const ids = endIds(options.uuid)
   let showing: readonly Message[] = []
 
   function view(now: Run): ToolView {
     const agents = spawnable(now.grant, options.policies.spawn(now.agent))
-    return { agents, canSpawn: now.grant.depth > 0 && agents.length > 0 && now.grant.tools.includes('sessions_spawn') }
+    const canSpawn = now.grant.depth > 0 && agents.length > 0 && now.grant.tools.includes('sessions_spawn')
+    return { agents, canSpawn, attachments: options.policies.sharing().attachments !== null }
   }
 
-  function plan(now: Run, fresh: readonly Message[]): Plan {
+  function soFar(): { messages: number; tokens: number } {
+    const messages = modelMessages(
+      inOrder([...new Map([...rows, ...showing.map(row => [row.id, row] as const)]).values()]),
+    )
+    return { messages: messages.length, tokens: estimateTokens('', messages, '') }
+  }
+
+  function plan(now: Run, fresh: readonly Message[], note: string | null): Plan {
     const model = options.models.resolve(now.model, now.agent)
     if (!model.ok) return model
     showing = fresh
@@ -69,7 +81,7 @@ export async function openScript(options: AgentOptions, runId: string): Promise<
     const specs = names.flatMap(name => options.tools.get(name)?.spec(tools) ?? [])
     const shown = [...inOrder([...rows.values()]), ...fresh]
     const asked = shown.findLast(row => row.role === 'user' && row.meta.child === undefined)?.meta.thinking
-    const thinking = asked ?? settings?.thinking ?? options.policies.thinking(now.agent)
+    const thinking = asked ?? settings?.thinking ?? now.terms?.thinking ?? options.policies.thinking(now.agent)
     return {
       ok: true,
       model: model.model,
@@ -80,6 +92,7 @@ export async function openScript(options: AgentOptions, runId: string): Promise<
         agent: now.agent,
         system: systemPrompt({
           ...facts,
+          workspace,
           guide,
           depth: now.depth,
           maxDepth: options.policies.maxDepth(now.agent),
@@ -89,7 +102,10 @@ export async function openScript(options: AgentOptions, runId: string): Promise<
         tools: specs,
         maxTokens: model.model.maxTokens,
         ...(thinking === null ? {} : { thinking }),
+        ...(note === null ? {} : { note }),
         cacheKey: now.session,
+        // Sub-agents of one kind begin with the same words.
+        ...(now.depth > 0 ? { cacheGroup: `${now.tree.slice(-24)}/${now.agent.slice(0, 32)}` } : {}),
         signal: never,
       },
     }
@@ -106,5 +122,5 @@ export async function openScript(options: AgentOptions, runId: string): Promise<
   }
 
   const runSession = run.session
-  return { ids, view, plan, add }
+  return { ids, view, shown: soFar, plan, add }
 }

@@ -11,10 +11,14 @@ import { ask, result, yielded } from '../core/run/steps.ts'
 import type { Message, Run, Step, ToolIntent, Wait } from '../core/types.ts'
 import { lastReply, loadMailbox, loadSession, loadStep, messageOf } from '../store/facts.ts'
 import type { Tx } from '../store/open.ts'
-import { childAnswer, childFacts, targetsOf } from './children.ts'
+import { carryTurn } from './answering.ts'
+import { findingsOf, isCheck, recordCheck } from './checking.ts'
+import { childAnswer, childFacts } from './children.ts'
 import { carryOut } from './commit.ts'
 import type { Found, Work, WorkerState } from './desk.ts'
+import { openFacts } from './looking.ts'
 import type { Desk, Next } from './loop.ts'
+import { sendStep } from './sending.ts'
 
 export interface DeskParts {
   work: Work
@@ -26,12 +30,32 @@ export interface DeskParts {
 
 type Is = (name: 'intent' | 'finish') => void
 
-interface StepFacts {
+/** What a tool call's transaction has read. */
+export interface StepFacts {
   run: Run
   box: Mailbox
   step: Step
   now: number
   mine: WorkerState
+}
+
+/** For calls whose transaction is described elsewhere (sending.ts). */
+export interface StepTools {
+  /** One transaction over an open tool step of this worker's run. */
+  onStep(
+    name: 'result' | 'wait',
+    step: Step,
+    body: (tx: Tx, is: Is, facts: StepFacts) => Promise<Found | null>,
+  ): Promise<Next>
+  /** The result is a row; if it was the last one owed, the next model call's intent is one too. */
+  recorded(
+    tx: Tx,
+    is: Is,
+    facts: StepFacts,
+    messageId: string,
+    words: string | Message['parts'],
+    isError: boolean,
+  ): Promise<Found | null>
 }
 
 export function openToolSteps(desk: DeskParts): Pick<Desk, 'used' | 'context'> & {
@@ -40,12 +64,7 @@ export function openToolSteps(desk: DeskParts): Pick<Desk, 'used' | 'context'> &
   const { work } = desk
   const { options } = work
 
-  /** One transaction over an open tool step of this worker's run. */
-  async function onStep(
-    name: 'result' | 'wait',
-    step: Step,
-    body: (tx: Tx, is: (name: 'intent' | 'finish') => void, facts: StepFacts) => Promise<Found | null>,
-  ): Promise<Next> {
+  const onStep: StepTools['onStep'] = async (name, step, body) => {
     const mine = desk.state()
     if (!mine) return { do: 'rest' }
     const now = options.clock.now()
@@ -62,6 +81,7 @@ export function openToolSteps(desk: DeskParts): Pick<Desk, 'used' | 'context'> &
 
   async function used(step: Step, answer: ToolAnswer): Promise<Next> {
     const messageId = options.uuid()
+    if (isCheck(step)) return recordCheck(desk, step, findingsOf(answer))
     if ('reply' in answer) return finishStep(step, messageId, answer.reply.parts, answer.reply.isError)
     const wanted = answer.intent
     switch (wanted.do) {
@@ -103,7 +123,7 @@ export function openToolSteps(desk: DeskParts): Pick<Desk, 'used' | 'context'> &
           const decision = yielded(facts, event)
           if (!decision.ok) return null
           const words = wanted.message ?? (await wordsBefore(tx, facts.step))
-          const after = await carryOut(tx, decision.effects, {
+          const after = await carryTurn(tx, options, decision.effects, {
             sessions: [facts.box.session],
             runs: [facts.run],
             wire: { [facts.run.id]: facts.mine.wireId },
@@ -118,7 +138,7 @@ export function openToolSteps(desk: DeskParts): Pick<Desk, 'used' | 'context'> &
       case 'wait':
         return onStep('wait', step, async (tx, is, facts) => {
           const children = await childFacts(tx, facts.run.id, null, facts.now)
-          const targets = targetsOf(children, wanted.targets)
+          const targets = children.filter(child => wanted.targets.includes(child.run))
           const runs = targets.filter(child => child.state !== 'done').map(child => child.run)
           const wait: Wait & { for: 'ask' } = {
             for: 'ask',
@@ -136,7 +156,7 @@ export function openToolSteps(desk: DeskParts): Pick<Desk, 'used' | 'context'> &
                 { now: facts.now, epoch: facts.mine.epoch, wait },
               )
           if (!decision || (decision.ok && decision.after === 'again'))
-            return recorded(tx, is, facts, messageId, childAnswer(targets, []), false)
+            return recorded(tx, is, facts, messageId, childAnswer(targets), false)
           if (!decision.ok) return null
           const after = await carryOut(tx, decision.effects, {
             sessions: [facts.box.session],
@@ -145,6 +165,24 @@ export function openToolSteps(desk: DeskParts): Pick<Desk, 'used' | 'context'> &
             at: facts.now,
           })
           return { next: { do: 'rest' }, afters: [after], run: facts.run, wireId: facts.mine.wireId }
+        })
+      case 'send':
+        return sendStep(options, { onStep, recorded }, step, wanted.request)
+      case 'model':
+        return onStep('result', step, async (tx, is, facts) => {
+          const { session } = facts.box
+          const { model: before, ...rest } = session.settings ?? {}
+          const model = wanted.model === null ? null : options.models.resolve(wanted.model, facts.run.agent)
+          if (model && !model.ok) return recorded(tx, is, facts, messageId, `${model.reason}. ${model.fix}`, true)
+          const settings = model ? { ...rest, model: model.model.ref } : rest
+          await carryOut(tx, [{ do: 'session.set', session: session.id, to: { settings }, at: facts.now }], {
+            sessions: [session],
+            runs: [],
+            at: facts.now,
+          })
+          const said = { status: 'ok', model: model ? model.model.ref : 'default', before: before ?? 'default' }
+          const words = JSON.stringify({ ...said, note: 'From the next run of this conversation on.' })
+          return recorded(tx, is, facts, messageId, words, false)
         })
       case 'spawn':
         throw new Error('a spawn is decided with its reply')
@@ -156,15 +194,7 @@ export function openToolSteps(desk: DeskParts): Pick<Desk, 'used' | 'context'> &
     return onStep('result', step, (tx, is, facts) => recorded(tx, is, facts, messageId, kept, isError))
   }
 
-  /** The result is a row; if it was the last one owed, the next model call's intent is one too. */
-  async function recorded(
-    tx: Tx,
-    is: (name: 'intent' | 'finish') => void,
-    facts: StepFacts,
-    messageId: string,
-    words: string | Message['parts'],
-    isError: boolean,
-  ): Promise<Found | null> {
+  const recorded: StepTools['recorded'] = async (tx, is, facts, messageId, words, isError) => {
     const parts = typeof words === 'string' ? [{ type: 'text' as const, text: words }] : words
     const decision = result(facts, { now: facts.now, epoch: facts.mine.epoch, messageId, parts, isError })
     if (!decision.ok) return null
@@ -224,17 +254,9 @@ export function openToolSteps(desk: DeskParts): Pick<Desk, 'used' | 'context'> &
       agent: run.agent,
       key: `${run.id}/${step.n}`,
       workspace: options.policies.prompt(run.agent).workspace,
+      ...(run.terms?.cwd ? { folder: run.terms.cwd } : {}),
       signal,
-      facts: {
-        children: minutes => childFacts(options.store.read, run.id, minutes, options.clock.now()),
-        agents: () => ({
-          requester: run.agent,
-          allowAny: run.grant.agents === '*',
-          agents: options.policies
-            .agents()
-            .filter(agent => run.grant.agents === '*' || run.grant.agents.includes(agent.id)),
-        }),
-      },
+      facts: openFacts(options, run, session),
       progress: partial =>
         options.tell({
           on: 'run.tool',

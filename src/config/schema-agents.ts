@@ -257,6 +257,14 @@ export const session = object(
     identityLinks: map('Peers that are the same person', list('Peers', text('channel:id'))),
     reset: object('Fresh starts', resetRule),
     resetByType: map('Fresh starts by kind of chat: direct, group, thread', optional('Fresh starts', resetRule)),
+    agentToAgent: object('Messages between conversations', {
+      maxPingPongTurns: whole('How often agents may answer each other before a person says something', {
+        default: 5,
+        max: 100,
+        usual: [0, 5],
+      }),
+    }),
+    parentForkMaxTokens: whole('A longer conversation is not copied into a sub-agent', { default: 100_000 }),
     resetTriggers: list('Messages that start afresh', text('A message')),
   },
   [
@@ -269,8 +277,6 @@ export const session = object(
     'notifyOnCreate',
     'maintenance',
     'idleMinutes',
-    'agentToAgent',
-    'parentForkMaxTokens',
     'typingMode',
     'typingIntervalSeconds',
   ],

@@ -87,19 +87,28 @@ export const tools = object(
       knownExec,
     ),
     subagents: object('Sub-agents', { tools: object('What any sub-agent may use at most', policyKeys) }),
+    sessions: object('Other conversations', {
+      // No default here: an unset one means "all" for a conversation, and its own tree for a sub-agent.
+      visibility: choice('Which conversations an agent may look at and write to', ['self', 'tree', 'agent', 'all']),
+    }),
+    agentToAgent: object('Conversations of other agents', {
+      enabled: flag('They may be looked at and written to', false),
+      allow: list('Between these agents only', text('An agent id, or a pattern with *')),
+    }),
+    sessions_spawn: object('Starting sub-agents', {
+      attachments: object(
+        'Files handed over with a task',
+        {
+          enabled: flag('A task may bring files along', false),
+          maxTotalBytes: whole('All files of one task', { default: 5_242_880 }),
+          maxFiles: whole('Files of one task', { default: 50, max: 1000 }),
+          maxFileBytes: whole('One file', { default: 1_048_576 }),
+        },
+        ['retainOnSessionKeep'],
+      ),
+    }),
   },
-  [
-    ...knownTools,
-    'web',
-    'media',
-    'links',
-    'sessions',
-    'agentToAgent',
-    'sessions_spawn',
-    'toolSearch',
-    'updatePlan',
-    'github',
-  ],
+  [...knownTools, 'web', 'media', 'links', 'toolSearch', 'updatePlan', 'github'],
 )
 
 const modelEntry = object(

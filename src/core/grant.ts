@@ -163,6 +163,29 @@ export function attenuate(parent: Grant, policy: SpawnPolicy, ask: SpawnAsk): At
   }
 }
 
+/** The grant of a run that a message of another run starts: no more than its sender holds, no more than its agent may. */
+export function grantFor(policy: AgentPolicy, sender: Grant): Grant {
+  const depth = Math.min(policy.maxSpawnDepth, sender.depth)
+  return {
+    scopes: meet(sender.scopes, policy.scopes),
+    tools: policy.tools.filter(tool => sender.tools.includes(tool)),
+    agents: depth === 0 ? [] : common(sender.agents, allowList(policy)),
+    depth,
+    budget: policy.budget,
+    ...(sender.device === undefined ? {} : { device: sender.device }),
+  }
+}
+
+/** Whether who holds `one` may all that `other` allows: then the words of the one may guide the other. */
+export function covers(one: Grant, other: Grant): boolean {
+  return (
+    meet(other.scopes, one.scopes).length === other.scopes.length &&
+    other.tools.every(tool => one.tools.includes(tool)) &&
+    (one.agents === '*' || (other.agents !== '*' && other.agents.every(agent => named(one.agents, agent)))) &&
+    one.depth >= other.depth
+  )
+}
+
 /** The agents that a spawn may name now, in order of configuration: what the tool's schema lists. */
 export function spawnable(parent: Grant, policy: Pick<SpawnPolicy, 'caller' | 'agents'>): string[] {
   const own = allowList(policy.caller)

@@ -4,7 +4,10 @@
  * Owns shapes only. A port never carries authority that its caller does not have: whatever is allowed was decided before.
  */
 import type { ErrorCode } from '../protocol/errors.ts'
-import type { Message, Part, Purse, Repeat, Route, StopReason, TokenUsage, Wait } from './types.ts'
+import type { ToolFacts } from './tool-facts.ts'
+import type { Deliverables, Message, Part, Purse, Repeat, Route, StopReason, TokenUsage, Wait } from './types.ts'
+
+export type * from './tool-facts.ts'
 
 export interface Clock {
   /** Epoch milliseconds. */
@@ -30,8 +33,12 @@ export interface ModelRequest {
   tools: readonly ToolSpec[]
   maxTokens: number
   thinking?: string
+  /** What is so at this moment only: shown last, after everything that a prompt cache may keep. */
+  note?: string
   /** One per conversation: providers with prompt caches keep them apart by it. */
   cacheKey: string
+  /** The same for conversations that begin alike, at most 64 characters: where a cache is found by a key, it is this one. */
+  cacheGroup?: string
   signal: AbortSignal
 }
 
@@ -109,10 +116,32 @@ export type Intent =
   | { do: 'spawn'; request: SpawnRequest }
   /** Ends the turn and waits (sessions_yield). */
   | { do: 'yield'; wait: 'all' | 'any' | 'message'; message: string | null }
-  /** Waits inside the step (subagents wait). `targets` empty = every live child. */
+  /** Waits inside the step (subagents wait) for these children, by run. */
   | { do: 'wait'; targets: readonly string[]; mode: 'all' | 'any'; timeoutMs: number }
-  /** Cancels children of the caller. */
+  /** Cancels children of the caller, by run. */
   | { do: 'cancel'; targets: readonly string[] }
+  | { do: 'send'; request: SendRequest }
+  /** Sets the model of the caller's own conversation from its next run on; null takes the setting away. */
+  | { do: 'model'; model: string | null }
+
+/** A message to another conversation. */
+export interface SendRequest {
+  /** A key; else a label; else an agent, whose main conversation is meant. */
+  to: { key: string } | { label: string; agent: string | null } | { agent: string }
+  message: string
+  /** `notify` starts and wakes nothing, and is never answered. */
+  mode: 'steer' | 'followup' | 'notify'
+  /** How long to wait for the reply inside the call; 0 = the reply, if there is one, comes as a message. */
+  timeoutMs: number
+  /** The tool it came by. */
+  tool: 'sessions_send' | 'subagents'
+}
+
+export interface Attachment {
+  name: string
+  content: string
+  encoding: 'utf8' | 'base64'
+}
 
 export interface SpawnRequest {
   task: string
@@ -122,8 +151,15 @@ export interface SpawnRequest {
   model: string | null
   thinking: string | null
   runTimeoutSeconds: number | null
+  /** Folder of the target's workspace. */
+  cwd: string | null
   cleanup: 'keep' | 'delete'
+  context: 'isolated' | 'fork'
+  lightContext: boolean
+  attachments: readonly Attachment[]
   expectsCompletionMessage: boolean
+  outputSchema: Readonly<Record<string, unknown>> | null
+  deliverables: Deliverables | null
   /** Narrowing only; null = whatever policy and parent leave. */
   tools: readonly string[] | null
   budget: Purse | null
@@ -138,29 +174,6 @@ export interface ToolReply {
 
 export type ToolAnswer = { reply: ToolReply } | { intent: Intent }
 
-export interface ChildFacts {
-  index: number
-  run: string
-  sessionKey: string
-  agent: string
-  label: string | null
-  taskName: string | null
-  task: string
-  state: string
-  outcome: string | null
-  model: string
-  runtimeMs: number
-  totalTokens: number
-  startedAt: number | null
-  endedAt: number | null
-}
-
-/** What a tool may know of the house, handed to it by the agent room. Reads only committed facts. */
-export interface ToolFacts {
-  children(recentMinutes: number): Promise<readonly ChildFacts[]>
-  agents(): { requester: string; allowAny: boolean; agents: readonly { id: string; name?: string; model?: string }[] }
-}
-
 export interface ToolContext {
   run: string
   session: string
@@ -168,6 +181,8 @@ export interface ToolContext {
   /** Unique to this call for ever: `(run, n)`. A `keyed` tool passes it on. */
   key: string
   workspace: string
+  /** The part of it that the run is kept to; absent: all of it. */
+  folder?: string
   signal: AbortSignal
   facts: ToolFacts
   /** Partial output, for people who watch; may be lost. */
@@ -180,6 +195,8 @@ export interface ToolContext {
 export interface ToolView {
   agents: readonly string[]
   canSpawn: boolean
+  /** Whether a task may bring files along. */
+  attachments?: boolean
 }
 
 export interface Tool {

@@ -301,6 +301,8 @@ export interface MessageMeta {
   stop?: StopReason
   /** A child's end: fenced as data when shown to the model. */
   child?: ChildEnd
+  /** Sent by another conversation. */
+  via?: Via
   /** The turn of its run that a model's reply belongs to. */
   turn?: number
   /** Put there by a person, under this name; no model said it. */
@@ -309,6 +311,21 @@ export interface MessageMeta {
   thinking?: string
   /** A slash command and the house's answer to it: for people, in no model's view. */
   command?: 'asked' | 'answered'
+}
+
+/** Where a message from another conversation comes from (openclaw-facts.md §D2). */
+export interface Via {
+  kind: 'inter_session'
+  sessionKey: string
+  agent: string
+  run: string
+  tool: 'sessions_send' | 'subagents'
+  /** Its sender may all that the reader may: what it says may be followed. Otherwise it is data. */
+  trusted: boolean
+  /** Answers back and forth since a person said something. */
+  hops: number
+  /** What is expected of the reader: a reply by its next words, or nothing; `answer` is itself the reply to an earlier message. */
+  expects: 'reply' | 'nothing' | 'answer'
 }
 
 /** How a child ended, as its parent is told. */

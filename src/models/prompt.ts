@@ -47,9 +47,9 @@ export function callOptions(request: ModelRequest, target: Target, abortSignal: 
 
 function providerOptions(request: ModelRequest, target: Target): Meta | null {
   // The house keeps the conversation itself; nothing is left with the provider, reasoning comes back encrypted.
-  if (target.api === 'openai-responses') return { openai: { store: false, promptCacheKey: request.cacheKey } }
-  if (target.api === 'openai-completions' && isOpenai(target.baseUrl))
-    return { openai: { promptCacheKey: request.cacheKey } }
+  const promptCacheKey = request.cacheGroup ?? request.cacheKey
+  if (target.api === 'openai-responses') return { openai: { store: false, promptCacheKey } }
+  if (target.api === 'openai-completions' && isOpenai(target.baseUrl)) return { openai: { promptCacheKey } }
   return null
 }
 
@@ -80,10 +80,12 @@ function prompt(request: ModelRequest, target: Target, marked: boolean): Prompt 
     ? [{ role: 'system', content: request.system, ...(marked ? { providerOptions: breakpoint } : {}) }]
     : []
   for (const message of request.messages) sent.push(...translate(message, target))
-  if (!marked) return sent
-  // The newest end is read by the next call; the end before it is what this call reads, should the newest have changed.
-  const ends = sent.flatMap((message, index) => (message.role === 'user' || message.role === 'tool' ? [index] : []))
-  for (const index of ends.slice(-2)) sent[index] = { ...sent[index]!, providerOptions: breakpoint }
+  if (marked) {
+    // The newest end is read by the next call; the end before it is what this call reads, should the newest have changed.
+    const ends = sent.flatMap((message, index) => (message.role === 'user' || message.role === 'tool' ? [index] : []))
+    for (const index of ends.slice(-2)) sent[index] = { ...sent[index]!, providerOptions: breakpoint }
+  }
+  if (request.note) sent.push({ role: 'user', content: [{ type: 'text', text: request.note }] })
   return sent
 }
 

@@ -5,11 +5,12 @@
  */
 import type { AgentOptions } from '../agent/room.ts'
 import { announce } from '../agent/commit.ts'
+import { placeFor } from '../agent/place.ts'
 import { nameOf } from '../core/principal.ts'
 import type { Message, Session, SessionSettings } from '../core/types.ts'
 import { DeputyError } from '../protocol/errors.ts'
 import { apply } from '../store/apply.ts'
-import { lastReply, liveRunOf, openSessionByKey } from '../store/facts.ts'
+import { openSessionByKey } from '../store/facts.ts'
 import type { Tx } from '../store/open.ts'
 import { knownAgent, pickModel } from './accepting.ts'
 import { meant, newSession } from './keys.ts'
@@ -85,14 +86,6 @@ export async function injectWords(options: AgentOptions, input: Parameters<House
 
 /** Nothing is queued or ended by words that were put in. */
 const silent = { queued: () => undefined, ended: () => undefined, timer: () => undefined, outbox: () => undefined }
-
-/** Its own place in order, or right before the model's newest reply while that reply's calls may still be owed a result. */
-async function placeFor(tx: Tx, session: Session): Promise<number> {
-  const live = await liveRunOf(tx, session.id)
-  const [reply] = live ? await lastReply(tx, live.id) : []
-  const said = reply?.result?.seq ?? null
-  return said === null ? session.seq + 1 : said - 1
-}
 
 /** A label names one open session, so that it can be used to find it. */
 async function freeLabel(tx: Tx, label: string | null, but: string | null): Promise<void> {

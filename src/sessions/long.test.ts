@@ -14,12 +14,21 @@ test('long messages go every way whole: accepted, said, handed to a child, retur
   const task = long('task')
   const result = long('result')
   const answer = long('answer')
+  const parts: string[] = []
   const house = await openTestHouse({
     script(request) {
       if (firstText(request) === task) return { text: result }
       if (request.messages.length === 1)
         return { text: long('before'), calls: [{ name: 'sessions_spawn', args: { task } }] }
-      return lastText(request).includes('result 19999') ? { text: answer } : { text: 'waiting' }
+      // Of a long result the beginning is shown, and how to read the rest; what was read is put together here.
+      const shown = lastText(request)
+      const more = /the rest: subagents (\{.*\})|"next":(\d+)/.exec(shown)
+      const inside = /<outside-data[^>]*>[^\n]*\n([\s\S]*)\n<\/outside-data>/.exec(shown)?.[1]
+      if (inside) parts.push(inside)
+      if (more?.[1]) return { calls: [{ name: 'subagents', args: JSON.parse(more[1]) }] }
+      if (more?.[2])
+        return { calls: [{ name: 'subagents', args: { action: 'result', targets: ['last'], offset: more[2] } }] }
+      return inside ? { text: answer } : { text: 'waiting' }
     },
   })
   try {
@@ -27,6 +36,7 @@ test('long messages go every way whole: accepted, said, handed to a child, retur
     const { run, session } = await house.say(question)
     const end = await house.done(run)
     expect({ ...end, text: brief(end.text) }).toEqual({ text: brief(answer), outcome: 'succeeded', error: null })
+    expect(brief(parts.join(''))).toBe(brief(result))
     const child = (await house.house.run(run))!.children[0]!
 
     const look = async () => {

@@ -51,10 +51,12 @@ export interface Applied {
   }[]
   /** Wire ids whose turn is over. */
   answered: string[]
+  /** Messages between conversations whose turn is over: the key under which its sender waits, and the run that read it. */
+  calls: { key: string; run: string }[]
 }
 
 export async function apply(tx: Tx, effects: readonly Effect[]): Promise<Applied> {
-  const applied: Applied = { inbox: new Map(), ended: [], answered: [] }
+  const applied: Applied = { inbox: new Map(), ended: [], answered: [], calls: [] }
   const held = new Map<string, Held>()
   const counters = new Map<string, { seq: number; at: number }>()
   for (const effect of effects) {
@@ -114,6 +116,9 @@ async function one(tx: Tx, effect: Single, applied: Applied): Promise<void> {
     case 'session.set':
       await tx.ask(setSession, { ...sessionColumns(effect.to), updated_at: effect.at }, effect.session)
       return
+    case 'messages.copy':
+      await tx.ask(copyMessages, effect.to, effect.from, effect.upto)
+      return
     case 'inbox.put': {
       const [put] = await tx.ask(putInbox, inboxRow(effect.row))
       applied.inbox.set(effect.row.key, put!.id)
@@ -147,18 +152,26 @@ async function one(tx: Tx, effect: Single, applied: Applied): Promise<void> {
       await tx.ask(chargeReserved, effect.run)
       return
     case 'tree.end':
-      applied.ended.push(...(await endTree(tx, effect)))
+      await endTree(tx, effect, applied)
       return
     case 'outbox.put':
       await tx.ask(putOutbox, outboxRow(effect))
       return
-    case 'turn.answer':
-      applied.answered.push(...(await tx.ask(answerKeys, effect.turn, effect.run)).map(row => row.key))
+    case 'turn.answer': {
+      const rows = await tx.ask(answerKeys, effect.turn, effect.run)
+      applied.answered.push(...rows.map(row => row.key))
+      applied.calls.push(...callsAmong(rows, effect.run))
       return
+    }
     case 'turn.hand':
       await tx.ask(handKeys, effect.to, effect.from)
       return
   }
+}
+
+/** Those that a run waits for, not a client. */
+export function callsAmong(rows: readonly { key: string; principal: string }[], run: string): Applied['calls'] {
+  return rows.filter(row => row.principal.startsWith('run:')).map(row => ({ key: row.key, run }))
 }
 
 async function settle(tx: Tx, id: string): Promise<void> {
@@ -176,6 +189,31 @@ const setSession = (db: Tx, to: Updateable<SessionsTable>, id: string) =>
   db.updateTable('sessions').set(to).where('id', '=', id)
 
 const putMessage = (db: Tx, row: Insertable<MessagesTable>) => db.insertInto('messages').values(row)
+
+/** What a session's model has seen, at the same places of another session; whose run wrote it stays behind. */
+const copyMessages = (db: Tx, to: string, from: string, upto: number) =>
+  db
+    .insertInto('messages')
+    .columns(['session', 'seq', 'ord', 'id', 'role', 'parts', 'run', 'step', 'at', 'meta'])
+    .expression(eb =>
+      eb
+        .selectFrom('messages')
+        .select(({ val, cast }) => [
+          cast<string>(val(to), 'text').as('session'),
+          'seq',
+          'ord',
+          'id',
+          'role',
+          'parts',
+          cast<string | null>(val(null), 'text').as('run'),
+          cast<number | null>(val(null), 'bigint').as('step'),
+          'at',
+          'meta',
+        ])
+        .where('session', '=', from)
+        .where('seq', '<=', upto)
+        .where('ord', 'is not', null),
+    )
 
 const putInbox = (db: Tx, row: Insertable<InboxTable>) => db.insertInto('inbox').values(row).returning('id')
 
@@ -267,7 +305,7 @@ const answerKeys = (db: Tx, turn: number, run: string) =>
         ),
       ]),
     )
-    .returning('key')
+    .returning(['key', 'principal'])
 
 const handKeys = (db: Tx, to: string, from: string) =>
   db.updateTable('rpc_keys').set({ run: to }).where('run', '=', from).where('answered_turn', 'is', null)

@@ -7,7 +7,7 @@
 import type { Effect } from '../core/run/facts.ts'
 import { resultKey } from '../core/ids.ts'
 import type { Run, Terms } from '../core/types.ts'
-import type { Applied } from './apply.ts'
+import { type Applied, callsAmong } from './apply.ts'
 import type { Tx } from './open.ts'
 
 /** Under the bound-parameter limits of both databases, with room for the other values. */
@@ -30,10 +30,11 @@ interface Below {
   spent_calls: number
 }
 
-export async function endTree(tx: Tx, effect: Effect & { do: 'tree.end' }): Promise<Applied['ended']> {
+/** Notes in `applied` which runs ended, and who waits for words of theirs. */
+export async function endTree(tx: Tx, effect: Effect & { do: 'tree.end' }, applied: Applied): Promise<void> {
   const levels = await descendants(tx, effect.root)
   const all = levels.flat()
-  if (all.length === 0) return []
+  if (all.length === 0) return
   for (const ids of chunks(all.map(run => run.id))) {
     await tx
       .updateTable('usage')
@@ -66,12 +67,14 @@ export async function endTree(tx: Tx, effect: Effect & { do: 'tree.end' }): Prom
       })
       .where('id', 'in', ids)
       .execute()
-    await tx
+    const waiting = await tx
       .updateTable('rpc_keys')
       .set({ answered_turn: 0 })
       .where('run', 'in', ids)
       .where('answered_turn', 'is', null)
+      .returning(['key', 'principal', 'run'])
       .execute()
+    for (const row of waiting) applied.calls.push(...callsAmong([row], row.run ?? ''))
   }
   for (const sessions of chunks([...new Set(all.map(run => run.session))])) {
     await tx
@@ -115,15 +118,16 @@ export async function endTree(tx: Tx, effect: Effect & { do: 'tree.end' }): Prom
         ],
   )
   for (const rows of chunks(kept, 80)) await tx.insertInto('inbox').values(rows).execute()
-  return all.map(run => ({
-    run: run.id,
-    session: run.session,
-    sessionKey: run.session_key,
-    parent: run.parent,
-    agent: run.agent,
-    task: run.task,
-    was: run.state,
-  }))
+  for (const run of all)
+    applied.ended.push({
+      run: run.id,
+      session: run.session,
+      sessionKey: run.session_key,
+      parent: run.parent,
+      agent: run.agent,
+      task: run.task,
+      was: run.state,
+    })
 }
 
 /** Level by level: by R4 nothing live hangs under a done run, so only live runs need following. */

@@ -110,6 +110,25 @@ export async function finalWords(db: Tx, run: Run): Promise<string | null> {
 const messageAt = (db: Tx, session: string, seq: number) =>
   db.selectFrom('messages').selectAll().where('session', '=', session).where('seq', '=', seq)
 
+/** The last words of one turn of a run; null when it said nothing in it. */
+export async function wordsOfTurn(db: Tx, run: Run, turn: number): Promise<string | null> {
+  const rows = await db
+    .selectFrom('messages')
+    .selectAll()
+    .where('session', '=', run.session)
+    .where('run', '=', run.id)
+    .where('role', '=', 'assistant')
+    .orderBy('seq', 'desc')
+    .execute()
+  for (const message of rows.map(messageOf)) {
+    if ((message.meta.turn ?? 0) > turn) continue
+    const text = textOf(message.parts)
+    if ((message.meta.turn ?? 0) < turn) return null
+    if (text) return text
+  }
+  return null
+}
+
 export function inboxOf(row: Selectable<InboxTable>): InboxRow {
   return {
     id: row.id,

@@ -72,7 +72,7 @@ export function openCommands(stateDir: string, settingsOf: (agent: string) => Ex
 
   async function run(args: Arguments, context: ToolContext): Promise<ToolAnswer> {
     const settings = settingsOf(context.agent)
-    const guard = await makeGuard(context.workspace, stateDir)
+    const guard = await makeGuard(context.workspace, stateDir, context.folder)
     const cwd = await folderOf(guard, args.cwd ?? '.')
     const output = keepOutput(settings.maxOutputBytes)
     const watch = watcher(context)

@@ -27,6 +27,8 @@ export interface Habits {
   values?: Readonly<Record<string, Readonly<Record<string, string>>>>
   /** Known elsewhere and without effect here, as long as the value is one of these; an empty list is any value. */
   fixed?: Readonly<Record<string, readonly unknown[]>>
+  /** Why other values of a fixed parameter are not to be had. */
+  why?: Readonly<Record<string, string>>
   /** Never allowed, and why. */
   refused?: Readonly<Record<string, string>>
 }
@@ -62,12 +64,13 @@ function no(problem: string): Fitted {
 }
 
 /** What is wrong with a parameter that the schema does not have; null when it says nothing that matters here. */
-function besides(key: string, value: unknown, { refused, fixed }: Habits): string | null {
+function besides(key: string, value: unknown, { refused, fixed, why }: Habits): string | null {
   if (refused && Object.hasOwn(refused, key)) return `${key} is not allowed: ${refused[key]}`
   const harmless = fixed && Object.hasOwn(fixed, key) ? fixed[key] : undefined
   if (!harmless) return `there is no parameter ${show(key)}`
   if (harmless.length === 0 || harmless.includes(value)) return null
-  return `${key} can only be ${harmless.map(show).join(' or ')} here`
+  const reason = why && Object.hasOwn(why, key) ? `: ${why[key]}` : ''
+  return `${key} can only be ${harmless.map(show).join(' or ')} here${reason}`
 }
 
 /** The parameters in one line, for the answer to a call that did not fit. */

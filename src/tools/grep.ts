@@ -130,7 +130,7 @@ export function grepTool(stateDir: string, searcher: Searcher, zod: () => Zod): 
           limit: z.int().min(1).max(maxMatches).optional(),
         }),
       async run(args, context) {
-        const guard = await makeGuard(context.workspace, stateDir)
+        const guard = await makeGuard(context.workspace, stateDir, context.folder)
         const { source, flags } = expression(args.pattern, args.literal ?? false, args.ignoreCase ?? false)
         const start = await resolveInside(guard, args.path ?? '.')
         const stat = await lstat(start)

@@ -27,8 +27,23 @@ export interface Guard {
 
 const procfs = process.platform === 'linux'
 
-export async function makeGuard(workspace: string, stateDir: string): Promise<Guard> {
-  const configured = resolve(workspace)
+/** `folder` narrows the workspace to a part of it. What the folder's name leads to is settled here, once. */
+export async function makeGuard(workspace: string, stateDir: string, folder = ''): Promise<Guard> {
+  const whole = await guardOf(resolve(workspace), stateDir)
+  if (folder === '') return whole
+  const root = await resolveInside(whole, folder)
+  regularFolder(await lstat(root), folder)
+  return { ...whole, root, configured: join(whole.configured, folder) }
+}
+
+function regularFolder(stat: Kinds, path: string): void {
+  if (!stat.isDirectory())
+    throw new DeputyError('TOOL_FAILED', `${JSON.stringify(path)} is a ${kindOf(stat)}, not a folder.`, {
+      fix: 'Name a folder of the workspace.',
+    })
+}
+
+async function guardOf(configured: string, stateDir: string): Promise<Guard> {
   const root = await realpath(configured).catch(error => {
     throw new DeputyError('TOOL_FAILED', 'The workspace folder is not there.', { cause: error })
   })

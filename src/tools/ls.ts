@@ -24,7 +24,7 @@ export function lsTool(stateDir: string, zod: () => Zod): Tool {
       aliases: { directory: 'path', dir: 'path', folder: 'path' },
       input: z => z.object({ path: z.string().optional(), limit: z.int().min(1).max(maxShown).optional() }),
       async run({ path = '.', limit = 500 }, context) {
-        const guard = await makeGuard(context.workspace, stateDir)
+        const guard = await makeGuard(context.workspace, stateDir, context.folder)
         await using folder = await openFolder(guard, path)
         const { names, more } = await namesOf(folder, context.signal)
         const lines = await Promise.all(names.slice(0, limit).map(name => lineOf(folder, name)))

@@ -33,7 +33,7 @@ export function readTool(stateDir: string, zod: () => Zod): Tool {
           limit: z.int().min(1).optional().describe('lines'),
         }),
       async run({ path, offset = 1, limit = pageLines }, context) {
-        const guard = await makeGuard(context.workspace, stateDir)
+        const guard = await makeGuard(context.workspace, stateDir, context.folder)
         const { file, real, size } = await openFile(guard, path)
         try {
           const page = await readPage(file, offset, Math.min(limit, pageLines), context.signal)

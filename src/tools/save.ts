@@ -33,7 +33,7 @@ export function writeTool(stateDir: string, turns: Turns, zod: () => Zod): Tool 
       aliases: { ...paths, text: 'content', contents: 'content' },
       input: z => z.object({ path: z.string(), content: z.string() }),
       async run({ path, content }, context) {
-        const guard = await makeGuard(context.workspace, stateDir)
+        const guard = await makeGuard(context.workspace, stateDir, context.folder)
         const bytes = Buffer.from(content)
         if (bytes.length > maxWrite)
           throw new DeputyError('TOOL_FAILED', `The content has ${bytes.length} bytes; ${maxWrite} are allowed.`, {
@@ -61,7 +61,7 @@ export function editTool(stateDir: string, turns: Turns, zod: () => Zod): Tool {
       input: z =>
         z.object({ path: z.string(), oldText: z.string(), newText: z.string(), replaceAll: z.boolean().optional() }),
       async run({ path, oldText, newText, replaceAll = false }, context) {
-        const guard = await makeGuard(context.workspace, stateDir)
+        const guard = await makeGuard(context.workspace, stateDir, context.folder)
         const { saved, edited } = await turns(await sameFile(guard, path), async () => {
           const before = await slurp(guard, path)
           const edited = replace(before.text, oldText, newText, replaceAll)
@@ -118,7 +118,7 @@ function versionOf(stat: { ino: bigint; size: bigint; mtimeNs: bigint }): string
 }
 
 /** `version`: what the file must still be just before it is replaced. */
-async function save(guard: Guard, path: string, bytes: Buffer, signal: AbortSignal, version?: string) {
+export async function save(guard: Guard, path: string, bytes: Buffer, signal: AbortSignal, version?: string) {
   const { folder, name } = await openParent(guard, path, version === undefined)
   await using parent = folder
   const target = parent.at(name)

@@ -5,11 +5,16 @@
  * whether that may be, the runner and core/ decide when they commit it.
  */
 import type { Tool } from '../core/ports.ts'
+import { schemaProblem } from '../core/shape.ts'
+import { thinkingLevels } from '../protocol/thinking.ts'
 import type { Zod } from '../protocol/zod.ts'
-import { makeTool, said } from './kit.ts'
+import { failed, makeTool, said } from './kit.ts'
 
 /** Where a result goes is fixed at the spawn, and is no business of the model's. */
 const delivery = 'a result always returns to the one who spawned'
+const unbound = 'a lasting sub-agent needs a thread of a chat bound to it, and none can be bound'
+/** Longest task with what comes along with it. */
+const maxFiles = 20
 
 export function spawnTool(zod: () => Zod): Tool {
   return makeTool(
@@ -29,12 +34,11 @@ export function spawnTool(zod: () => Zod): Tool {
         runtime: ['subagent'],
         mode: ['run'],
         thread: [false],
-        context: ['isolated'],
-        lightContext: [false],
         sandbox: ['inherit'],
         fastMode: [false],
         completionTarget: ['parent'],
       },
+      why: { mode: unbound, thread: unbound },
       input: z =>
         z.object({
           task: z.string().min(1).max(200_000).describe('all the sub-agent needs to know; it sees nothing else'),
@@ -46,27 +50,61 @@ export function spawnTool(zod: () => Zod): Tool {
             .optional()
             .describe('handle for subagents, e.g. parse-logs'),
           model: z.string().optional().describe('provider/model'),
-          thinking: z.string().optional(),
+          thinking: z.enum(thinkingLevels).optional(),
           runTimeoutSeconds: z.int().min(0).optional().describe('0: none'),
+          cwd: z.string().optional().describe('folder of its workspace; it sees only that'),
+          context: z.enum(['isolated', 'fork']).optional().describe('fork: it sees this conversation so far'),
+          lightContext: z.boolean().optional().describe('without AGENTS.md'),
           cleanup: z.enum(['keep', 'delete']).optional(),
           expectsCompletionMessage: z.boolean().optional().describe('false: no result wanted'),
+          outputSchema: z.record(z.string(), z.unknown()).optional().describe('JSON Schema that its result must fit'),
+          deliverables: z
+            .object({
+              files: z.array(z.string().min(1).max(1000)).max(maxFiles).optional().describe('must be there'),
+              command: z.string().min(1).max(4000).optional().describe('must exit 0'),
+            })
+            .optional()
+            .describe('checked before it counts as succeeded'),
           tools: z.array(z.string()).optional().describe('only these'),
           budget: z
             .object({
               usd: z.number().positive().optional(),
               tokens: z.int().positive().optional(),
               calls: z.int().positive().optional(),
+              seconds: z.int().positive().optional(),
             })
             .optional()
             .describe('limits'),
+          attachments: z
+            .array(
+              z.object({
+                name: z.string().regex(/^[\w][\w. -]{0,127}$/),
+                content: z.string(),
+                encoding: z.enum(['utf8', 'base64']).optional(),
+                mimeType: z.string().optional(),
+              }),
+            )
+            .max(1000)
+            .optional()
+            .describe('files put into its workspace'),
         }),
       shown(schema, view) {
-        if (view.agents.length === 0) return schema
-        return { ...schema, properties: { ...schema.properties, agentId: { type: 'string', enum: view.agents } } }
+        const { attachments, ...properties } = schema.properties
+        return {
+          ...schema,
+          properties: {
+            ...properties,
+            ...(view.agents.length === 0 ? {} : { agentId: { type: 'string', enum: view.agents } }),
+            ...(view.attachments && attachments ? { attachments } : {}),
+          },
+        }
       },
       closed: view => (view.canSpawn ? null : 'sessions_spawn is not allowed here: this run may not start sub-agents.'),
       async run(args) {
-        const { usd, tokens, calls } = args.budget ?? {}
+        const { usd, tokens, calls, seconds } = args.budget ?? {}
+        const problem = args.outputSchema ? schemaProblem(args.outputSchema) : null
+        if (problem) return failed('SPAWN_PARAM', `${problem}.`)
+        const { files, command } = args.deliverables ?? {}
         return {
           intent: {
             do: 'spawn',
@@ -77,17 +115,31 @@ export function spawnTool(zod: () => Zod): Tool {
               agent: args.agentId ?? null,
               model: args.model ?? null,
               thinking: args.thinking ?? null,
-              runTimeoutSeconds: args.runTimeoutSeconds ?? null,
+              runTimeoutSeconds: shorter(args.runTimeoutSeconds, seconds),
+              cwd: args.cwd ?? null,
               cleanup: args.cleanup ?? 'keep',
+              context: args.context ?? 'isolated',
+              lightContext: args.lightContext ?? false,
+              attachments: (args.attachments ?? []).map(({ name, content, encoding = 'utf8' }) => ({
+                name,
+                content,
+                encoding,
+              })),
               expectsCompletionMessage: args.expectsCompletionMessage ?? true,
+              outputSchema: args.outputSchema ?? null,
+              deliverables:
+                files?.length || command
+                  ? { ...(files?.length ? { files } : {}), ...(command ? { command } : {}) }
+                  : null,
               tools: args.tools ?? null,
-              budget: args.budget
-                ? {
-                    nano: usd === undefined ? null : Math.round(usd * 1e9),
-                    tokens: tokens ?? null,
-                    calls: calls ?? null,
-                  }
-                : null,
+              budget:
+                usd === undefined && tokens === undefined && calls === undefined
+                  ? null
+                  : {
+                      nano: usd === undefined ? null : Math.round(usd * 1e9),
+                      tokens: tokens ?? null,
+                      calls: calls ?? null,
+                    },
             },
           },
         }
@@ -95,6 +147,13 @@ export function spawnTool(zod: () => Zod): Tool {
     },
     zod,
   )
+}
+
+/** Of two time limits the one that ends sooner; 0 is none. */
+function shorter(one: number | undefined, other: number | undefined): number | null {
+  const limits = [one, other].filter(limit => limit !== undefined)
+  const real = limits.filter(limit => limit > 0)
+  return real.length > 0 ? Math.min(...real) : (limits[0] ?? null)
 }
 
 export function yieldTool(zod: () => Zod): Tool {

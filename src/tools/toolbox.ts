@@ -15,9 +15,11 @@ import { grepTool, makeSearcher } from './grep.ts'
 import { lsTool } from './ls.ts'
 import { readTool } from './read.ts'
 import { editTool, writeTool } from './save.ts'
+import { historyTool, sendTool, sessionsTool, statusTool } from './sessions.ts'
 import { agentsTool, spawnTool, yieldTool } from './spawn.ts'
 import { subagentsTool } from './subagents.ts'
 import { makeTurns } from './turns.ts'
+import { openWorkspaces, type Workspaces } from './workspace.ts'
 
 export interface ToolBoxOptions {
   /** Never shown to a tool, whatever the workspace is. */
@@ -34,6 +36,7 @@ export interface ToolBox {
   list(): readonly Tool[]
   get(name: string): Tool | undefined
   names(): string[]
+  workspaces: Workspaces
   /** Ends the processes of one run's commands, or all, within two seconds. `stillAlive`: process groups that would not end. */
   endAll(run?: string): Promise<{ ended: number; stillAlive: number[] }>
 }
@@ -58,6 +61,10 @@ export function openTools(options: ToolBoxOptions): ToolBox {
     yieldTool(zod),
     subagentsTool(zod),
     agentsTool(zod),
+    sessionsTool(zod),
+    historyTool(zod),
+    sendTool(zod),
+    statusTool(zod),
   ]
   const byName = new Map(tools.map(tool => [tool.name, tool]))
   return {
@@ -70,6 +77,7 @@ export function openTools(options: ToolBoxOptions): ToolBox {
     list: () => tools,
     get: name => byName.get(name),
     names: () => tools.map(tool => tool.name),
+    workspaces: openWorkspaces(stateDir),
     endAll: run => commands.endAll(run),
   }
 }

@@ -11,6 +11,7 @@ import { join } from 'node:path'
 import { openRunner, type Runner } from '../../src/agent/runner.ts'
 import { openTimers, recoverAll } from '../../src/agent/recover.ts'
 import type { AgentOptions, Bells, Policies } from '../../src/agent/room.ts'
+import type { Sharing } from '../../src/config/sharing.ts'
 import type { HouseEvent, ModelEvent, ModelRequest, Models, ResolvedModel } from '../../src/core/ports.ts'
 import type { Principal } from '../../src/core/principal.ts'
 import { type AgentPolicy, rootGrant } from '../../src/core/grant.ts'
@@ -58,8 +59,18 @@ export interface HouseSetup {
   lanes?: { main: number; subagent: number }
   runTimeoutSeconds?: number
   maxSteps?: number
+  sharing?: Partial<Sharing>
   /** Default: no sender of a channel may command. */
   senders?: Senders
+}
+
+const sharing: Sharing = {
+  visibility: null,
+  agentsMeet: () => true,
+  maxPingPongTurns: 5,
+  maxForkTokens: 100_000,
+  attachments: null,
+  redactPatterns: [],
 }
 
 export const model: ResolvedModel = {

@@ -4,6 +4,7 @@ import { mkdir, mkdtemp, realpath, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Intent, ToolContext, ToolView } from '../../src/core/ports.ts'
+import { noFacts } from '../../src/agent/looking.ts'
 import type { ExecSettings } from '../../src/tools/exec.ts'
 import { openTools, type ToolBox } from '../../src/tools/toolbox.ts'
 
@@ -83,7 +84,7 @@ export function contextOf(workspace: string, key: string): ToolContext {
     workspace,
     signal: new AbortController().signal,
     facts: {
-      children: async () => [],
+      ...noFacts,
       agents: () => ({ requester: 'main', allowAny: false, agents: [{ id: 'extractor', name: 'Extractor' }] }),
     },
     progress: () => undefined,

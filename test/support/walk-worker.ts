@@ -125,12 +125,9 @@ function callsOf(walk: Walk, run: Run, model: Step, dice: number): ReplyCall[] {
     if (kind !== 'spawn') return call
     if (run.grant.depth === 0 || free < 6) return { ...call, spawn: { ok: false, text: 'no' } }
     free -= 4
-    const child = session(
-      `s${childId(run.id, model.n + 1 + i)}`,
-      walk.world.sessions.get(run.session)!.tree,
-      run.depth + 1,
-      run.id,
-    )
+    const home = walk.world.sessions.get(run.session)!
+    const fork = dice % 5 === 0
+    const child = session(`s${childId(run.id, model.n + 1 + i)}`, home.tree, run.depth + 1, run.id)
     const detached = dice % 7 === 0
     const plan: Run = {
       ...walk.machine.newRun(
@@ -149,7 +146,13 @@ function callsOf(walk: Walk, run: Run, model: Step, dice: number): ReplyCall[] {
       returnTo: detached ? null : run.session,
       ...termsOf(dice + i),
     }
-    return { ...call, spawn: { ok: true, plan: { session: child, run: plan, messageId: id(walk) }, receipt: 'ok' } }
+    const born = { run: plan, messageId: id(walk) }
+    return fork
+      ? {
+          ...call,
+          spawn: { ok: true, plan: { ...born, session: { ...child, seq: home.seq }, copyOf: home.id }, receipt: 'ok' },
+        }
+      : { ...call, spawn: { ok: true, plan: { ...born, session: child }, receipt: 'ok' } }
   })
 }
 

@@ -148,6 +148,13 @@ function one(world: World, effect: Effect): void {
       })
       return
     }
+    case 'messages.copy': {
+      const shown = world.messages.filter(
+        row => row.session === effect.from && row.seq <= effect.upto && row.ord !== null,
+      )
+      world.messages.push(...shown.map(row => ({ ...row, session: effect.to, run: null, step: null })))
+      return
+    }
     case 'inbox.put':
       if (world.inbox.some(row => row.session === effect.row.session && row.key === effect.row.key))
         throw new Error(`two inbox rows ${effect.row.key}`)

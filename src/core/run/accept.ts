@@ -18,6 +18,8 @@ export interface AcceptEvent {
   route: Route | null
   fresh: Fresh
   task: string
+  /** Where a run that it starts queues; default: with those that people start. */
+  lane?: Lane
 }
 
 export function accept(box: Mailbox, event: AcceptEvent): Decision {
@@ -51,7 +53,12 @@ export function accept(box: Mailbox, event: AcceptEvent): Decision {
       },
     },
     ...rouse(box, { kind: 'message' }, event.now, () =>
-      newRun(box.session, event.fresh, { now: event.now, task: event.task, route: event.route, lane: 'main' }),
+      newRun(box.session, event.fresh, {
+        now: event.now,
+        task: event.task,
+        route: event.route,
+        lane: event.lane ?? 'main',
+      }),
     ),
   ]
   return { ok: true, effects }
@@ -127,6 +134,8 @@ export interface ChildPlan {
   messageId: string
   /** What its first message says besides the task. */
   besides?: string
+  /** Session whose conversation, as far as it was shown, it begins with; the child's `seq` is that session's. */
+  copyOf?: string
 }
 
 /** A sub-agent comes to be: its session, its task as the first message, its queued run, its limit out of the payer's purse. */
@@ -147,6 +156,9 @@ export function birth(plan: ChildPlan, now: number, from: string): Effect[] {
   const limit = plan.run.grant.budget
   const effects: Effect[] = [
     { do: 'session.put', session: plan.session },
+    ...(plan.copyOf
+      ? [{ do: 'messages.copy' as const, from: plan.copyOf, to: plan.session.id, upto: plan.session.seq }]
+      : []),
     { do: 'message.put', message },
     {
       do: 'inbox.put',

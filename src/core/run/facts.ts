@@ -63,6 +63,8 @@ export type Effect =
   | { do: 'session.set'; session: string; to: Partial<Pick<Session, 'label' | 'settings'>>; at: number }
   /** Also raises the session's counter to `message.seq`. */
   | { do: 'message.put'; message: Message }
+  /** What a session's model has seen, up to `upto`, stands at the same places of another session. */
+  | { do: 'messages.copy'; from: string; to: string; upto: number }
   | { do: 'inbox.put'; row: NewInbox }
   /** `ord` places the rows' messages in the model's view: right before the reply that saw them. */
   | {
@@ -139,7 +141,9 @@ export function satisfied(
     case 'ask': {
       if (has('timer') || has('answer')) return true
       if (!wait.outside) return false
-      return outside || askedOpen === 0 || (wait.mode === 'any' && askedOpen < wait.runs.length)
+      return (
+        outside || (wait.runs.length > 0 && askedOpen === 0) || (wait.mode === 'any' && askedOpen < wait.runs.length)
+      )
     }
   }
 }

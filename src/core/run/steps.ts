@@ -2,13 +2,13 @@
  * What a run at work does between model calls: tool results, waits inside and between steps, cooldowns, and being taken up
  * again after a crash.
  *
- * Owns: result, yield, ask, cooldown, recover, fire. Never repeats a completed step; a call in flight at a crash is repeated
+ * Owns: result, yield, ask, answered, cooldown, recover, fire. Never repeats a completed step; a call in flight at a crash is repeated
  * only when its tool allows it (R7, decisions.md 21).
  */
 import type { ErrorCode } from '../../protocol/errors.ts'
 import { timerKey } from '../ids.ts'
 import type { ModelIntent, Part, Run, Spend, Step, TokenUsage, ToolIntent, Wait } from '../types.ts'
-import { wake } from './accept.ts'
+import { rouse, wake } from './accept.ts'
 import { type Decision, type Effect, fenced, type Mailbox, nothing, positions, refuse, satisfied } from './facts.ts'
 import { type After, park, toolMessage } from './reply.ts'
 
@@ -142,6 +142,20 @@ export function cooldown(
       },
     ],
     after: 'waiting',
+  }
+}
+
+/** What somebody waits for inside a step is there: a row says so, and the row wakes. */
+export function answered(box: Mailbox, event: { now: number; key: string }): Decision {
+  const { live, session } = box
+  if (live === null) return refuse('RUN_DONE', `nobody is at work in ${session.key}`)
+  const row = { kind: 'answer' as const, mode: 'steer' as const, state: 'unread' as const, seq: null, from: null }
+  return {
+    ok: true,
+    effects: [
+      { do: 'inbox.put', row: { ...row, session: session.id, key: event.key, at: event.now } },
+      ...rouse(box, { kind: 'answer' }, event.now, () => live),
+    ],
   }
 }
 

@@ -1,0 +1,45 @@
+/**
+ * What of the configuration decides how conversations and tasks meet: who sees whom, how far a task may bring things along.
+ *
+ * Owns the reading of those keys (openclaw-facts.md §D5). Pure over the Config; decides nothing (agent/reach.ts does).
+ */
+import type { Config } from './config.ts'
+
+export interface Sharing {
+  /** `tools.sessions.visibility`; null = unset. */
+  visibility: 'self' | 'tree' | 'agent' | 'all' | null
+  /** Whether conversations of these two agents may meet; of one agent they always may. */
+  agentsMeet(one: string, other: string): boolean
+  /** Answers back and forth between conversations before a person says something. */
+  maxPingPongTurns: number
+  /** Tokens of the longest conversation that is copied into a sub-agent. */
+  maxForkTokens: number
+  /** Null when tasks bring no files along. */
+  attachments: { maxTotalBytes: number; maxFiles: number; maxFileBytes: number } | null
+  /** Expressions whose matches are shown to nobody. */
+  redactPatterns: readonly string[]
+}
+
+export function sharingOf(config: Config): Sharing {
+  const { sessions, agentToAgent, sessions_spawn } = config.tools
+  const { enabled, ...limits } = sessions_spawn.attachments
+  const allowed = (agent: string) =>
+    agentToAgent.allow === undefined || agentToAgent.allow.some(one => fits(one, agent))
+  return {
+    visibility: sessions.visibility ?? null,
+    agentsMeet: (one, other) => one === other || (agentToAgent.enabled && allowed(one) && allowed(other)),
+    maxPingPongTurns: config.session.agentToAgent.maxPingPongTurns,
+    maxForkTokens: config.session.parentForkMaxTokens,
+    attachments: enabled ? limits : null,
+    redactPatterns: config.logging.redactPatterns,
+  }
+}
+
+function fits(pattern: string, agent: string): boolean {
+  const parts = pattern
+    .trim()
+    .toLowerCase()
+    .split('*')
+    .map(part => part.replace(/[^a-z0-9_-]/g, ''))
+  return new RegExp(`^${parts.join('.*')}$`).test(agent)
+}
