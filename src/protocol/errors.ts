@@ -125,6 +125,7 @@ export const errors = {
   ),
   RUN_STALE: row('The worker lost this run to another claim.', 'nobody', 'Nothing to do: the newer claim goes on.'),
   RUN_DONE: row('The run has ended.', 'you', 'deputy runs show <run>'),
+  RUN_LIVE: row('The run has not ended.', 'you', 'Wait for its end, or stop it: deputy runs cancel <run>'),
   RUN_TIMED_OUT: row('The run reached its deadline.', 'you', 'Give more time: runTimeoutSeconds.'),
   RUN_CANCELLED: row('The run was cancelled.', 'you', 'Start it again if it was not meant to be.'),
   RUN_CRASHED: row(

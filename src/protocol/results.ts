@@ -184,6 +184,28 @@ export interface CancelResult {
   processes: { ended: number; stillAlive: readonly number[] }
 }
 
+export interface RunSteered {
+  /** Who reads it: the run that was named, or its successor when that one ended in the same moment. */
+  run: string
+  /** Wire id of the message. */
+  runId: string
+  /** `command`: the message was a slash command, answered without a model. */
+  status: 'absorbed' | 'started' | 'in_flight' | 'answered' | 'command'
+  messageSeq: number
+}
+
+export interface RunRetried {
+  run: string
+  /** The run whose task it has. */
+  of: string
+  sessionKey: string
+  agent: string
+  /** Where its result goes; the run's own conversation when it answers there. */
+  returnTo: string
+  /** What the first run was asked besides its task and the new one is not: names of terms such as `outputSchema`. */
+  left: readonly string[]
+}
+
 export interface SpawnReceipt {
   run: string
   session: string
@@ -211,5 +233,7 @@ export interface Results extends DeviceResults, SessionResults, SystemResults {
   'runs.tree': { runs: readonly RunRow[] }
   'runs.log': { run: RunRow; steps: readonly RunStep[] }
   'runs.cancel': CancelResult
+  'runs.steer': RunSteered
+  'runs.retry': RunRetried
   'runs.spawn': SpawnReceipt
 }

@@ -124,7 +124,7 @@ const mailStates: Readonly<Record<string, string>> = {
   dead: 'the conversation had been closed, so nobody reads it; it is kept',
 }
 
-function whereItWent({ run, mail, sent, sessionKey }: RunFacts, now: number): string[] {
+export function whereItWent({ run, mail, sent, sessionKey }: RunFacts, now: number): string[] {
   const went: string[] = []
   if (mail !== null) {
     const by = mail.state === 'read' && mail.readBy !== null ? ` by ${shortId(mail.readBy)}` : ''

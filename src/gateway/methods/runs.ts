@@ -88,7 +88,8 @@ function unknown(run: string): DeputyError {
   return new DeputyError('UNKNOWN_RUN', `There is no run ${run}.`, { details: { run } })
 }
 
-async function viewOf(room: Room, id: string): Promise<RunView> {
+/** UNKNOWN_RUN when nothing has that id. */
+export async function viewOf(room: Room, id: string): Promise<RunView> {
   const view = await room.house.run(id)
   if (!view) throw unknown(id)
   return view

@@ -43,6 +43,24 @@ export const runMethods = {
         reason: z.string().max(1024).optional(),
       }),
   }),
+  /** A message into the run's conversation, read at its next step. RUN_DONE once it has ended. */
+  'runs.steer': method({
+    scope: 'operator.write',
+    since: 3,
+    params: z =>
+      z.strictObject({
+        run: z.string().min(1).max(id),
+        message: z.string().min(1),
+        idempotencyKey: z.string().min(1).max(id).optional(),
+      }),
+  }),
+  /** The same task again, as a new run. RUN_LIVE while the run, or another of its conversation, is at work. */
+  'runs.retry': method({
+    scope: 'operator.write',
+    since: 3,
+    params: z =>
+      z.strictObject({ run: z.string().min(1).max(id), idempotencyKey: z.string().min(1).max(id).optional() }),
+  }),
   /** Starts a sub-agent as a person does; the answer is its receipt. Its end: `agent.wait {runId: run, until: 'done'}`. */
   'runs.spawn': method({
     scope: 'operator.write',
