@@ -9,7 +9,7 @@ import { openPolicies } from './agent/policy.ts'
 import { recoverAll, openTimers } from './agent/recover.ts'
 import type { AgentOptions, Bells } from './agent/room.ts'
 import { openRunner } from './agent/runner.ts'
-import { readGuide } from './agent/guide.ts'
+import { openGuides } from './agent/guide.ts'
 import { modelsOptions } from './agent/providers.ts'
 import { openDevices } from './gateway/devices.ts'
 import { gatewayIdentity } from './gateway/identity.ts'
@@ -159,7 +159,7 @@ async function open(
     tell,
     log,
     uuid: randomUUID,
-    guide: readGuide,
+    guide: openGuides(config.home.dir),
     endProcess,
   }
   // Bells ring between rooms that are opened one after the other; each is wired before the first run is claimed.
