@@ -17,11 +17,13 @@ export function watchFiles(
   failed: (error: unknown) => void,
 ): () => void {
   const watchers = new Map<string, FSWatcher>()
+  /** The files by directory. Asked all the time: the home's own is told of with every row that is written. */
+  let wanted = new Map<string, readonly string[]>()
   let timer: NodeJS.Timeout | null = null
   let ended = false
 
   const arrange = () => {
-    const wanted = Map.groupBy(files().flatMap(withTarget), dirname)
+    wanted = Map.groupBy(files().flatMap(withTarget), dirname)
     for (const [directory, watcher] of watchers) {
       if (wanted.has(directory)) continue
       watcher.close()
@@ -35,10 +37,7 @@ export function watchFiles(
   const open = (directory: string) => {
     try {
       const watcher = watch(directory, { persistent: false }, (_, name) => {
-        const names = files()
-          .flatMap(withTarget)
-          .map(file => basename(file))
-        if (name === null || names.includes(name)) later()
+        if (name === null || wanted.get(directory)?.some(file => basename(file) === name)) later()
       })
       watcher.on('error', error => {
         failed(error)
