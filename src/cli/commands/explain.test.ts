@@ -1,3 +1,5 @@
+import { join } from 'node:path'
+import { DatabaseSync } from 'node:sqlite'
 import { beforeEach, describe, expect, onTestFinished, test } from 'vitest'
 import { type Desk, openDesk } from '../../../test/support/cli.ts'
 import { makeDevice } from '../../../test/support/door.ts'
@@ -117,6 +119,21 @@ describe('the line that started it all', () => {
     expect(explained.commands[0]).toContain(`approve ${details['requestId']}`)
     expect(here(explained)).toContain('is not running')
     expect(desk.started).toEqual([])
+  })
+
+  test('with a request that ran out: it is not offered for approval', async () => {
+    const gateway = await desk.start({ tcp: true })
+    const { details } = await refused(knock(gateway.ready.url!))
+    await gateway.stop()
+    const db = new DatabaseSync(join(desk.home, 'deputy.sqlite'))
+    db.prepare('update pairing_requests set expires_at = ?').run(Date.now() - 60_000)
+    db.close()
+    const explained = await explain(seed)
+    expect(here(explained)).toMatch(
+      /No request is pending here now\.\nThe newest request: agent runtime, ran out 1 min ago/,
+    )
+    expect(explained.commands).toEqual([`deputy devices list --home ${desk.home}`])
+    expect(await explain(String(details['requestId']))).toMatchObject({ code: 'REQUEST_CLOSED' })
   })
 
   test('before anything was ever started', async () => {

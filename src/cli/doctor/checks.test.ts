@@ -83,6 +83,17 @@ describe('the home', () => {
     expect(existsSync(path)).toBe(false)
   })
 
+  test('what could not be mended is not said to be', async () => {
+    desk.configure(family)
+    mkdirSync(join(desk.home, 'deputy.sock'))
+    const { code, document, ids } = await doctor('--fix')
+    expect({ code, ids }).toEqual({ code: 1, ids: ['home.stale-socket'] })
+    expect(document.fixed).toMatchObject([
+      { id: 'home.stale-socket', proved: false, did: expect.stringMatching(/^not done: /) },
+    ])
+    expect((await desk.deputy('doctor', '--fix')).out).toContain('✗ not fixed')
+  })
+
   test('a process that holds the home and does not answer is named', async () => {
     desk.configure(family)
     // The lock of another process: this one would be refused as well.
@@ -250,6 +261,17 @@ describe('the door', () => {
     desk.configure({ ...family, gateway: { port: 1 } })
     expect((await doctor()).ids).toEqual(['door.port-closed'])
   })
+})
+
+test('a workspace that is not there is told, and not made by looking', async () => {
+  const workspace = join(desk.user, 'disk', 'notes')
+  mkdirSync(join(desk.user, 'disk'))
+  const { agents } = family
+  desk.configure({ agents: { ...agents, entries: { ...agents.entries, extractor: { workspace } } } })
+  expect((await doctor()).ids).toEqual(['agents.workspace-missing'])
+  expect(existsSync(workspace)).toBe(false)
+  put(workspace, 'a file')
+  expect((await doctor()).ids).toContain('agents.workspace-unusable')
 })
 
 describe('the sandbox', () => {

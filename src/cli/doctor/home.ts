@@ -164,8 +164,11 @@ function socket({ context: { home }, gateway }: Patient): Finding[] {
       mend() {
         // With the lock in hand no gateway can have made a new one meanwhile.
         const lock = takeHomeLock(home.dir)
-        rmSync(home.socket, { force: true })
-        lock.release()
+        try {
+          rmSync(home.socket, { force: true })
+        } finally {
+          lock.release()
+        }
         return `removed ${home.socket}`
       },
     }),
