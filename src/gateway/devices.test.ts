@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
-import { connectFrame, type Door, makeDevice, openDoor, openRaw } from '../../test/support/door.ts'
+import { connectFrame, type Door, makeDevice, openDoor, openRaw, secret } from '../../test/support/door.ts'
 import { tempDir } from '../../test/support/temp.ts'
 import { type Client, type ConnectOptions, connect } from '../client/connect.ts'
 import { pendingTtlMs } from '../core/pairing.ts'
@@ -243,6 +243,17 @@ describe('taking it away', () => {
     const answer = await operator.request('device.token.rotate', { deviceId: device.id, role: 'operator' })
     expect(answer).toMatchObject({ tokenDelivery: 'withheld-cross-device' })
     expect(answer).not.toHaveProperty('token')
+  })
+
+  test('whoever knows the secret may remove any device, even when it asked for pairing only, and still hands out no more', async () => {
+    const admin = await paired(['operator.admin'])
+    const { details } = await refused({ device: makeDevice(), scopes: ['operator.write'] })
+    const narrow = await enter({ token: secret, scopes: ['operator.pairing'] })
+    expect(await narrow.request('device.pair.remove', { deviceId: admin.device.id })).toMatchObject({
+      deviceId: admin.device.id,
+    })
+    const approval = narrow.request('device.pair.approve', { requestId: String(details['requestId']) })
+    await expect(approval).rejects.toMatchObject({ code: 'MISSING_SCOPE' })
   })
 
   test('whoever holds pairing alone cannot remove an administrator, nor approve what it does not hold', async () => {

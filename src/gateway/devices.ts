@@ -22,7 +22,7 @@ import {
 } from '../core/pairing.ts'
 import { missingScopes } from '../core/authorize.ts'
 import { nameOf } from '../core/principal.ts'
-import { covers, intersect, type Scope } from '../protocol/scopes.ts'
+import { covers, scopes as everyScope, intersect, type Scope } from '../protocol/scopes.ts'
 import type { Store } from '../store/open.ts'
 import { openPairings } from '../store/pairing.ts'
 import type { Ask } from '../store/pairing-connect.ts'
@@ -227,6 +227,18 @@ export function openDevices(options: DeviceOptions): DeviceRoom {
     return actor
   }
 
+  /**
+   * Who takes authority away. Whoever knows the secret may ask for every scope, and the 9.6 command asks for no more than
+   * pairing when it removes (openclaw-clients.md §3): what they could have asked for counts. A device is what it holds.
+   */
+  function takerOf(by: Decider): Actor {
+    const { principal } = by
+    const knows = principal.kind === 'operator' && (principal.via === 'secret' || principal.via === 'socket')
+    const actor = actorOf(by)
+    if (!knows || !covers(principal.scopes, 'operator.pairing')) return actor
+    return Object.assign(actor, { scopes: everyScope })
+  }
+
   return {
     async start() {
       await Promise.all((await endings(store.read)).map(end))
@@ -269,11 +281,11 @@ export function openDevices(options: DeviceOptions): DeviceRoom {
     approve: async (request, by) => desk.approve(request, { actor: actorOf(by), via: 'owner' }),
     reject: async (request, by) => desk.reject(request, { actor: actorOf(by) }),
     async remove(device, by) {
-      await desk.remove(device, { actor: actorOf(by), keepRuns: by.keepRuns })
+      await desk.remove(device, { actor: takerOf(by), keepRuns: by.keepRuns })
       return endedRuns(device)
     },
     async revoke(device, by) {
-      await desk.revoke(device, { role: by.role, actor: actorOf(by), keepRuns: by.keepRuns })
+      await desk.revoke(device, { role: by.role, actor: takerOf(by), keepRuns: by.keepRuns })
       return endedRuns(device)
     },
     async rotate(device, by) {
