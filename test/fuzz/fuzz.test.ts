@@ -17,10 +17,11 @@ function residentMb(pid: number): number {
 }
 
 test('hostile input never stops it, never fills it, and lets nothing through', { timeout: 3_600_000 }, async () => {
+  // With so small a heap a leak ends the process long before the input does.
   const home = gateways.home(
     stubConfig('http://127.0.0.1:9/v1', { gateway: { port: 0, auth: { mode: 'token', token } } }),
   )
-  const gateway = await gateways.start(home)
+  const gateway = await gateways.start(home, { env: { NODE_OPTIONS: '--max-old-space-size=128' } })
   const target = { url: (gateway.url ?? '').replace(/^http/, 'ws'), token }
   const wanted = Number(process.env['DEPUTY_FUZZ'] ?? seeds.length * perSeed)
   const total: Counts = { frames: 0, broken: 0, http: 0, answered: 0, refused: 0, closed: 0, letThrough: [] }
@@ -45,5 +46,5 @@ test('hostile input never stops it, never fills it, and lets nothing through', {
   const client = await gateway.client()
   expect(await client.request('health', {})).toMatchObject({ ok: true })
   expect(gateway.said()).not.toMatch(/INTERNAL|TypeError|RangeError/)
-  expect(after - before).toBeLessThan(150)
+  expect(after).toBeLessThan(400)
 })
