@@ -101,7 +101,9 @@ export async function admit(
   const shown = [auth.token, auth.password].filter(value => value !== undefined)
   const matches = secret === null || lockedMs > 0 ? [] : shown.map(value => equalSecrets(value, secret))
   const vouched = proxy ? proxyUser(peer, proxy, settings.trustedProxies()) : null
-  const known = mode === 'none' || matches.includes(true) || vouched?.ok === true
+  const here = peer.direct || settings.remoteDevices() === 'optional'
+  // Without authentication being here is all there is to show; from elsewhere a device has to speak for itself.
+  const known = (mode === 'none' && here) || matches.includes(true) || vouched?.ok === true
 
   if (!known && !device) {
     if (vouched) return refuse(vouched.error)
@@ -119,7 +121,7 @@ export async function admit(
   }
 
   // Whom a proxy vouches for comes from elsewhere by its nature; a secret alone is enough on this machine only.
-  const enough = known && (vouched?.ok === true || peer.direct || settings.remoteDevices() === 'optional')
+  const enough = known && (vouched?.ok === true || here)
   if (known && !device && !enough) {
     const error = new DeputyError('DEVICE_IDENTITY_REQUIRED', 'device identity required', {
       fix: 'From another machine or through a proxy an approved device is needed beside the secret; or set gateway.auth.remoteDevices to optional.',
