@@ -105,8 +105,10 @@ function check(schema: unknown, value: unknown, at: string, depth: number, state
   }
   state.checks += 1
   if (schema === true || state.checks > mostChecks) return
-  if (schema === false) return say('is not allowed')
-  if (depth > deepest * 2) return say('is nested too deeply')
+  if (schema === false || depth > deepest * 2) {
+    say(schema === false ? 'is not allowed' : 'is nested too deeply')
+    return
+  }
   const rules = schema as Json
   const inner = (rule: unknown, item: unknown, name: string) => check(rule, item, name, depth + 1, state)
   /** Whether a schema fits, with nothing said. */
@@ -119,7 +121,10 @@ function check(schema: unknown, value: unknown, at: string, depth: number, state
   if (rules['$ref'] !== undefined) inner(target(state.root, rules['$ref'] as string), value, at)
   if (rules['type'] !== undefined) {
     const wanted = [rules['type']].flat() as string[]
-    if (!wanted.some(type => isType(value, type))) return say(`must be ${wanted.join(' or ')}, not ${typeOf(value)}`)
+    if (!wanted.some(type => isType(value, type))) {
+      say(`must be ${wanted.join(' or ')}, not ${typeOf(value)}`)
+      return
+    }
   }
   if (rules['enum'] !== undefined && !(rules['enum'] as unknown[]).some(one => same(one, value)))
     say(`must be one of ${(rules['enum'] as unknown[]).map(short).join(', ').slice(0, 300)}, not ${short(value)}`)
