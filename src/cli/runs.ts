@@ -79,23 +79,33 @@ function branches(runs: readonly RunRow[]): Branch[] {
   return drawn
 }
 
-/** The tree, a line a run: sign, agent, task; then model, time, tokens and cost in columns. Never wider than `columns`. */
-export function drawTree(runs: readonly RunRow[], columns: number, now: number, p: Paint): string[] {
+/**
+ * The tree, a line a run: sign, agent, task; then model, time, tokens and cost in columns. Never wider than `columns`.
+ * `full`: with the step that each is at, how long it has been queued, and the newest words of those at work below them.
+ */
+export function drawTree(
+  runs: readonly RunRow[],
+  columns: number,
+  now: number,
+  p: Paint,
+  detail: 'short' | 'full' = 'short',
+): string[] {
   const all = branches(runs)
   const right = all.map(({ run }) => [
     line(run.model),
-    runtime(run, now),
+    detail === 'full' && run.steps > 0 ? `step ${run.steps}` : '',
+    detail === 'full' && run.state === 'queued' ? span(now - run.createdAt) : runtime(run, now),
     // While a model call is open, its row holds what was set aside for it, not what it used.
     run.spent.tokens > 0 && run.state !== 'running' ? `${count(run.spent.tokens)} tok` : '',
     money(run.spent.nano),
   ])
-  const widths = [0, 1, 2, 3].map(at => Math.max(0, ...right.map(cells => width(cells[at]!))))
+  const widths = [0, 1, 2, 3, 4].map(at => Math.max(0, ...right.map(cells => width(cells[at]!))))
   const left = () => columns - widths.reduce((sum, each) => sum + (each > 0 ? each + 2 : 0), 0)
-  // A narrow terminal gives up the model first, then cost, tokens and time: the tree itself is what was asked for.
-  for (const at of [0, 3, 2, 1]) if (left() < 36) widths[at] = 0
+  // A narrow terminal gives up the model first, then the step, cost, tokens and time: the tree itself is what was asked for.
+  for (const at of [0, 1, 4, 3, 2]) if (left() < 36) widths[at] = 0
   const room = left()
   const names = Math.min(24, Math.max(...all.map(({ run, stem }) => width(stem) + 2 + width(line(run.agent))), 0))
-  return all.map(({ run, stem }, row) => {
+  return all.flatMap(({ run, stem }, row) => {
     const agent = clip(line(run.agent), Math.max(1, room - width(stem) - 2))
     const head = padEnd(`${p.dim(stem)}${sign(run, p)} ${p.bold(agent)}`, names)
     const words = clip(title(run), room - width(head) - 2)
@@ -104,7 +114,12 @@ export function drawTree(runs: readonly RunRow[], columns: number, now: number, 
       return `  ${p.dim(at === 0 ? padEnd(cell, widths[0]!) : padStart(cell, widths[at]!))}`
     })
     const said = words === '' ? head : `${head}  ${words}`
-    return `${padEnd(said, room)}${cells.join('')}`.trimEnd()
+    const drawn = `${padEnd(said, room)}${cells.join('')}`.trimEnd()
+    const last = detail === 'full' && run.state !== 'done' && run.lastLine !== null ? line(run.lastLine) : ''
+    if (last === '') return [drawn]
+    const parent = all[row + 1]?.run.parent === run.run
+    const under = `${stem.replace(/├─ $/, '│  ').replace(/└─ $/, '   ')}${parent ? '│ ' : '  '}`
+    return [drawn, p.dim(clip(`${under}${last}`, columns))]
   })
 }
 

@@ -1,0 +1,114 @@
+/** `deputy runs cancel`, `steer` and `retry`: what a person does about a run. */
+import { randomUUID } from 'node:crypto'
+import type { Command } from 'commander'
+import { DeputyError } from '../../protocol/errors.ts'
+import type { CancelResult } from '../../protocol/results.ts'
+import type { Context } from '../context.ts'
+import { fromGateway, fullId } from '../facts.ts'
+import { clip, line, table } from '../format.ts'
+import { exit } from '../host.ts'
+import type { Cli } from '../program.ts'
+import { withGateway } from '../reach.ts'
+import { shortId } from '../runs.ts'
+
+interface CancelOptions {
+  session?: string
+  all?: boolean
+}
+
+export function registerActs(command: Command, cli: Cli): void {
+  command
+    .command('cancel')
+    .description('stop a run and everything below it')
+    .argument('[run]', 'its id')
+    .option('--session <key>', 'all runs of this conversation, and what waits in it')
+    .option('--all', 'all runs')
+    .option('--json', 'print what was stopped as one JSON document')
+    .addHelpText(
+      'after',
+      '\nExamples:\n  $ deputy runs cancel <run>\n  $ deputy runs cancel --session agent:main:main\n  $ deputy runs cancel --all',
+    )
+    .action(cli.action<CancelOptions>((context, options, [run]) => cancel(context, options, run)))
+
+  command
+    .command('steer')
+    .description('write to a run at work; it reads it at its next step')
+    .argument('<run>', 'its id')
+    .argument('<text...>', 'what it shall know')
+    .option('--json', 'print one JSON document')
+    .addHelpText('after', '\nExample:\n  $ deputy runs steer <run> "leave out the drafts"')
+    .action(cli.action((context, _options: object, [run, ...words]) => steer(context, run!, words.join(' '))))
+
+  command
+    .command('retry')
+    .description('give the task of an ended run to a new one; the result goes to the same place')
+    .argument('<run>', 'its id')
+    .option('--json', 'print one JSON document')
+    .addHelpText('after', '\nExample:\n  $ deputy runs retry <run>')
+    .action(cli.action((context, _options: object, [run]) => retry(context, run!)))
+}
+
+async function cancel(context: Context, options: CancelOptions, run: string | undefined): Promise<number> {
+  const named = [run !== undefined, options.session !== undefined, options.all === true].filter(Boolean).length
+  if (named !== 1)
+    throw new DeputyError('USAGE', 'Say what to stop: one of a run id, --session <key> and --all.', {
+      fix: 'deputy runs cancel --help',
+    })
+  const report = await withGateway(context, async client =>
+    client.request('runs.cancel', {
+      reason: 'deputy runs cancel',
+      ...(run !== undefined && { run: await fullId(fromGateway(client), run) }),
+      ...(options.session !== undefined && { sessionKey: options.session }),
+      ...(options.all && { all: true as const }),
+    }),
+  )
+  if (context.json) context.document(report)
+  else tellCancel(context, report)
+  return report.processes.stillAlive.length === 0 ? exit.done : exit.failed
+}
+
+function tellCancel(context: Context, report: CancelResult): void {
+  const { paint: p, columns } = context
+  if (report.runs.length === 0) context.say('Nothing was at work.')
+  else {
+    context.say(`Stopped ${report.runs.length} ${report.runs.length === 1 ? 'run' : 'runs'}:`)
+    const head = [{ title: 'run' }, { title: 'agent' }, { title: 'was' }, { title: 'task', elastic: true }]
+    const rows = report.runs.map(each => [shortId(each.run), line(each.agent), each.was, line(each.task)])
+    for (const each of table(head, rows, columns, p)) context.say(each)
+  }
+  if (report.alreadyDone.length > 0) context.say(p.dim(`Had already ended: ${report.alreadyDone.length}`))
+  if (report.dropped.length > 0) {
+    context.say(`Taken back, not yet read: ${report.dropped.length}`)
+    for (const each of report.dropped) context.say(`  ${clip(line(each), columns - 2)}`)
+  }
+  if (report.processes.ended > 0) context.say(`Ended processes: ${report.processes.ended}`)
+  if (report.processes.stillAlive.length > 0)
+    context.note(`${p.red('deputy:')} still alive: process ${report.processes.stillAlive.join(', ')}`)
+}
+
+async function steer(context: Context, id: string, message: string): Promise<number> {
+  const { named, sent } = await withGateway(context, async client => {
+    const run = await fullId(fromGateway(client), id)
+    return { named: run, sent: await client.request('runs.steer', { run, message, idempotencyKey: randomUUID() }) }
+  })
+  if (context.json) context.document(sent)
+  else if (sent.status === 'command') context.say('It was a command, and was carried out.')
+  else if (sent.status === 'absorbed') context.say(`${shortId(sent.run)} reads it at its next step.`)
+  else context.say(`${shortId(named)} had just ended: ${sent.run} was started to read it.`)
+  return exit.done
+}
+
+async function retry(context: Context, id: string): Promise<number> {
+  const again = await withGateway(context, async client => {
+    const run = await fullId(fromGateway(client), id)
+    return await client.request('runs.retry', { run, idempotencyKey: randomUUID() })
+  })
+  if (context.json) {
+    context.document(again)
+    return exit.done
+  }
+  context.say(`${context.paint.green('started')} ${again.run}`)
+  context.say(`  ${line(again.agent)} again; the result goes to ${line(again.returnTo)}`)
+  if (again.left.length > 0) context.note(`Not asked again: ${again.left.join(', ')}`)
+  return exit.done
+}
