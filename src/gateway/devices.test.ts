@@ -224,6 +224,20 @@ describe('taking it away', () => {
     })
   })
 
+  test('while it connects: no connection outlives the approval, however the two fall together', async () => {
+    const { device } = await paired(['operator.read'])
+    const operator = await owner()
+    const entering = Array.from({ length: 30 }, async (_, n) => {
+      await new Promise(resolve => setTimeout(resolve, n / 3))
+      return connect({ url: door.url, device, scopes: ['operator.read'] }).catch(() => null)
+    })
+    await new Promise(resolve => setTimeout(resolve, 8))
+    await operator.request('device.pair.remove', { deviceId: device.id })
+    const entered = (await Promise.all(entering)).filter(client => client !== null)
+    for (const client of entered) expect((await client.closed).code).toBe(4001)
+    expect((await operator.request('device.pair.list', {})).paired).toEqual([])
+  })
+
   test('from itself: the answer comes first, then the close', async () => {
     const { device, client } = await paired(['operator.read', 'operator.pairing'])
     const role = 'operator'
