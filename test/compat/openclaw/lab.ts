@@ -39,7 +39,7 @@ export interface Lab {
     version: Version,
     args: readonly string[],
     way?: Way,
-  ): Promise<{ argv: string[]; env: Record<string, string> }>
+  ): Promise<{ argv: string[]; env: Record<string, string>; cwd: string }>
   /** A new folder of this lab. */
   folder(name: string): string
   /** Ends the gateway and starts it again on the same port and home. */

@@ -1,0 +1,103 @@
+/**
+ * The TUI of both generations in a terminal, against the real program (openclaw-clients.md §4): it connects, shows what was
+ * said, sends, streams, stops, sets things, begins anew, and comes back after a restart. Needs tmux.
+ */
+import { afterAll, describe, expect, test } from 'vitest'
+import { connect } from '../../../src/client/connect.ts'
+import { token, until, useLab, versions } from './lab.ts'
+import { openTerminal, type Terminal } from './terminal.ts'
+
+const lab = useLab()
+
+async function call<T>(method: string, params: Record<string, unknown>): Promise<T> {
+  const client = await connect({ url: lab.url, token })
+  try {
+    return (await client.request(method as 'status', params as Record<string, never>)) as T
+  } finally {
+    client.close()
+  }
+}
+
+describe.each(versions)('TUI %s', version => {
+  const key = `agent:main:tui-${version.replace('.', '-')}`
+  let tui: Terminal
+  afterAll(() => tui?.close())
+
+  test('connects and shows what was said before', async () => {
+    await call('sessions.create', { key, message: 'from before' })
+    await until(
+      () => call<{ messages: unknown[] }>('chat.history', { sessionKey: key }),
+      history => history.messages.length === 2,
+    )
+    const { argv, env, cwd } = await lab.command(version, ['tui', '--session', key])
+    tui = openTerminal(argv, env, cwd)
+    const screen = await tui.shows(/connected \| idle/)
+    expect(screen).toMatch(/You said: from before/)
+    expect(screen).toMatch(/(stub\/)?m /)
+  })
+
+  test('sends, and shows the answer once', async () => {
+    await tui.say('hello from the terminal')
+    await tui.shows(/You said: hello from the terminal[\s\S]*connected \| idle/)
+    expect(tui.screen().match(/You said: hello from the terminal/g)).toHaveLength(1)
+  })
+
+  test('streams, and Esc stops', async () => {
+    await tui.say('please hang')
+    await tui.shows(/one two three[\s\S]*streaming/)
+    tui.key('Escape')
+    await tui.shows(/aborted/)
+    const { session } = await call<{ session: { status: string; hasActiveRun: boolean } }>('sessions.describe', { key })
+    expect(session).toMatchObject({ status: 'killed', hasActiveRun: false })
+    // And it goes on after it.
+    await tui.say('after the stop')
+    await tui.shows(/You said: after the stop[\s\S]*connected \| idle/)
+  })
+
+  test('a tool call comes back as an answer', async () => {
+    await tui.say('use tool')
+    await tui.shows(/You said: use tool and /)
+  })
+
+  test('/think and /model change the conversation', async () => {
+    await tui.say('/think high')
+    await until(
+      () => call<{ session: { thinkingLevel?: string } }>('sessions.describe', { key }),
+      ({ session }) => session.thinkingLevel === 'high',
+    )
+    await tui.say('/model stub/m')
+    await until(
+      () => call<{ session: { modelOverrideSource?: string } }>('sessions.describe', { key }),
+      ({ session }) => session.modelOverrideSource === 'user',
+    )
+  })
+
+  test('/status is answered by the gateway', async () => {
+    await tui.say('/status')
+    await tui.shows(/stub\/m/)
+  })
+
+  test('the gateway restarts: it says so, comes back, and goes on', async () => {
+    await lab.restart()
+    await tui.shows(/reconnected|connected/, 40_000)
+    await until(
+      () => call<unknown[]>('system-presence', {}),
+      present => JSON.stringify(present).includes('openclaw-tui'),
+      40_000,
+    )
+    await tui.say('after the restart')
+    await tui.shows(/You said: after the restart[\s\S]*connected \| idle/)
+  })
+
+  test('/new begins a conversation of its own', async () => {
+    await tui.say('/new')
+    const before = await call<{ sessions: { key: string }[] }>('sessions.list', {})
+    await tui.say('in the new one')
+    await tui.shows(/You said: in the new one/)
+    const after = await call<{ sessions: { key: string; lastMessagePreview?: string }[] }>('sessions.list', {
+      includeLastMessage: true,
+    })
+    const row = after.sessions.find(session => session.lastMessagePreview === 'You said: in the new one')
+    expect(row?.key, JSON.stringify([before, after])).not.toBe(key)
+  })
+})
