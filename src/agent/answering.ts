@@ -4,7 +4,6 @@
  * Owns what becomes of a reply: the answer of the step that waits for it, else a message, else nothing. Runs in the very
  * transaction that ends the turn, so a reply is never lost and never told twice (R9). A sender that was stopped is told nothing.
  */
-import { covers } from '../core/grant.ts'
 import type { ToolAnswer } from '../core/ports.ts'
 import { accept } from '../core/run/accept.ts'
 import type { Effect } from '../core/run/facts.ts'
@@ -15,7 +14,7 @@ import type { Tx } from '../store/open.ts'
 import { fence } from '../tools/fence.ts'
 import { type After, carryOut, merged } from './commit.ts'
 import { fresh } from './fresh.ts'
-import { descends } from './reach.ts'
+import { trusted } from './reach.ts'
 import type { AgentOptions } from './room.ts'
 import { sendKey, sendMethod } from './sending.ts'
 
@@ -64,7 +63,7 @@ async function tellSender(
   const stopped = sender.state === 'done' && sender.outcome !== 'succeeded'
   if (stopped || home.closedAt !== null || (home.depth > 0 && box.live === null)) return null
   const text = replyOf(reader, after.turn?.run.id === reader.id ? after.turn.text : '')
-  const via = await viaOf(tx, call.key, reader, sender, home)
+  const via = await viaOf(tx, options, call.key, reader, home)
   if (text === null || via === null || via.hops > options.policies.sharing().maxPingPongTurns) return null
   const decision = accept(box, {
     now,
@@ -89,7 +88,7 @@ function replyOf(reader: Run, text: string): string | null {
   return words === '' || words === skipped ? null : words
 }
 
-async function viaOf(tx: Tx, key: string, reader: Run, sender: Run, home: Session): Promise<Via | null> {
+async function viaOf(tx: Tx, options: Options, key: string, reader: Run, home: Session): Promise<Via | null> {
   const from = await loadSession(tx, reader.session)
   const row = await tx
     .selectFrom('inbox')
@@ -108,7 +107,7 @@ async function viaOf(tx: Tx, key: string, reader: Run, sender: Run, home: Sessio
     agent: reader.agent,
     run: reader.id,
     tool: 'sessions_send',
-    trusted: (await descends(tx, home, from)) || (from.depth === 0 && covers(reader.grant, sender.grant)),
+    trusted: await trusted(tx, options.policies, { session: from, grant: reader.grant }, home),
     hops: asked.hops + 1,
     expects: 'answer',
   }

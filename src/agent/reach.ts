@@ -6,9 +6,11 @@
  * of reach is refused in the same words as what does not exist.
  */
 import type { Sharing } from '../config/sharing.ts'
-import type { Session } from '../core/types.ts'
+import { covers } from '../core/grant.ts'
+import type { Grant, Session } from '../core/types.ts'
 import { openSessionByKey, sessionOf } from '../store/facts.ts'
 import type { Tx } from '../store/open.ts'
+import type { Policies } from './room.ts'
 
 type Reach = 'self' | 'tree' | 'agent' | 'all'
 
@@ -50,6 +52,20 @@ export async function descends(db: Tx, target: Session, self: Session): Promise<
     above = row?.parent_session ?? null
   }
   return false
+}
+
+/**
+ * Whether what one conversation says to another may be followed there: it is that of who gave the other its task, or of one
+ * that may all that the other's agent ever may. Anything else is data, also for those who read it later.
+ */
+export async function trusted(
+  db: Tx,
+  policies: Policies,
+  from: { session: Session; grant: Grant },
+  to: Session,
+): Promise<boolean> {
+  if (await descends(db, to, from.session)) return true
+  return from.session.depth === 0 && covers(from.grant, policies.rootGrant(to.agent, from.grant.scopes))
 }
 
 /** Newest conversations that are in reach. At most `most` rows are looked through. */

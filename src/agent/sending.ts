@@ -6,7 +6,7 @@
  * limit is taken out of its sender's; what comes from a lower authority is marked as data; answers back and forth are counted.
  */
 import { carve, left } from '../core/budget.ts'
-import { covers, grantFor } from '../core/grant.ts'
+import { grantFor } from '../core/grant.ts'
 import type { SendRequest } from '../core/ports.ts'
 import { accept } from '../core/run/accept.ts'
 import { type Effect, nothing } from '../core/run/facts.ts'
@@ -18,7 +18,7 @@ import { carryOut } from './commit.ts'
 import type { Found } from './desk.ts'
 import type { Next } from './loop.ts'
 import { placeFor } from './place.ts'
-import { descends, outOfReach, reaches } from './reach.ts'
+import { outOfReach, reaches, trusted } from './reach.ts'
 import type { AgentOptions } from './room.ts'
 import type { StepTools } from './tool-steps.ts'
 
@@ -60,8 +60,6 @@ export async function sendStep(
       return refuse(`Agents have answered each other ${most} times since a person said something; that is the limit.`)
 
     const grant = grantFor(options.policies.spawn(target.agent).caller, run.grant)
-    const trusted =
-      (await descends(tx, target, self)) || (self.depth === 0 && covers(run.grant, post.live?.grant ?? grant))
     const answered = request.mode !== 'notify' && request.tool === 'sessions_send'
     const via: Via = {
       kind: 'inter_session',
@@ -69,7 +67,7 @@ export async function sendStep(
       agent: run.agent,
       run: run.id,
       tool: request.tool,
-      trusted,
+      trusted: await trusted(tx, options.policies, { session: self, grant: run.grant }, target),
       hops,
       expects: answered ? 'reply' : 'nothing',
     }
