@@ -42,4 +42,11 @@ process.stdout.on('error', (error: NodeJS.ErrnoException) => {
   process.exit(0)
 })
 
-process.exit(await main())
+/** A pipe takes what its reader has room for; the rest waits in this process, and would be lost with it. */
+function written(stream: NodeJS.WriteStream): Promise<void> {
+  return new Promise(resolve => stream.write('', () => resolve()))
+}
+
+const code = await main()
+await Promise.all([written(process.stdout), written(process.stderr)])
+process.exit(code)

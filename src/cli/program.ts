@@ -37,7 +37,7 @@ const entries: readonly Entry[] = [
     load: () => import('./commands/agent.ts'),
   },
   { name: 'spawn', summary: 'start a sub-agent on a task', load: () => import('./commands/spawn.ts') },
-  { name: 'runs', summary: 'list, show and cancel runs', load: () => import('./commands/runs.ts') },
+  { name: 'runs', summary: 'list, show, watch, steer and cancel runs', load: () => import('./commands/runs.ts') },
   { name: 'agents', summary: 'the agents of the configuration', load: () => import('./commands/agents.ts') },
   { name: 'sessions', summary: 'the conversations', load: () => import('./commands/sessions.ts') },
   {

@@ -64,6 +64,21 @@ describe('the tree', () => {
     ])
   })
 
+  test('in full: the step, how long it has been queued, and the newest words of what is at work', () => {
+    const busy = family.map(run => ({ ...run, model: 'm', lastLine: `words of ${run.run}` }))
+    expect(drawTree(busy, 80, now, paint(false), 'full')).toEqual([
+      '◔ main             three logs                          m  step 2   50 s  240 tok',
+      '│ words of a',
+      '├─ ✓ extractor     count errors in a.1.log             m  step 2  2.3 s  240 tok',
+      '├─ ✗ extractor     count errors in a.2.log             m  step 2  2.3 s  240 tok',
+      '│  └─ ● extractor  deep                                m  step 2   50 s',
+      '│       words of a.2.1',
+      '└─ ○ extractor     count errors in a.3.log             m  step 2  1 min',
+      '     words of a.3',
+    ])
+    for (const each of drawTree(busy, 24, now, paint(false), 'full')) expect(width(each)).toBeLessThanOrEqual(24)
+  })
+
   test('never wider than the line, whatever the task says', () => {
     const wild = family.map(run => ({
       ...run,

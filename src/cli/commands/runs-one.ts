@@ -111,9 +111,9 @@ function inDetail(facts: Facts, words: (value: string) => string): [string, stri
   return [
     ['left', spelt(left)],
     ['lent', lent.calls + lent.tokens + lent.nano === 0 ? '' : `${spelt(lent)} to its sub-agents`],
-    ['receipt', receipt === null ? '' : words(`${kind}, depth ${receipt.depth}, with ${receipt.model}`)],
+    ['receipt', receipt === null ? '' : words(`${kind}, with ${receipt.model}`)],
     ['tools', words(grant.tools.join(', ') || 'none')],
-    ['may spawn', grant.depth === 0 ? 'nobody' : words(agents)],
+    ['may spawn', grant.depth === 0 ? 'nobody' : words(`${agents}, ${grant.depth} deep`)],
     ['scopes', words(grant.scopes.join(', '))],
     ['terms', terms === null ? '' : words(JSON.stringify(terms))],
     ['result to', words(returnAddress(facts))],
