@@ -17,8 +17,9 @@ const shapes: readonly RegExp[] = [
   /\beyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}/g,
   /\b\d{8,10}:AA[A-Za-z0-9_-]{30,}/g,
 ]
+/** A name that says secret, and its value. */
 const named =
-  /\b((?:api[-_]?key|token|secret|passw(?:or)?d|bearer)["']?\s{0,3}[:= ]\s{0,3}["']?)([A-Za-z0-9+/=_.-]{16,})/gi
+  /\b((?:api[-_]?key|(?:access|auth|refresh|bot)[-_]?token|token|secret|passw(?:or)?d)["']?\s{0,3}[:=]\s{0,3}["']?|bearer\s{1,3})([A-Za-z0-9+/=_.-]{12,})/gi
 
 /** `patterns` are the operator's own (`logging.redactPatterns`), checked when the configuration was read. */
 export function veil(text: string, patterns: readonly string[]): string {
