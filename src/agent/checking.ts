@@ -6,6 +6,7 @@
  */
 import type { ToolAnswer, ToolContext } from '../core/ports.ts'
 import { checked, checkName, type Findings } from '../core/run/check.ts'
+import { afterwards } from '../core/run/facts.ts'
 import { textOf } from '../core/run/reply.ts'
 import type { Deliverables, Step, ToolIntent } from '../core/types.ts'
 import { DeputyError } from '../protocol/errors.ts'
@@ -117,7 +118,7 @@ export async function recordCheck(desk: DeskParts, step: Step, found: Findings):
       })
       if (decision.after === 'done') return { next: { do: 'rest' }, afters: [after], run, wireId: mine.wireId }
       mine.script.add(after)
-      const next = await desk.nextIn(tx, is, mine, now)
+      const next = await desk.nextIn(tx, is, mine, afterwards(run, decision.effects), now)
       return { ...next, afters: [after, ...next.afters] }
     }),
   )

@@ -63,15 +63,7 @@ const mostNamed = 20
  * first words of all lines are the same, so that it knows them for what they are.
  */
 export async function childNote(tx: Tx, run: string, now: number): Promise<string> {
-  const rows = await tx
-    .selectFrom('runs')
-    .select(['id', 'agent', 'label', 'task', 'terms', 'state', 'created_at'])
-    .where('parent', '=', run)
-    .where('state', '<>', 'done')
-    .orderBy('created_at')
-    .orderBy('id')
-    .limit(mostNamed + 1)
-    .execute()
+  const rows = await tx.ask(oldestLive, run)
   const lines = rows.slice(0, mostNamed).map(row => {
     const name = taskNameOf(row.terms) ?? row.label ?? row.task.replace(/\s+/g, ' ').slice(0, 40)
     return `${name} (${row.agent}) ${row.state} ${Math.round((now - row.created_at) / 1000)}s`
@@ -79,17 +71,28 @@ export async function childNote(tx: Tx, run: string, now: number): Promise<strin
   return `[Your sub-agents at work: ${lines.join('; ')}${rows.length > mostNamed ? '; and more' : ''}]`
 }
 
+const oldestLive = (db: Tx, run: string) =>
+  db
+    .selectFrom('runs')
+    .select(['id', 'agent', 'label', 'task', 'terms', 'state', 'created_at'])
+    .where('parent', '=', run)
+    .where('state', '<>', 'done')
+    .orderBy('created_at')
+    .orderBy('id')
+    .limit(mostNamed + 1)
+
 /** Handles of a run's live children. */
 export async function liveTaskNames(tx: Tx, run: string): Promise<string[]> {
-  const rows = await tx
+  return (await tx.ask(liveTerms, run)).flatMap(row => taskNameOf(row.terms) ?? [])
+}
+
+const liveTerms = (db: Tx, run: string) =>
+  db
     .selectFrom('runs')
     .select('terms')
     .where('parent', '=', run)
     .where('state', '<>', 'done')
     .where('terms', 'is not', null)
-    .execute()
-  return rows.flatMap(row => taskNameOf(row.terms) ?? [])
-}
 
 function taskNameOf(terms: string | null): string | null {
   return terms === null ? null : ((JSON.parse(terms) as Terms).taskName ?? null)

@@ -93,16 +93,18 @@ export function merged(one: After, other: After): After {
 
 /** How clients know the turn that a run is in: the oldest wire id that waits for it, else the run's own (decisions.md 3, 4). */
 export async function wireIdOf(tx: Tx, run: Pick<Run, 'id' | 'turn'>): Promise<string> {
-  const alias = await tx
+  const [alias] = await tx.ask(oldestKey, run.id)
+  return alias?.key ?? turnId(run.id, run.turn)
+}
+
+const oldestKey = (db: Tx, run: string) =>
+  db
     .selectFrom('rpc_keys')
     .select('key')
-    .where('run', '=', run.id)
+    .where('run', '=', run)
     .where('answered_turn', 'is', null)
     .orderBy('at')
     .limit(1)
-    .executeTakeFirst()
-  return alias?.key ?? turnId(run.id, run.turn)
-}
 
 /** Rings and tells. Never throws: a listener's fault is its own. */
 export function announce(after: After, bells: Bells, tell: Tell): void {

@@ -10,7 +10,7 @@
 import { reserve } from '../core/budget.ts'
 import type { ModelFailure } from '../core/ports.ts'
 import { claim, intent, shown } from '../core/run/claim.ts'
-import type { Effect } from '../core/run/facts.ts'
+import { afterwards, type Effect } from '../core/run/facts.ts'
 import { cooldown } from '../core/run/steps.ts'
 import type { ModelIntent, Run, Session, Step } from '../core/types.ts'
 import {
@@ -123,22 +123,9 @@ export function openDesk(work: Work, runId: string): Desk & { state(): WorkerSta
           return null
         }
         const after = await carryOut(tx, decision.effects, { sessions: [session], runs: [run], at: now })
-        const mine: Run = {
-          ...run,
-          state: 'running',
-          epoch: run.epoch + 1,
-          wait: null,
-          woken: false,
-          errorCode: null,
-          error: null,
-          startedAt: run.startedAt ?? now,
-        }
-        const found = await nextIn(
-          tx,
-          is,
-          { run: mine, session, epoch: mine.epoch, wireId: after.wireIds.get(run.id) ?? run.id, script },
-          now,
-        )
+        const mine = afterwards(run, decision.effects)
+        const wireId = after.wireIds.get(run.id) ?? run.id
+        const found = await nextIn(tx, is, { run: mine, session, epoch: mine.epoch, wireId, script }, mine, now)
         return { found: { ...found, afters: [after, ...found.afters] }, session }
       })
       if (!claimed) return { do: 'rest' }
@@ -157,7 +144,10 @@ export function openDesk(work: Work, runId: string): Desk & { state(): WorkerSta
     }
     const mine = state
     return settle(
-      await options.store.write('intent', async (tx, is) => (await held(tx, mine)) && nextIn(tx, is, mine, now)),
+      await options.store.write('intent', async (tx, is) => {
+        const run = await held(tx, mine)
+        return run && nextIn(tx, is, mine, run, now)
+      }),
     )
   }
 
@@ -167,18 +157,21 @@ export function openDesk(work: Work, runId: string): Desk & { state(): WorkerSta
     return run && run.state === 'running' && run.epoch === mine.epoch ? run : null
   }
 
-  /** Reads from the journal what is next, and commits the intent of a model call along with whatever led to it. */
+  /**
+   * Reads from the journal what is next, and commits the intent of a model call along with whatever led to it. `run` is as
+   * its row is by now, `mine` as it was before.
+   */
   async function nextIn(
     tx: Tx,
     is: (name: 'intent' | 'finish') => void,
     mine: WorkerState,
+    run: Run,
     now: number,
   ): Promise<Found> {
     const steps = await lastReply(tx, mine.run.id)
     const open = steps.filter(step => step.kind === 'tool' && (step.state === 'open' || step.state === 'asking'))
-    if (open.length > 0) return { next: { do: 'tools', steps: open }, afters: [], run: mine.run, wireId: mine.wireId }
+    if (open.length > 0) return { next: { do: 'tools', steps: open }, afters: [], run, wireId: mine.wireId }
     is('intent')
-    const run = (await loadRun(tx, mine.run.id)) ?? mine.run
     const box = await loadMailbox(tx, mine.session, run)
     const model = steps.find(step => step.kind === 'model')
     const again = model?.state === 'open' ? model : null
@@ -189,18 +182,7 @@ export function openDesk(work: Work, runId: string): Desk & { state(): WorkerSta
     const seqs = box.unread
       .filter(row => shown(view).includes(row.id))
       .flatMap(row => (row.seq === null ? [] : [row.seq]))
-    const rows =
-      seqs.length === 0
-        ? []
-        : (
-            await tx
-              .selectFrom('messages')
-              .selectAll()
-              .where('session', '=', run.session)
-              .where('seq', 'in', seqs)
-              .orderBy('seq')
-              .execute()
-          ).map(messageOf)
+    const rows = seqs.length === 0 ? [] : (await tx.ask(messagesAt, run.session, seqs)).map(messageOf)
     const note = box.openChildren > 0 ? await childNote(tx, run.id, now) : null
     const plan = mine.script.plan(run, rows, note)
     // Another wire id speaks for the turn only when a row is shown that brought one.
@@ -297,7 +279,7 @@ export function openDesk(work: Work, runId: string): Desk & { state(): WorkerSta
           })
           if (decision.after === 'waiting')
             return { next: { do: 'rest' as const }, afters: [after], run, wireId: mine.wireId }
-          const found = await nextIn(tx, is, mine, now)
+          const found = await nextIn(tx, is, mine, afterwards(run, decision.effects), now)
           return { ...found, afters: [after, ...found.afters] }
         }
         const ended = await endRun(
@@ -332,6 +314,9 @@ export function openDesk(work: Work, runId: string): Desk & { state(): WorkerSta
     state: () => state,
   }
 }
+
+const messagesAt = (db: Tx, session: string, seqs: readonly number[]) =>
+  db.selectFrom('messages').selectAll().where('session', '=', session).where('seq', 'in', seqs).orderBy('seq')
 
 /** The model step as the intent has just made it. */
 function stepOf(effects: readonly Effect[], again: Step | null): Step | null {

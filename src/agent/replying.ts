@@ -5,6 +5,7 @@
  * policy is checked inside it, on the rows as they are then.
  */
 import type { SpawnRequest, ToolContext } from '../core/ports.ts'
+import { afterwards } from '../core/run/facts.ts'
 import { type ReplyCall, reply, textOf } from '../core/run/reply.ts'
 import type { MessageMeta, ModelIntent, Part, Run, Step } from '../core/types.ts'
 import { countChildren, loadMailbox, loadSession, loadStep } from '../store/facts.ts'
@@ -20,7 +21,13 @@ import type { Answer } from './loop.ts'
 import { clear, type Ground, planSpawn, prepareSpawn } from './spawning.ts'
 
 type Held = (tx: Tx, mine: WorkerState) => Promise<Run | null>
-type NextIn = (tx: Tx, is: (name: 'intent' | 'finish') => void, mine: WorkerState, now: number) => Promise<Found>
+type NextIn = (
+  tx: Tx,
+  is: (name: 'intent' | 'finish') => void,
+  mine: WorkerState,
+  run: Run,
+  now: number,
+) => Promise<Found>
 
 interface Prepared extends ParsedCall {
   spawn: { request: SpawnRequest; ground: Ground } | null
@@ -174,7 +181,7 @@ export async function replyStep(
     if (decision.after === 'done' || decision.after === 'waiting')
       return { next: { do: 'rest' as const }, afters: [after], run: current, wireId: mine.wireId }
     mine.script.add(after)
-    const next = await nextIn(tx, is, mine, now)
+    const next = await nextIn(tx, is, mine, afterwards(current, decision.effects), now)
     return { ...next, afters: [after, ...next.afters] }
   })
   // Files that came with a task nobody does.

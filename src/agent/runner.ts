@@ -58,7 +58,9 @@ export function openRunner(options: AgentOptions, bells: Bells): Runner {
   }
 
   async function drives(runId: string, worker: Worker): Promise<void> {
-    const desk = openDesk({ options, bells, cancelChildren }, runId)
+    // Its own end needs no signal: the worker that made it comes to rest.
+    const others: Bells = { ...bells, ended: runs => bells.ended(runs.filter(id => id !== runId)) }
+    const desk = openDesk({ options, bells: others, cancelChildren }, runId)
     const hands: Hands = {
       models: options.models,
       crash: options.crash,

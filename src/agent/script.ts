@@ -10,6 +10,7 @@ import { spawnable } from '../core/grant.ts'
 import type { ModelRequest, ResolvedModel, ToolView } from '../core/ports.ts'
 import type { Message, Run } from '../core/types.ts'
 import { loadRun, loadSession, messageOf } from '../store/facts.ts'
+import type { Tx } from '../store/open.ts'
 import type { After } from './commit.ts'
 import { estimateTokens, inOrder, modelMessages, systemPrompt } from './context.ts'
 import { type EndIds, endIds } from './ending.ts'
@@ -39,18 +40,14 @@ export interface Script {
 
 const never = new AbortController().signal
 
+const seenMessages = (db: Tx, session: string) =>
+  db.selectFrom('messages').selectAll().where('session', '=', session).where('ord', 'is not', null).orderBy('seq')
+
 export async function openScript(options: AgentOptions, runId: string): Promise<Script | null> {
   const run = await loadRun(options.store.read, runId)
   if (!run) return null
   await options.tools.ready()
-  const stored = await options.store.read
-    .selectFrom('messages')
-    .selectAll()
-    .where('session', '=', run.session)
-    .where('ord', 'is not', null)
-    .orderBy('ord')
-    .orderBy('seq')
-    .execute()
+  const stored = await options.store.read.ask(seenMessages, run.session)
   const rows = new Map(stored.map(row => [row.id, messageOf(row)]))
   const settings = (await loadSession(options.store.read, run.session))?.settings
   const facts = options.policies.prompt(run.agent)

@@ -6,7 +6,7 @@
  */
 import type { ToolAnswer, ToolContext } from '../core/ports.ts'
 import { started } from '../core/run/claim.ts'
-import type { Mailbox } from '../core/run/facts.ts'
+import { afterwards, type Mailbox } from '../core/run/facts.ts'
 import { ask, result, yielded } from '../core/run/steps.ts'
 import type { Message, Run, Step, ToolIntent, Wait } from '../core/types.ts'
 import { lastReply, loadMailbox, loadSession, loadStep, messageOf } from '../store/facts.ts'
@@ -24,7 +24,7 @@ export interface DeskParts {
   work: Work
   state(): WorkerState | null
   held(tx: Tx, mine: WorkerState): Promise<Run | null>
-  nextIn(tx: Tx, is: Is, mine: WorkerState, now: number): Promise<Found>
+  nextIn(tx: Tx, is: Is, mine: WorkerState, run: Run, now: number): Promise<Found>
   settle(found: Found | null): Next
 }
 
@@ -132,7 +132,7 @@ export function openToolSteps(desk: DeskParts): Pick<Desk, 'used' | 'context'> &
           })
           if (decision.after === 'waiting')
             return { next: { do: 'rest' }, afters: [after], run: facts.run, wireId: facts.mine.wireId }
-          const found = await desk.nextIn(tx, is, facts.mine, facts.now)
+          const found = await desk.nextIn(tx, is, facts.mine, afterwards(facts.run, decision.effects), facts.now)
           return { ...found, afters: [after, ...found.afters] }
         })
       case 'wait':
@@ -205,11 +205,7 @@ export function openToolSteps(desk: DeskParts): Pick<Desk, 'used' | 'context'> &
       at: facts.now,
     })
     facts.mine.script.add(after)
-    const owed = (await lastReply(tx, facts.run.id)).some(
-      step => step.kind === 'tool' && (step.state === 'open' || step.state === 'asking'),
-    )
-    if (owed) return { next: { do: 'tools', steps: [] }, afters: [after], run: facts.run, wireId: facts.mine.wireId }
-    const found = await desk.nextIn(tx, is, facts.mine, facts.now)
+    const found = await desk.nextIn(tx, is, facts.mine, afterwards(facts.run, decision.effects), facts.now)
     return { ...found, afters: [after, ...found.afters] }
   }
 

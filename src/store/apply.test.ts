@@ -4,8 +4,9 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import { machine, openWalk, step } from '../../test/support/walk.ts'
+import { afterwards } from '../core/run/facts.ts'
 import { apply } from './apply.ts'
-import { inboxOf, messageOf, runOf, sessionOf, stepOf } from './facts.ts'
+import { inboxOf, loadRun, messageOf, runOf, sessionOf, stepOf } from './facts.ts'
 import { openStore } from './open.ts'
 
 const moves = fc.array(fc.tuple(fc.nat(11), fc.nat(30), fc.nat(5000)), { minLength: 60, maxLength: 160, size: 'max' })
@@ -21,7 +22,18 @@ test('the rows are what the machine meant: random walks in memory and in the dat
       const dir = mkdtempSync(join(tmpdir(), 'deputy-apply-'))
       const store = await openStore({ dir, log: () => undefined })
       try {
-        for (const effects of world.journal) await store.write('result', tx => apply(tx, effects))
+        for (const effects of world.journal) {
+          const changed = new Set(
+            effects.flatMap(one => ('run' in one && typeof one.run === 'string' ? [one.run] : [])),
+          )
+          const settles = effects.some(one => one.do === 'run.settle' || one.do === 'tree.end')
+          await store.write('result', async tx => {
+            const before = await Promise.all([...changed].map(id => loadRun(tx, id)))
+            await apply(tx, effects)
+            for (const run of before)
+              if (run && !settles) expect(afterwards(run, effects)).toEqual(await loadRun(tx, run.id))
+          })
+        }
         const { read } = store
         const sessions = (await read.selectFrom('sessions').selectAll().execute()).map(sessionOf)
         const runs = (await read.selectFrom('runs').selectAll().execute()).map(runOf)

@@ -4,6 +4,7 @@
  * Owns the views, the effects and `satisfied`, the one rule of waking (decisions.md 1). Decides nothing else.
  */
 import type { ErrorCode } from '../../protocol/errors.ts'
+import { plus } from '../budget.ts'
 import type {
   InboxRow,
   InboxState,
@@ -146,6 +147,17 @@ export function satisfied(
       )
     }
   }
+}
+
+/** A run as its row is once `effects` are carried out. What settles or ends other runs' purses is not looked at. */
+export function afterwards(run: Run, effects: readonly Effect[]): Run {
+  let now = run
+  for (const effect of effects) {
+    if (effect.do === 'run.set' && effect.run === run.id) now = { ...now, ...effect.to }
+    if (effect.do === 'run.money' && effect.run === run.id)
+      now = { ...now, spent: plus(now.spent, effect.spent), lent: plus(now.lent, effect.lent) }
+  }
+  return now
 }
 
 /** Hands out transcript positions of one session inside one decision. */
