@@ -55,6 +55,7 @@ describe('pins', () => {
         "logs.tail": "operator.read",
         "models.list": "operator.read",
         "node.list": "operator.read",
+        "question.list": "operator.questions",
         "runs.cancel": "operator.write",
         "runs.get": "operator.read",
         "runs.list": "operator.read",

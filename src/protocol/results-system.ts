@@ -225,6 +225,7 @@ export interface SystemResults {
     statusIssues: readonly unknown[]
   }
   'node.list': { ts: number; nodes: readonly unknown[] }
+  'question.list': { questions: readonly unknown[] }
   'usage.status': { updatedAt: number; providers: readonly unknown[] }
   'usage.cost': {
     updatedAt: number

@@ -34,6 +34,7 @@ export function makeHandlers(room: Room): Handlers {
     'commands.list': () => commandsList(),
     'channels.status': () => channelsStatus(room),
     'node.list': () => ({ ts: room.now(), nodes: [] }),
+    'question.list': () => ({ questions: [] }),
     // Quotas that a provider tells of; none is asked.
     'usage.status': () => ({ updatedAt: room.now(), providers: [] }),
     'usage.cost': params => usageCost(room, params),

@@ -110,6 +110,8 @@ export const systemMethods = {
       }),
   }),
   'node.list': method({ scope: 'operator.read', since: 3, params: none }),
+  /** Nobody asks a person anything through this gateway yet; the Control UI asks again and again until it has an answer. */
+  'question.list': method({ scope: 'operator.questions', since: 4, params: none }),
   'usage.status': method({ scope: 'operator.read', since: 3, params: none }),
   'usage.cost': method({ scope: 'operator.read', since: 3, params: z => z.strictObject(dayParams(z)) }),
   'sessions.usage': method({

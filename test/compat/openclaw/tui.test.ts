@@ -74,7 +74,7 @@ describe.each(versions)('TUI %s', version => {
 
   test('/status is answered by the gateway', async () => {
     await tui.say('/status')
-    await tui.shows(/stub\/m/)
+    await tui.shows(/Model: stub\/m[\s\S]*Conversation: agent:main:tui-/)
   })
 
   test('the gateway restarts: it says so, comes back, and goes on', async () => {
