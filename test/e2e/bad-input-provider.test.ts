@@ -152,6 +152,7 @@ test('after all that the gateway is the same process, in bounded memory, and has
   expect(await client.request('health', {})).toMatchObject({ ok: true, problems: [] })
   expect(await client.request('status', {})).toMatchObject({ pid: gateway.pid, tasks: { active: 0 } })
   const peak = Number(/VmHWM:\s+(\d+)/.exec(readFileSync(`/proc/${gateway.pid}/status`, 'utf8'))![1]) / 1024
-  expect(peak).toBeLessThan(400)
+  // An answer of 32 MB is let in at the most; what is slow to be collected on a busy machine counts as well.
+  expect(peak).toBeLessThan(512)
   expect(gateway.said()).not.toMatch(/k-1234567890|INTERNAL|TypeError/)
 })

@@ -2,6 +2,7 @@
  * Too much of everything on the real process: messages of ten megabytes by every door, frames beyond the limit, tools that
  * put out a hundred megabytes. Each is refused or cut with the words that say so; nobody else notices, memory stays bounded.
  */
+import { once } from 'node:events'
 import { createWriteStream, readFileSync } from 'node:fs'
 import { mkdir, stat } from 'node:fs/promises'
 import { join } from 'node:path'
@@ -95,7 +96,7 @@ describe('a hundred megabytes out of a tool', () => {
     await mkdir(workspace, { recursive: true })
     const file = createWriteStream(join(workspace, 'big.txt'))
     const line = Buffer.from(`${'z'.repeat(megabytes - 1)}\n`)
-    for (let n = 0; n < 100; n++) if (!file.write(line)) await new Promise(resolve => file.once('drain', resolve))
+    for (let n = 0; n < 100; n++) if (!file.write(line)) await once(file, 'drain')
     file.end()
     await finished(file)
   })

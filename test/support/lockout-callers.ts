@@ -9,7 +9,7 @@ import { networkInterfaces } from 'node:os'
 import { join } from 'node:path'
 import { devicePayload } from '../../src/protocol/device.ts'
 import type { WireError } from '../../src/protocol/frames.ts'
-import { type AnyFrame, makeDevice, openRaw } from './door.ts'
+import { type AnyFrame, type makeDevice, openRaw } from './door.ts'
 
 export const transports = [
   'unix socket',
