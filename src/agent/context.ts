@@ -131,6 +131,7 @@ export function childResult(child: ChildEnd, words: string): string {
   const read = (action: string, more = '') => `subagents {"action":"${action}","targets":["${handle}"]${more}}`
   return [
     `[Sub-agent ${child.agent} · ${name} · ${status}]`,
+    ...(words && !succeeded ? ['What it had said last:'] : []),
     words ? fence('child result', `sub-agent ${child.agent}`, shown) : '(no words)',
     ...(child.evidence?.length ? [`Checked: ${child.evidence.join('; ')}`] : []),
     `Stats: runtime ${seconds}s, tokens ${tokens}, calls ${calls}${cost}, run ${child.run}`,

@@ -8,7 +8,7 @@ import { DeputyError, type ErrorCode } from '../protocol/errors.ts'
 import { type EndEvent, type EndView, end } from '../core/run/end.ts'
 import type { Mailbox } from '../core/run/facts.ts'
 import type { ModelIntent, Outcome, Run } from '../core/types.ts'
-import { lastReply, loadMailbox, loadPostbox, loadRun, loadSession } from '../store/facts.ts'
+import { lastReply, lastWords, loadMailbox, loadPostbox, loadRun, loadSession } from '../store/facts.ts'
 import type { Tx } from '../store/open.ts'
 import { carryTurn } from './answering.ts'
 import { type After, announce } from './commit.ts'
@@ -73,14 +73,16 @@ export async function endRun(
   if (!session || run.state === 'done') return null
   const box = await loadMailbox(tx, session, run)
   const view = await endView(tx, run, box)
+  // What a sub-agent had said by then is not lost to who waits for its result.
+  const partial = run.returnTo === null ? null : await lastWords(tx, run)
   const heir = verdict.revoked === undefined ? run : disowned(run, verdict.revoked)
   const decision = end(view, {
     now,
     outcome: verdict.outcome,
     code: verdict.code,
     error: verdict.error,
-    text: null,
-    seq: null,
+    text: partial?.text ?? null,
+    seq: partial?.seq ?? null,
     ids,
     successor: fresh(options, ids.successor, session, heir, now),
     homeRun: view.home

@@ -7,7 +7,7 @@
 import type { HistoryLine, Maybe, SessionFacts, StatusFacts, ToolFacts } from '../core/ports.ts'
 import { left } from '../core/budget.ts'
 import type { Message, Part, Run, Session } from '../core/types.ts'
-import { finalWords, liveRunOf, loadRun, loadSession, messageOf } from '../store/facts.ts'
+import { finalWords, lastWords, liveRunOf, loadRun, loadSession, messageOf } from '../store/facts.ts'
 import { childFacts } from './children.ts'
 import { inReach, outOfReach, reaches, sessionByKey } from './reach.ts'
 import type { AgentOptions } from './room.ts'
@@ -139,7 +139,7 @@ export function openFacts(options: AgentOptions, run: Run, self: Session): ToolF
   const result: ToolFacts['result'] = async id => {
     const child = await loadRun(read, id)
     if (!child || child.parent !== run.id) return null
-    const text = (await finalWords(read, child)) ?? (await lastWords(child))
+    const text = (await finalWords(read, child)) ?? (await lastWords(read, child))?.text ?? null
     const posted = await read
       .selectFrom('messages')
       .innerJoin('inbox', join =>
@@ -151,23 +151,6 @@ export function openFacts(options: AgentOptions, run: Run, self: Session): ToolF
       .executeTakeFirst()
     const evidence = posted ? ((JSON.parse(posted.meta) as Message['meta']).child?.evidence ?? []) : []
     return { outcome: child.outcome, error: child.error, evidence, text: text === null ? null : clean(text) }
-  }
-
-  /** Of a run that has no result: the newest that it said. */
-  async function lastWords(child: Run): Promise<string | null> {
-    const rows = await read
-      .selectFrom('messages')
-      .selectAll()
-      .where('session', '=', child.session)
-      .where('role', '=', 'assistant')
-      .orderBy('seq', 'desc')
-      .limit(20)
-      .execute()
-    for (const message of rows.map(messageOf)) {
-      const text = wordsOf(message.parts)
-      if (message.run === child.id && text) return text
-    }
-    return null
   }
 
   return {

@@ -49,8 +49,9 @@ export async function replyStep(
     args: options.secrets.hide(call.args),
     spawn: options.secrets.hide(call.spawn),
   }))
-  const spawns = calls.some(call => call.spawn)
-  const shown = spawns ? mine.script.shown() : { messages: 0, tokens: 0 }
+  const spawns = calls.flatMap(call => call.spawn?.request ?? [])
+  const forks = spawns.some(request => request.context === 'fork')
+  const shown = forks ? mine.script.shown() : { messages: 0, tokens: 0 }
   const ids = endIds(options.uuid)
   const messageId = options.uuid()
   const resultIds = calls.map(() => options.uuid())
@@ -98,8 +99,8 @@ export async function replyStep(
         tokens: current.spent.tokens - reserved.tokens + charged.tokens,
       },
     }
-    let liveChildren = spawns ? await countChildren(tx, current.id) : 0
-    const taskNames = spawns ? await liveTaskNames(tx, current.id) : []
+    let liveChildren = spawns.length > 0 ? await countChildren(tx, current.id) : 0
+    const taskNames = spawns.some(request => request.taskName) ? await liveTaskNames(tx, current.id) : []
     const decided: ReplyCall[] = calls.map(({ tool: _tool, spawn, ...call }, i) => {
       if (!spawn) return call
       let next = 0

@@ -110,6 +110,23 @@ export async function finalWords(db: Tx, run: Run): Promise<string | null> {
 const messageAt = (db: Tx, session: string, seq: number) =>
   db.selectFrom('messages').selectAll().where('session', '=', session).where('seq', '=', seq)
 
+/** The newest words of a run, whether they were its result or not. Looks at its last few replies only. */
+export async function lastWords(db: Tx, run: Run): Promise<{ text: string; seq: number } | null> {
+  const rows = await db
+    .selectFrom('messages')
+    .selectAll()
+    .where('session', '=', run.session)
+    .where('role', '=', 'assistant')
+    .orderBy('seq', 'desc')
+    .limit(20)
+    .execute()
+  for (const message of rows.map(messageOf)) {
+    const text = textOf(message.parts)
+    if (message.run === run.id && text.trim()) return { text, seq: message.seq }
+  }
+  return null
+}
+
 /** The last words of one turn of a run; null when it said nothing in it. */
 export async function wordsOfTurn(db: Tx, run: Run, turn: number): Promise<string | null> {
   const rows = await db

@@ -6,12 +6,12 @@ import { accept, birth, newRun } from '../../src/core/run/accept.ts'
 import { checked } from '../../src/core/run/check.ts'
 import { claim, intent, shown } from '../../src/core/run/claim.ts'
 import { end } from '../../src/core/run/end.ts'
-import type { Decision } from '../../src/core/run/facts.ts'
+import type { Decision, Effect } from '../../src/core/run/facts.ts'
 import { reply } from '../../src/core/run/reply.ts'
-import { ask, cooldown, fire, recover, result, yielded } from '../../src/core/run/steps.ts'
+import { answered, ask, cooldown, fire, recover, result, yielded } from '../../src/core/run/steps.ts'
 import type { Run, Session } from '../../src/core/types.ts'
 import { check } from './invariants.ts'
-import { apply, emptyWorld, type World } from './world.ts'
+import { apply, emptyWorld, mailbox, type World } from './world.ts'
 
 export const machine = {
   accept,
@@ -23,6 +23,7 @@ export const machine = {
   result,
   yielded,
   ask,
+  answered,
   cooldown,
   fire,
   recover,
@@ -43,6 +44,8 @@ export interface Walk {
   begun: Map<string, number>
   /** Crashes of a run since its last completed step. */
   crashes: Map<string, number>
+  /** Messages between sessions whose senders are owed a reply: the step that sent it, and the run that reads it. */
+  sends: { sender: string; n: number; reader: string; answered: boolean }[]
   /** How many faults the newest check of a run's deliverables found. */
   faults: Map<string, number>
   next: number
@@ -61,6 +64,7 @@ export function openWalk(by: Machine, slots = 3): Walk {
     completed: new Set(),
     begun: new Map(),
     crashes: new Map(),
+    sends: [],
     faults: new Map(),
     next: 0,
   }
@@ -94,10 +98,36 @@ export const endIds = (walk: Walk) => ({
   homeRun: fresh(walk),
 })
 
+export const sendKey = (sender: string, n: number) => `send:${sender}/${n}`
+
+/** Whose turn is over by these effects has answered: who waits for that inside a step is told, in the same transaction. */
+function tellSenders(walk: Walk, effects: readonly Effect[]): void {
+  const { world } = walk
+  for (const send of walk.sends.filter(one => !one.answered)) {
+    const handed = effects.find(effect => effect.do === 'turn.hand' && effect.from === send.reader)
+    const row = world.inbox.find(one => one.key === sendKey(send.sender, send.n))!
+    const over = effects.some(effect => effect.do === 'turn.answer' && effect.run === send.reader)
+    const gone = world.runs.get(send.reader)!.state === 'done'
+    if (handed?.do === 'turn.hand' && row.state === 'unread') send.reader = handed.to
+    else if (gone || (over && row.state !== 'unread')) {
+      send.answered = true
+      const sender = world.runs.get(send.sender)!
+      const step = world.steps.find(one => one.run === send.sender && one.n === send.n)!
+      if (sender.state === 'done' || step.state !== 'asking') continue
+      const box = mailbox(world, world.sessions.get(sender.session)!)
+      const decision = walk.machine.answered(box, { now: world.now, key: `answer:${send.sender}/${send.n}` })
+      if (decision.ok) apply(world, decision.effects)
+      if (!world.inbox.some(one => one.key === `answer:${send.sender}/${send.n}`))
+        throw new Error(`the reply to ${send.sender}/${send.n} was told to nobody`)
+    }
+  }
+}
+
 export function carry(walk: Walk, decision: Decision): boolean {
   if (!decision.ok) return false
   const before = new Map(walk.world.runs)
   apply(walk.world, decision.effects)
+  tellSenders(walk, decision.effects)
   check(walk.world, walk.slots, before)
   for (const run of walk.world.runs.values())
     if (run.terms?.deliverables && run.outcome === 'succeeded' && walk.faults.get(run.id) !== 0)

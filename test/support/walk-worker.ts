@@ -7,7 +7,7 @@ import { checkName } from '../../src/core/run/check.ts'
 import { type Decision, nothing } from '../../src/core/run/facts.ts'
 import { type ReplyCall, textOf } from '../../src/core/run/reply.ts'
 import type { Run, Step, Terms, Wait } from '../../src/core/types.ts'
-import { carry, endIds, id, parts, session, usage, type Walk } from './walk-kit.ts'
+import { carry, endIds, fresh, id, parts, pick, sendKey, session, usage, type Walk } from './walk-kit.ts'
 import { children, endView, lastReply, mailbox, stepsOf } from './world.ts'
 
 /** What a worker does next, read from the journal alone. `calm` spawns nothing and waits for nothing: for the drain. */
@@ -112,7 +112,8 @@ function callsOf(walk: Walk, run: Run, model: Step, dice: number): ReplyCall[] {
     ['spawn', 'ask'],
     ['never', 'yield'],
     ['refused'],
-  ][dice % 9]!
+    ['send', 'spawn'],
+  ][dice % 10]!
   let free = (run.grant.budget.calls ?? 0) - run.spent.calls - run.lent.calls
   return kinds.map((kind, i): ReplyCall => {
     const call = {
@@ -154,6 +155,48 @@ function callsOf(walk: Walk, run: Run, model: Step, dice: number): ReplyCall[] {
         }
       : { ...call, spawn: { ok: true, plan: { ...born, session: child }, receipt: 'ok' } }
   })
+}
+
+/** Calls that may wait: they come after the others of their reply. */
+const waits = ['yield', 'ask', 'send']
+
+/** A message to another session, and the wait for its reply, in one transaction. */
+function send(walk: Walk, run: Run, tool: Step, dice: number): boolean {
+  const { world, machine: by } = walk
+  const home = world.sessions.get(run.session)!
+  const target = pick(
+    [...world.sessions.values()].filter(one => one.id !== home.id && one.closedAt === null),
+    dice,
+  )
+  const until = world.now + 7
+  const wait = { for: 'ask' as const, n: tool.n, runs: [], mode: 'any' as const, until, outside: true }
+  const view = { run, box: mailbox(world, home), step: tool }
+  const asked = by.ask(view, { now: world.now, epoch: run.epoch, wait })
+  if (!target || !asked.ok || asked.effects.length === 0) {
+    const event = { now: world.now, epoch: run.epoch, messageId: id(walk), parts, isError: false }
+    const done = carry(walk, by.result(view, event))
+    if (done) once(walk, tool)
+    return done
+  }
+  const box = mailbox(world, target)
+  const key = sendKey(run.id, tool.n)
+  const mode = dice % 2 === 0 ? ('steer' as const) : ('followup' as const)
+  const event = {
+    now: world.now,
+    messageId: id(walk),
+    parts,
+    meta: {},
+    key,
+    mode,
+    route: null,
+    fresh: fresh(walk),
+    task: 't',
+  }
+  const sent = by.accept(box, event)
+  if (!sent.ok) return false
+  const reader = box.live ?? sent.effects.flatMap(effect => (effect.do === 'run.put' ? [effect.run] : []))[0]!
+  walk.sends.push({ sender: run.id, n: tool.n, reader: reader.id, answered: false })
+  return carry(walk, { ok: true, effects: [...sent.effects, ...asked.effects] })
 }
 
 /** Some children have to hand something in, and some of their sessions are put away. */
@@ -203,10 +246,9 @@ function use(walk: Walk, run: Run, tool: Step, dice: number, calm: boolean): boo
   const event = { now: world.now, epoch: run.epoch, messageId: id(walk), parts, isError: false }
   const view = { run, box, step: tool }
   const others = lastReply(world, run.id).some(
-    one =>
-      one.kind === 'tool' && one.state === 'open' && one.n !== tool.n && one.name !== 'yield' && one.name !== 'ask',
+    one => one.kind === 'tool' && one.state === 'open' && one.n !== tool.n && !waits.includes(one.name),
   )
-  if ((tool.name === 'yield' || tool.name === 'ask') && others) return false
+  if (waits.includes(tool.name) && others) return false
   let decision: Decision
   if (tool.name === 'yield' && !calm) {
     const wait: Wait =
@@ -232,6 +274,8 @@ function use(walk: Walk, run: Run, tool: Step, dice: number, calm: boolean): boo
       },
     )
     if (decision.ok && decision.effects.length === 0) decision = by.result(view, event)
+  } else if (tool.name === 'send' && tool.state === 'open' && !calm) {
+    return send(walk, run, tool, dice)
   } else if (tool.startedAt === null && (tool.intent as { repeat?: string }).repeat === 'never') {
     walk.begun.set(`${run.id}/${tool.n}`, run.epoch)
     decision = { ok: true, effects: [{ do: 'step.set', run: run.id, n: tool.n, to: { startedAt: world.now } }] }

@@ -87,6 +87,8 @@ describe('the walks', () => {
       'row message dropped',
       'row timer read',
       'row check read',
+      'row answer read',
+      'row answer kept',
       'repaired succeeded',
       'repaired failed',
     ])
@@ -273,6 +275,14 @@ describe('planted bugs are found', () => {
     [
       'keptOpen: a session that was to go stays',
       spoiled(['end', 'reply', 'checked'], effects => effects.filter(effect => effect.do !== 'session.close')),
+    ],
+    [
+      'replyUntold: who waits for a reply is not told of it',
+      { ...machine, answered: () => ({ ok: true, effects: [] }) },
+    ],
+    [
+      'replyWithoutWake: the reply arrives and nobody is woken',
+      spoiled(['answered'], effects => effects.filter(effect => !wakes(effect))),
     ],
     [
       'askForgotten: recovery drops a step that asks',
