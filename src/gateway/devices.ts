@@ -19,6 +19,7 @@ import {
   pendingOf,
   scopesOf,
   tokenOf,
+  unknownDevice,
 } from '../core/pairing.ts'
 import { missingScopes } from '../core/authorize.ts'
 import { nameOf } from '../core/principal.ts'
@@ -187,10 +188,15 @@ export function openDevices(options: DeviceOptions): DeviceRoom {
       return state !== undefined && isAlive(state, 'operator', counters)
     }
 
+    /** From now on the connection holds these too, as soon as they are approved. */
+    function want(scopes: readonly Scope[]): void {
+      asked = [...new Set([...(asked ?? heldBy(device)), ...scopes])]
+    }
+
     async function upgrade(scopes: readonly Scope[]): Promise<{ requestId: string } | null> {
       if (!alive()) return null
       declined.delete(device)
-      asked = [...new Set([...(asked ?? heldBy(device)), ...scopes])]
+      want(scopes)
       // The key was proved when the connection was let in.
       const answer = await desk.connect({ ...ask, scopes, tokens: [], ask: true, setupCode: null })
       return answer.in && answer.pending && missingScopes(heldBy(device), scopes).length > 0
@@ -211,10 +217,11 @@ export function openDevices(options: DeviceOptions): DeviceRoom {
         return asked === null ? heldBy(device) : scopesOf(states.get(device)!, 'operator', asked)
       },
       async need(scope) {
-        const pending = pendingOf(states.get(device) ?? { device: null, tokens: [], requests: [] })
-        if (pending && pending.expiresAt > clock.now() && covers(pending.scopes, scope))
-          return { requestId: pending.id }
-        return covers(declined.get(device) ?? [], scope) ? null : upgrade([scope])
+        const pending = pendingOf(states.get(device) ?? unknownDevice)
+        const waits = pending !== null && pending.expiresAt > clock.now() && covers(pending.scopes, scope)
+        if (!waits) return covers(declined.get(device) ?? [], scope) ? null : upgrade([scope])
+        want([scope])
+        return { requestId: pending.id }
       },
       upgrade,
     }
