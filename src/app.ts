@@ -115,6 +115,15 @@ async function open(
   })
   closing.push(() => book.close())
   const log = (line: string) => book.write('info', 'gateway', line)
+  // A mistake of ours that nobody caught: it is told, and ends nothing.
+  const stray = (reason: unknown) =>
+    book.write(
+      'error',
+      'gateway',
+      `INTERNAL ${reason instanceof Error ? (reason.stack ?? reason.message) : String(reason)}`,
+    )
+  process.on('unhandledRejection', stray)
+  closing.push(() => void process.off('unhandledRejection', stray))
 
   const crash = makeCrashPoints(options.env['DEPUTY_CRASH'])
   const store = await openStore({ dir: config.home.dir, clock, crash, log })

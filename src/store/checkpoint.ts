@@ -35,6 +35,8 @@ export interface Checkpoints {
   committed(): void
   /** Gives the log's file its size. Not before the store is wanted for more than a moment. */
   grow(): Promise<void>
+  /** The disk takes writes again: a move that failed need not wait its time. */
+  again(): void
   close(): Promise<void>
 }
 
@@ -144,6 +146,9 @@ export function makeCheckpoints({ db, path, pause, log }: Options): Checkpoints 
 
   return {
     committed,
+    again() {
+      notBefore = 0
+    },
     grow() {
       growing = grow().catch((error: Error) => log(`store: the log could not be given its size: ${error.message}`))
       return growing

@@ -95,7 +95,11 @@ export async function openStore({ dir, clock, crash = noCrash, log }: StoreOptio
     bodies,
     crash,
     committed: () => checkpoints.committed(),
-    trouble: failure => (failure?.damaged ? found(failure.error) : setTrouble(failure?.error ?? null)),
+    trouble(failure) {
+      if (failure?.damaged) return found(failure.error)
+      if (!failure) checkpoints.again()
+      setTrouble(failure?.error ?? null)
+    },
   })
   const checkpoints = makeCheckpoints({ db: files.writer, path, pause: writer.pause, log })
   const reading = makeHandles(

@@ -141,6 +141,25 @@ describe('a file that another program has locked', () => {
   })
 })
 
+test('a probe that was left behind, with room for it and not for taking it back, does not keep the store waiting', async () => {
+  const db = new DatabaseSync(join(dir, 'probe.sqlite'))
+  db.exec(`pragma journal_mode = wal; create table kv (key text primary key, value text);
+    insert into kv values ('store.probe', 'left behind')`)
+  const heard: (string | null)[] = []
+  const trouble = (failure: { error: { code: string } } | null) => void heard.push(failure?.error.code ?? null)
+  const writer = makeWriter({ db, bodies: openBodies(dir, Date), crash: noCrash, committed: () => undefined, trouble })
+  const { page_count } = db.prepare('pragma page_count').get() as { page_count: number }
+  db.exec(`pragma max_page_count = ${page_count}`)
+  const done = writer.write('reply', tx => insert(tx, 'long '.repeat(5000)))
+  await writer.idle()
+  expect(heard).toEqual(['DISK_FULL'])
+  db.exec('pragma max_page_count = 1000000')
+  await done
+  expect(heard).toEqual(['DISK_FULL', null])
+  await writer.close()
+  db.close()
+})
+
 /** A small file system of its own at /mnt; not every machine lets a user have one. */
 const onSmallDisk = (then: string) => [
   'unshare',

@@ -287,10 +287,10 @@ export function makeWriter({ db, bodies, crash, committed, trouble }: WriterOpti
     start()
   }
 
-  /** Writes eight pages and takes them back. */
+  /** Writes eight pages and takes them back; with room for the one and not for the other they are there the next time. */
   function takesWrites(): boolean {
     const failed = [
-      "insert into kv (key, value) values ('store.probe', hex(zeroblob(32768)))",
+      "insert into kv (key, value) values ('store.probe', hex(zeroblob(32768))) on conflict (key) do update set value = excluded.value",
       "delete from kv where key = 'store.probe'",
     ].find(sql => {
       try {
