@@ -1,0 +1,111 @@
+import { sql } from 'kysely'
+import { expect, test } from 'vitest'
+import { firstText, lastText, openTestHouse, type Script, type TestHouse } from '../../test/support/house.ts'
+import { DeputyError } from '../protocol/errors.ts'
+
+async function inHouse(script: Script, body: (house: TestHouse) => Promise<void>): Promise<void> {
+  const house = await openTestHouse({ script })
+  try {
+    await body(house)
+  } finally {
+    await house.close()
+  }
+}
+
+/** The next write of that name fails as it would on a disk without room. */
+function failOnce(house: TestHouse, name: string, error: Error): void {
+  const { store } = house
+  const write = store.write
+  store.write = (asked, body) => {
+    if (asked !== name) return write(asked, body)
+    store.write = write
+    return Promise.reject(error)
+  }
+}
+
+const full = new DeputyError('DISK_FULL', 'The disk is full.')
+
+test('a run that could not be claimed for want of room stays queued, and goes on', async () => {
+  await inHouse(
+    () => ({ text: 'here' }),
+    async house => {
+      failOnce(house, 'claim', full)
+      const { run } = await house.say('hello')
+      expect(await house.done(run)).toEqual({ text: 'here', outcome: 'succeeded', error: null })
+    },
+  )
+})
+
+test('children that could not be cancelled for want of room are an answer to the model, not the end of its run', async () => {
+  await inHouse(
+    request => {
+      if (firstText(request) === 'be it') return { wait: new Promise(() => undefined) }
+      const made = request.messages.filter(message => message.role === 'assistant').length
+      if (made === 0) return { calls: [{ name: 'sessions_spawn', args: { task: 'be it' } }] }
+      if (made === 1) return { calls: [{ name: 'subagents', args: { action: 'cancel', target: 'all' } }] }
+      return { text: lastText(request) }
+    },
+    async house => {
+      failOnce(house, 'cancel', full)
+      const { wireId } = await house.say('go')
+      const end = await house.house.wait(wireId, { until: 'turn', timeoutMs: 10_000 })
+      expect(end?.text ?? '').toContain('DISK_FULL')
+    },
+  )
+})
+
+test('a fault of ours ends the run that it happened in, with a code, and no other', async () => {
+  await inHouse(
+    request => {
+      if (JSON.stringify(request.messages).includes('poison')) throw new Error('nobody thought of this')
+      return { text: 'fine' }
+    },
+    async house => {
+      const { run } = await house.say('poison')
+      const end = await house.done(run)
+      expect(end).toMatchObject({ outcome: 'failed', error: expect.stringContaining('nobody thought of this') })
+      expect((await house.house.run(run))!.run.errorCode).toBe('INTERNAL')
+      const other = await house.say('hello', { sessionKey: 'agent:main:other' })
+      expect(await house.done(other.run)).toMatchObject({ text: 'fine' })
+    },
+  )
+})
+
+test('a row that cannot be read stops neither the start, nor the others, nor the clock', async () => {
+  const never = new Promise(() => undefined)
+  let first = true
+  await inHouse(
+    () => (first ? { wait: never } : { text: 'here again' }),
+    async house => {
+      const bad = await house.say('one', { sessionKey: 'agent:main:one' })
+      const good = await house.say('two', { sessionKey: 'agent:main:two' })
+      while (house.requests.length < 2) await new Promise(resolve => setTimeout(resolve, 5))
+      await house.store.write('config', tx =>
+        sql`update runs set grant_json = 'not JSON', deadline_at = 1 where id = ${bad.run}`.execute(tx),
+      )
+      first = false
+      await house.crash()
+      expect(await house.done(good.run)).toMatchObject({ text: 'here again', outcome: 'succeeded' })
+      const next = await house.say('three', { sessionKey: 'agent:main:three', timeoutSeconds: 1 })
+      expect(await house.done(next.run)).toMatchObject({ text: 'here again' })
+    },
+  )
+})
+
+test('a stop does not wait for a worker that does not let go', async () => {
+  let asked = 0
+  await inHouse(
+    () => {
+      asked += 1
+      return { text: 'kept back' }
+    },
+    async house => {
+      const { store } = house
+      const write = store.write
+      store.write = (name, body) => (name === 'reply' ? new Promise(() => undefined) : write(name, body))
+      await house.say('hello')
+      while (asked === 0) await new Promise(resolve => setTimeout(resolve, 5))
+      expect(await house.runner.stop().then(() => 'stopped')).toBe('stopped')
+    },
+  )
+})
