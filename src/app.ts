@@ -275,21 +275,18 @@ async function open(
 
   const model = policies.model(policies.defaultAgent())
   const url = listening.tcp ? `http://${listening.tcp.host}:${listening.tcp.port}` : null
+  book.note('gateway', 'started', { version: options.version, url, pid: process.pid })
+  closing.push(() => book.note('gateway', 'stopping'))
   return { ready: { url, socket: listening.socketPath, model, warnings }, gateway, stop: close }
 }
 
-/** What nobody waits for: the log's size, a look for damage after an unclean stop, now and then a sweep. Returns how to end it. */
+/** What nobody waits for: the log's size, and a look for damage after an unclean stop. Returns how to end it. */
 function lookAfter(store: Store, log: (line: string) => void): () => void {
-  const failed = (what: string) => (error: Error) => log(`store: ${what}: ${error.message}`)
   const soon = setTimeout(() => {
     void store.grow()
-    if (store.health().unclean) store.check().catch(failed('the file could not be looked through'))
+    if (!store.health().unclean) return
+    store.check().catch((error: Error) => log(`store: the file could not be looked through: ${error.message}`))
   }, 200)
-  const daily = setInterval(() => store.sweep().catch(failed('old texts could not be swept')), 24 * 3_600_000)
   soon.unref()
-  daily.unref()
-  return () => {
-    clearTimeout(soon)
-    clearInterval(daily)
-  }
+  return () => clearTimeout(soon)
 }

@@ -40,6 +40,15 @@ test('a line is JSON with time, level, subsystem, message and fields; levels dec
   expect(statSync(log.file).mode & 0o777).toBe(0o600)
 })
 
+test('a note goes to the file alone', () => {
+  const log = book({ consoleLevel: 'trace' })
+  log.note('gateway', 'started', { pid: 1 })
+  expect(JSON.parse(readFileSync(log.file, 'utf8'))).toMatchObject({ level: 'info', message: 'started', pid: 1 })
+  book({ level: 'warn' }).note('gateway', 'not this')
+  expect(readFileSync(log.file, 'utf8').match(/\n/g)).toHaveLength(1)
+  expect(shown).toEqual([])
+})
+
 test('secrets and patterns reach neither the file nor the terminal', () => {
   const log = book({ consoleLevel: 'info' })
   log.write('info', 'gateway', 'key hunter2hunter2', { pay: 'card-1234', deep: ['hunter2hunter2'] })

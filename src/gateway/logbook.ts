@@ -42,6 +42,8 @@ export interface Logbook {
     message: string,
     fields?: Readonly<Record<string, unknown>>,
   ): void
+  /** To the file alone, as info: what the terminal is told in other words. */
+  note(subsystem: string, message: string, fields?: Readonly<Record<string, unknown>>): void
   /** Whole lines of the current file: the newest, or those after `cursor`. At most `limit` lines and `maxBytes` bytes. */
   tail(options: { cursor?: number | undefined; limit: number; maxBytes: number }): Promise<LogTail>
   close(): void
@@ -106,24 +108,31 @@ export function openLogbook(options: {
     }
   }
 
+  type Fields = Readonly<Record<string, unknown>>
+
+  function entry(level: Level, subsystem: string, message: string, fields: Fields = {}) {
+    const time = new Date(clock.now()).toISOString()
+    // Values before they are written as JSON, which would spell a quote in one of them otherwise.
+    const shown = { message: hide(message), fields: hide(fields) }
+    const json = redact(JSON.stringify({ time, level, subsystem, message: shown.message, ...shown.fields }))
+    return { shown, json }
+  }
+
+  const upTo = (level: Level, limit: Level) => levels.indexOf(level) <= levels.indexOf(limit)
+
   return {
     file,
     write(level, subsystem, message, fields) {
       const { level: inFile, consoleLevel, consoleStyle } = options.settings()
-      const toFile = levels.indexOf(level) <= levels.indexOf(inFile)
-      const toConsole = levels.indexOf(level) <= levels.indexOf(consoleLevel)
+      const [toFile, toConsole] = [upTo(level, inFile), upTo(level, consoleLevel)]
       if (!toFile && !toConsole) return
-      const time = new Date(clock.now()).toISOString()
-      // Values before they are written as JSON, which would spell a quote in one of them otherwise.
-      const shown = { message: hide(message), fields: hide(fields ?? {}) }
-      const json = redact(JSON.stringify({ time, level, subsystem, message: shown.message, ...shown.fields }))
+      const { shown, json } = entry(level, subsystem, message, fields)
       if (toFile) append(json)
       if (!toConsole) return
-      if (consoleStyle === 'json') options.console(json)
-      else {
-        const more = Object.keys(shown.fields).length > 0 ? ` ${JSON.stringify(shown.fields)}` : ''
-        options.console(redact(`${level === 'info' ? '' : `${level} `}${shown.message}${more}`))
-      }
+      options.console(consoleStyle === 'json' ? json : redact(inShort(level, shown)))
+    },
+    note(subsystem, message, fields) {
+      if (upTo('info', options.settings().level)) append(entry('info', subsystem, message, fields).json)
     },
     tail: asked => tailOf(file, asked),
     close() {
@@ -131,6 +140,11 @@ export function openLogbook(options: {
       fd = null
     },
   }
+}
+
+function inShort(level: Level, { message, fields }: { message: string; fields: object }): string {
+  const more = Object.keys(fields).length > 0 ? ` ${JSON.stringify(fields)}` : ''
+  return `${level === 'info' ? '' : `${level} `}${message}${more}`
 }
 
 async function tailOf(

@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { devicePayload } from './device.ts'
-import { chatDelta, errorIn, negotiate } from './dialect.ts'
+import { chatDelta, errorIn, logLine, negotiate } from './dialect.ts'
 import { DeputyError, type ErrorCode, errors } from './errors.ts'
 import { checkRequest } from './frames.ts'
 import { closeReason } from './limits.ts'
@@ -31,6 +31,15 @@ describe('versions', () => {
     expect(chatDelta(4, { ...delta, replace: true })).toMatchObject({ replace: true })
     expect(errorIn(3, { code: 'FORBIDDEN', message: 'm' }).code).toBe('INVALID_REQUEST')
     expect(errorIn(4, { code: 'FORBIDDEN', message: 'm' }).code).toBe('FORBIDDEN')
+    const line = '{"time":"t","level":"warn","subsystem":"models","message":"m","key":"k"}'
+    expect(logLine(4, line)).toBe(line)
+    expect(JSON.parse(logLine(3, line))).toEqual({
+      '0': 'm',
+      '1': { key: 'k' },
+      _meta: { name: '{"subsystem":"models"}', logLevelName: 'WARN' },
+      time: 't',
+    })
+    expect(logLine(3, 'no JSON')).toBe('no JSON')
   })
 })
 

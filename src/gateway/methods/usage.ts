@@ -53,8 +53,8 @@ function dateOf(day: number): string {
 function offsetOf({ mode, utcOffset, timeZone }: DayParams, now: number): number {
   if (mode === 'gateway') return -new Date(now).getTimezoneOffset() * 60_000
   if (mode !== 'specific') return 0
-  const text = timeZone === undefined ? utcOffset : (zoneOffset(timeZone, now) ?? utcOffset)
-  const said = /^(?:UTC|GMT)(?:([+-])(\d{1,2})(?::(\d{2}))?)?$/.exec(text ?? 'UTC')
+  const text = timeZone === undefined ? (utcOffset ?? 'UTC') : (zoneOffset(timeZone, now) ?? utcOffset)
+  const said = /^(?:UTC|GMT)(?:([+-])(\d{1,2})(?::(\d{2}))?)?$/.exec(text ?? '')
   if (!said) throw new DeputyError('INVALID_PARAMS', 'invalid timeZone: expected a valid IANA time zone')
   const minutes = Number(said[2] ?? 0) * 60 + Number(said[3] ?? 0)
   return (said[1] === '-' ? -minutes : minutes) * 60_000
