@@ -301,6 +301,8 @@ export interface MessageMeta {
   stop?: StopReason
   /** A child's end: fenced as data when shown to the model. */
   child?: ChildEnd
+  /** What a check of the run's own result has found. */
+  check?: true
   /** Sent by another conversation. */
   via?: Via
   /** The turn of its run that a model's reply belongs to. */

@@ -18,6 +18,8 @@ search "ERROR in" in logs/api.log
 count ERROR in logs/api.log
 write out.txt: hello: there
 run ls -la; echo done
+call subagents {"action":"log", "targets":["a;b"]}
+call agents_list
 say All good
 wait
 sleep 250
@@ -30,6 +32,8 @@ fail no reason at all
     { do: 'count', pattern: 'ERROR', path: 'logs/api.log' },
     { do: 'write', path: 'out.txt', text: 'hello: there\n' },
     { do: 'run', command: 'ls -la; echo done' },
+    { do: 'call', tool: 'subagents', args: { action: 'log', targets: ['a;b'] } },
+    { do: 'call', tool: 'agents_list', args: {} },
     { do: 'say', text: 'All good' },
     { do: 'wait' },
     { do: 'sleep', ms: 250 },
@@ -107,7 +111,10 @@ test('the line that was not understood is named', () => {
 
 test('every form that is advertised can be read', () => {
   for (const form of forms) {
-    const filled = form.replace('<milliseconds>', '5').replace(/<\w+>/g, word => (word === '<task>' ? 'say x' : 'x'))
+    const filled = form
+      .replace('<milliseconds>', '5')
+      .replace('<arguments>', '"a": 1')
+      .replace(/<\w+>/g, word => (word === '<task>' ? 'say x' : 'x'))
     expect(parse(filled).ok, filled).toBe(true)
   }
 })

@@ -12,6 +12,7 @@ export type Command =
   | { do: 'count'; pattern: string; path: string }
   | { do: 'write'; path: string; text: string }
   | { do: 'run'; command: string }
+  | { do: 'call'; tool: string; args: Record<string, unknown> }
   | { do: 'say'; text: string }
   | { do: 'wait' }
   | { do: 'sleep'; ms: number }
@@ -27,13 +28,14 @@ export const forms: readonly string[] = [
   'count <pattern> in <file>',
   'write <file>: <text>',
   'run <command>',
+  'call <tool> {<arguments>}',
   'say <text>',
   'wait',
   'sleep <milliseconds>',
   'fail <reason>',
 ]
 
-const verb = /^(delegate|read|list|search|count|write|run|say|wait|sleep|fail)\b/i
+const verb = /^(delegate|read|list|search|count|write|run|call|say|wait|sleep|fail)\b/i
 const longestSleep = 600_000
 
 export function parse(text: string): Parsed {
@@ -102,6 +104,7 @@ function one(line: string, block: string): Command | null {
   const word = name.toLowerCase()
   if (word === 'delegate') return delegate(rest, block)
   if (word === 'write') return write(rest, block)
+  if (word === 'call') return call([rest, block].filter(part => part !== '').join('\n'))
   if (block) return null
   switch (word) {
     case 'read':
@@ -150,6 +153,18 @@ function write(rest: string, block: string): Command | null {
   const [, path = '', inline = ''] = /^("[^"]+"|[^:]+):\s*([\s\S]*)$/.exec(rest) ?? []
   const text = [unquoted(inline), block].filter(part => part !== '').join('\n')
   return path.trim() && text ? { do: 'write', path: unquoted(path), text: `${text}\n` } : null
+}
+
+/** Any tool with any arguments; they may stand below the line, too. */
+function call(rest: string): Command | null {
+  const [, tool = '', json = ''] = /^(\w+)\s*([\s\S]*)$/.exec(rest) ?? []
+  try {
+    const args: unknown = json.trim() === '' ? {} : JSON.parse(json)
+    const object = typeof args === 'object' && args !== null && !Array.isArray(args)
+    return tool && object ? { do: 'call', tool, args: args as Record<string, unknown> } : null
+  } catch {
+    return null
+  }
 }
 
 function unique(labels: Map<string, number>, label: string): string {

@@ -72,7 +72,9 @@ function childBlock(name: string, text: string): string {
   const lines = text.split('\n')
   const status = /^\[.* · ([^·]*)\]$/.exec(lines[0] ?? '')?.[1] ?? 'ended'
   const inside = lines.slice(1).filter(line => !/^<\/?outside-data\b/.test(line))
-  const said = inside.at(-1)?.startsWith('Stats: ') ? inside.slice(0, -1) : inside
+  // What stands behind the numbers is for a model that can read on.
+  const end = inside.findLastIndex(line => line.startsWith('Stats: '))
+  const said = end < 0 ? inside : inside.slice(0, end)
   return `${name} — ${status}\n${quote(said.join('\n'))}`
 }
 
@@ -105,6 +107,8 @@ function named(command: Exclude<Command, { do: 'delegate' | 'say' | 'wait' | 'sl
       return `${command.do} ${command.pattern} in ${command.path}`
     case 'run':
       return `run ${command.command}`
+    case 'call':
+      return `call ${command.tool}`
     default:
       return `${command.do} ${command.path}`
   }

@@ -115,13 +115,21 @@ function split(messages: readonly ModelMessage[]): { task: string; after: readon
       ? ''
       : messages
           .slice(first, last + 1)
-          .map(words)
+          .map(taskOf)
           .join('\n')
   return { task, after: messages.slice(last + 1) }
 }
 
 function isTask(message: ModelMessage): boolean {
-  return message.role === 'user' && !/^\[(Sub-agent \S+ · |The previous turn ended early)/.test(words(message))
+  const house = /^\[(Sub-agent \S+ · |The previous turn ended early|Check of your result|Reply from agent )/
+  return message.role === 'user' && !house.test(words(message))
+}
+
+/** A message of another conversation is a task without the lines that say so. */
+function taskOf(message: ModelMessage): string {
+  return words(message)
+    .replace(/^\[Message from agent [^\]]*\]\n/, '')
+    .replace(/\n\[What you say next goes back[^\]]*\]$/, '')
 }
 
 function called(message: ModelMessage): boolean {
@@ -168,6 +176,8 @@ function tool(command: Command): { name: string; arguments: Record<string, unkno
       return { name: 'write', arguments: { path: command.path, content: command.text } }
     case 'run':
       return { name: 'exec', arguments: { command: command.command } }
+    case 'call':
+      return { name: command.tool, arguments: command.args }
     default:
       return { name: 'sessions_yield', arguments: {} }
   }

@@ -103,6 +103,8 @@ export interface ChatMessage {
   model?: string
   usage?: Record<string, unknown>
   stopReason?: string
+  /** Of a message from another conversation (openclaw-facts.md §D2). */
+  provenance?: { kind: 'inter_session'; sourceSessionKey: string; sourceTool: string }
   /** `runId`: wire id of the turn that wrote it. */
   __openclaw: { id: string; seq: number; kind?: string; runId?: string }
 }

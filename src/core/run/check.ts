@@ -91,7 +91,7 @@ export function conclude(
       run: null,
       step: null,
       at: event.now,
-      meta: { from: run.id },
+      meta: { from: run.id, check: true },
     }
     const row = {
       session: box.session.id,

@@ -43,7 +43,7 @@ function spoiled<K extends keyof Machine>(
 describe('walks over the run machine', () => {
   test('every invariant holds after every transaction, and a fair drain leaves nothing stuck', () => {
     fc.assert(property(machine), { numRuns: walks })
-  })
+  }, 600_000)
 })
 
 describe('the walks', () => {

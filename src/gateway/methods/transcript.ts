@@ -67,6 +67,10 @@ function toChatMessage(message: Message, maxChars: number): ChatMessage {
     __openclaw: kind === undefined ? { id, seq } : { id, seq, kind },
   }
   if (meta.child) shown.content = [{ type: 'text', text: endOf(meta.child) }, ...shown.content]
+  if (meta.via) {
+    const { kind, sessionKey, tool } = meta.via
+    shown.provenance = { kind, sourceSessionKey: sessionKey, sourceTool: tool }
+  }
   if (meta.idempotencyKey !== undefined) shown.idempotencyKey = meta.idempotencyKey
   if (meta.toolCallId !== undefined) shown.toolCallId = meta.toolCallId
   if (meta.toolName !== undefined) shown.toolName = meta.toolName
@@ -83,12 +87,13 @@ function toChatMessage(message: Message, maxChars: number): ChatMessage {
   return shown
 }
 
-/** What the house tells the model itself (an early end, a child's) is nobody's message; its answers to commands are. */
+/** What the house tells the model itself (an early end, a child's, what a check found) is nobody's message; its answers to commands are. */
 function speaker({ role, meta }: Message): { role: ChatMessage['role']; kind?: string } {
   if (role === 'event' && meta.command) {
     return { role: meta.command === 'answered' ? 'assistant' : 'user', kind: 'command' }
   }
   if (role === 'event') return { role: 'system', kind: 'event' }
+  if (meta.check) return { role: 'system', kind: 'check' }
   return meta.child ? { role: 'system', kind: 'child' } : { role }
 }
 
