@@ -105,6 +105,7 @@ export interface AgentDone {
         usage: { input: number; output: number; cacheRead: number; cacheWrite: number; total: number; costNano: number }
       }
       aborted: boolean
+      stopReason?: 'stop' | 'aborted' | 'timeout'
       /** True when the run went on to wait for its sub-agents: `agent.wait {until: 'done'}` has the end. */
       yielded: boolean
       run: string
@@ -119,6 +120,7 @@ export interface AgentWait {
   status: 'ok' | 'error' | 'timeout'
   startedAt?: number
   endedAt?: number
+  stopReason?: 'stop' | 'aborted' | 'timeout'
   error?: string
   errorCode?: string
   fix?: string

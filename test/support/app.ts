@@ -13,15 +13,16 @@ import type { MethodName, Params } from '../../src/protocol/methods.ts'
 import type { Scope } from '../../src/protocol/scopes.ts'
 
 /** For one test file, called at its top. */
-export function useApp(config: Record<string, unknown>) {
+export function useApp(config: Record<string, unknown>, options: { tcp?: true } = {}) {
   const token = 'a-token-that-nobody-may-see-0123456789'
   const parts: { dir: string; app?: App; owner?: Client } = { dir: '' }
 
   beforeAll(async () => {
     parts.dir = mkdtempSync(join(tmpdir(), 'deputy-app-'))
-    const text = JSON.stringify({ gateway: { auth: { token } }, ...config })
+    const text = JSON.stringify({ gateway: { port: 0, auth: { token } }, ...config })
+    const tcp = options.tcp === true
     writeFileSync(join(parts.dir, 'deputy.json'), text, { mode: 0o600 })
-    parts.app = await openApp({ home: parts.dir, env: {}, log: () => undefined, tcp: false, version: '9.9.9' })
+    parts.app = await openApp({ home: parts.dir, env: {}, log: () => undefined, tcp, version: '9.9.9' })
     parts.owner = await connect({ socketPath: parts.app.ready.socket })
   })
   afterAll(async () => {
@@ -35,6 +36,8 @@ export function useApp(config: Record<string, unknown>) {
     token,
     call,
     dir: () => parts.dir,
+    /** With `tcp` only. */
+    url: () => (parts.app?.ready.url ?? '').replace('http', 'ws'),
     owner: () => parts.owner!,
     as: (...scopes: Scope[]) => connect({ socketPath: parts.app!.ready.socket, scopes }),
     /** A message to the end of its run, sub-agents included. */

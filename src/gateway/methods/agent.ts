@@ -69,6 +69,7 @@ function done(turn: TurnResult, runId: string): AgentDone {
           usage: { input, output, cacheRead, cacheWrite, total: input + output + cacheRead + cacheWrite, costNano },
         },
         aborted: turn.outcome === 'cancelled',
+        ...stopOf(turn),
         yielded: turn.yielded,
         run: turn.run,
         sessionKey: turn.sessionKey,
@@ -103,6 +104,7 @@ export async function agentWait(room: Room, params: Params<'agent.wait'>, call: 
     ...whoOf(turn),
     ...(startedAt === null ? {} : { startedAt }),
     endedAt: endedAt ?? room.now(),
+    ...stopOf(turn),
     yielded,
     ...(outcome === null ? {} : { outcome }),
     ...(text === null ? {} : { text }),
@@ -116,4 +118,11 @@ export async function agentWait(room: Room, params: Params<'agent.wait'>, call: 
 
 function whoOf({ run, sessionKey, sessionId, agent }: TurnResult) {
   return { run, sessionKey, sessionId, agentId: agent }
+}
+
+/** Why it stopped, in OpenClaw's words; a failure has its error instead. */
+function stopOf({ status, outcome }: TurnResult): Pick<AgentWait, 'stopReason'> {
+  if (outcome === 'cancelled') return { stopReason: 'aborted' }
+  if (status === 'timeout') return { stopReason: 'timeout' }
+  return status === 'ok' ? { stopReason: 'stop' } : {}
 }
