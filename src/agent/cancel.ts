@@ -11,7 +11,7 @@ import { liveRunOf, loadRun, stepOf } from '../store/facts.ts'
 import type { Tx } from '../store/open.ts'
 import { childFacts } from './children.ts'
 import { announce, type After } from './commit.ts'
-import { endIds, endRun, showingOf, type Verdict } from './ending.ts'
+import { type EndIds, endIds, endRun, showingOf, type Verdict } from './ending.ts'
 import type { AgentOptions, Bells } from './room.ts'
 
 export interface Stopped {
@@ -20,6 +20,14 @@ export interface Stopped {
   /** Texts of follow-ups taken back. */
   dropped: string[]
   processes: { ended: number; stillAlive: number[] }
+}
+
+/** A run that was ended in a transaction, with what is to be told and done after it. */
+export interface Ending {
+  target: Run
+  after: After
+  /** Texts of follow-ups taken back. */
+  waiting: string[]
 }
 
 /** Longest that a cancel waits for workers and processes before it reports what is left. */
@@ -108,20 +116,28 @@ export function openCanceller(
   ): Promise<Stopped> {
     const ids = endIds(options.uuid)
     const now = options.clock.now()
-    const stopped = await options.store.write('cancel', async tx => {
+    const ending = await options.store.write('cancel', async tx => {
       const target = await find(tx)
-      if (!target || target.state === 'done') return null
-      const waiting =
-        verdict.revoked !== undefined
-          ? await takeBack(tx, target, verdict.revoked)
-          : verdict.followups === 'drop'
-            ? (await unread(tx, target.session)).map(textOf)
-            : []
-      const after = await endRun(tx, options, target, verdict, ids, now)
-      return after && { target, after, waiting }
+      return target && within(tx, target, verdict, ids, now)
     })
-    if (!stopped) return { runs: [], alreadyDone: [...named], dropped: [], processes: { ended: 0, stillAlive: [] } }
-    const { target, after } = stopped
+    if (ending) return report(ending)
+    return { runs: [], alreadyDone: [...named], dropped: [], processes: { ended: 0, stillAlive: [] } }
+  }
+
+  /** Ends a run in the caller's transaction; null when it has ended. Once that is committed, `report` does the rest. */
+  async function within(tx: Tx, target: Run, verdict: Verdict, ids: EndIds, now: number): Promise<Ending | null> {
+    if (target.state === 'done') return null
+    const waiting =
+      verdict.revoked !== undefined
+        ? await takeBack(tx, target, verdict.revoked)
+        : verdict.followups === 'drop'
+          ? (await unread(tx, target.session)).map(textOf)
+          : []
+    const after = await endRun(tx, options, target, verdict, ids, now)
+    return after && { target, after, waiting }
+  }
+
+  async function report({ target, after, waiting }: Ending): Promise<Stopped> {
     announce(after, bells, options.tell)
     const runs = [
       { run: target.id, agent: target.agent, task: target.task, was: target.state },
@@ -130,7 +146,7 @@ export function openCanceller(
     return {
       runs,
       alreadyDone: [],
-      dropped: stopped.waiting,
+      dropped: waiting,
       processes: await endProcesses(
         runs.map(one => one.run),
         after,
@@ -158,7 +174,7 @@ export function openCanceller(
     }
   }
 
-  return { run, session, all, device, children }
+  return { run, session, all, device, children, within, report }
 }
 
 /** Process groups of steps that were open when their run ended at `at`. */

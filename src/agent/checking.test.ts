@@ -25,7 +25,7 @@ describe('a result with a schema', () => {
       script: delegates({ outputSchema }, (request, n) => {
         if (n === 1) {
           expect(firstText(request)).toMatch(
-            /^work\n\nYour last reply must be one JSON value .*"required":\["count"\]/s,
+            /^work\n\n\[Terms of this task\]\n- Your last reply must be one JSON value .*"required":\["count"\]/s,
           )
           return { text: 'I counted 3.' }
         }

@@ -115,6 +115,9 @@ export function modelMessages(rows: readonly Message[]): ModelMessage[] {
 /** Of a child's words so many stand in its parent's context; the rest is kept, and read when it is wanted. */
 const longestResult = 16_000
 
+/** More of an error than this says nothing more. */
+const longestError = 4000
+
 /**
  * How a parent is told that a child has ended: status first, then the child's words as data, what the checks have found, what
  * it took, and how to read more where there is more (openclaw-facts.md §D6).
@@ -124,13 +127,21 @@ export function childResult(child: ChildEnd, words: string): string {
   const handle = child.taskName ?? child.run
   const seconds = (child.runtimeMs / 1000).toFixed(1)
   const succeeded = child.outcome === 'succeeded'
-  const status = succeeded ? 'completed' : `${child.outcome}${child.error ? `: ${child.error}` : ''}`
+  const error = child.error ?? ''
+  const brief = error
+    .replace(/[\s[\]<>]+/g, ' ')
+    .slice(0, 200)
+    .trim()
+  const status = succeeded ? 'completed' : `${child.outcome}${brief ? `: ${brief}` : ''}`
   const shown = words.slice(0, longestResult)
   const { nano, tokens, calls } = child.spent
   const cost = nano > 0 ? `, cost $${(nano / 1e9).toFixed(4)}` : ''
   const read = (action: string, more = '') => `subagents {"action":"${action}","targets":["${handle}"]${more}}`
   return [
     `[Sub-agent ${child.agent} · ${name} · ${status}]`,
+    ...(error.length > 200 || error.includes('\n')
+      ? [fence('child result', `end of sub-agent ${child.agent}`, error.slice(0, longestError))]
+      : []),
     ...(words && !succeeded ? ['What it had said last:'] : []),
     words ? fence('child result', `sub-agent ${child.agent}`, shown) : '(no words)',
     ...(child.evidence?.length ? [`Checked: ${child.evidence.join('; ')}`] : []),

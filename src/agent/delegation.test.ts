@@ -136,7 +136,9 @@ describe('how a sub-agent works', () => {
       context: 'fork',
       contextNote: expect.stringMatching(/^It begins with a copy of this conversation: 3 messages, about \d+ tokens/),
     })
-    expect(forked.end.text).toContain('saw ["remember 42","noted","go","work\\n\\nEverything above is a copy')
+    expect(forked.end.text).toContain(
+      'saw ["remember 42","noted","go","work\\n\\n[Terms of this task]\\n- Everything above this message is a copy',
+    )
     const tight = await house(setup(10))
     await tight.done((await tight.say('remember 42')).wireId)
     const alone = await go(tight)
@@ -179,9 +181,7 @@ describe('how a sub-agent works', () => {
     expect(receipts[3]).toContain('the model none/none cannot be used')
     expect(readdirSync(folder)).toEqual([children[0]!.run.id])
     expect([...readFileSync(join(folder, children[0]!.run.id, 'b.bin'))]).toEqual([1, 2, 3])
-    expect(end.text).toContain(
-      `Files that come with the task, in .deputy/attachments/${children[0]!.run.id}: a.txt, b.bin`,
-    )
+    expect(end.text).toContain(`Files that come with it, in .deputy/attachments/${children[0]!.run.id}: a.txt, b.bin`)
   })
 })
 

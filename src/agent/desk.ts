@@ -179,9 +179,8 @@ export function openDesk(work: Work, runId: string): Desk & { state(): WorkerSta
     const turnStart =
       again !== null || steps.length <= 1 || steps.at(-1)?.name === 'sessions_yield' || steps.at(-1)?.kind === 'model'
     const view = { run, box, open: again, last, turnStart }
-    const seqs = box.unread
-      .filter(row => shown(view).includes(row.id))
-      .flatMap(row => (row.seq === null ? [] : [row.seq]))
+    const ids = new Set(shown(view))
+    const seqs = box.unread.flatMap(row => (ids.has(row.id) && row.seq !== null ? [row.seq] : []))
     const rows = seqs.length === 0 ? [] : (await tx.ask(messagesAt, run.session, seqs)).map(messageOf)
     const note = box.openChildren > 0 ? await childNote(tx, run.id, now) : null
     const plan = mine.script.plan(run, rows, note)

@@ -109,3 +109,39 @@ test('a stop does not wait for a worker that does not let go', async () => {
     },
   )
 })
+
+test('a conversation that is closed ends its work in the same transaction: a crash right after it leaves nothing', async () => {
+  const never = new Promise(() => undefined)
+  await inHouse(
+    request =>
+      firstText(request) === 'go' && request.messages.length === 1
+        ? { calls: [{ name: 'sessions_spawn', args: { task: 'be it' } }] }
+        : { wait: never },
+    async house => {
+      const { run } = await house.say('go')
+      const detached = await house.house.spawn({
+        principal: house.operator,
+        agent: 'main',
+        task: 'by hand',
+        idempotencyKey: 'k',
+      })
+      while (house.requests.length < 4) await new Promise(resolve => setTimeout(resolve, 5))
+      // The process dies at the next write after the one that closes.
+      const { store } = house
+      const write = store.write
+      let closed = false
+      store.write = (name, body) => {
+        if (closed) return new Promise(() => undefined)
+        closed = name === 'session'
+        return write(name, body)
+      }
+      await house.house.reset({ principal: house.operator, sessionKey: 'main', reason: 'reset' })
+      store.write = write
+      await house.crash()
+      const { children } = (await house.house.run(run))!
+      for (const id of [run, ...children, detached.run])
+        expect((await house.house.run(id))!.run).toMatchObject({ state: 'done', outcome: 'cancelled' })
+      expect(children).toHaveLength(1)
+    },
+  )
+})

@@ -253,22 +253,24 @@ function termsOf(request: SpawnRequest, ground: Ground, usual: string | null): T
   return Object.keys(terms).length > 0 ? terms : null
 }
 
-/** What the child is told besides its task. */
+/** What the child is told besides its task, in a part of its own that says what it is. */
 function said(request: SpawnRequest, ground: Ground, fork: boolean): string {
-  const parts: string[] = []
-  if (fork)
-    parts.push(
-      'Everything above is a copy of the conversation of the agent that gave you this task, up to here. You are its sub-agent now: do this task only.',
-    )
-  if (ground.attachments)
-    parts.push(`Files that come with the task, in ${ground.attachments.into}: ${ground.attachments.names.join(', ')}`)
-  if (request.outputSchema)
-    parts.push(
-      `Your last reply must be one JSON value that fits this JSON Schema, with nothing around it:\n${JSON.stringify(request.outputSchema)}`,
-    )
-  if (request.deliverables)
-    parts.push(`Before your work counts as done it is checked: ${listed(request.deliverables)}.`)
-  return parts.map(part => `\n\n${part}`).join('')
+  const { attachments } = ground
+  const terms = [
+    ...(fork
+      ? [
+          'Everything above this message is a copy of the conversation of the agent that gave you the task, up to that moment. You are its sub-agent now: do this task only.',
+        ]
+      : []),
+    ...(attachments ? [`Files that come with it, in ${attachments.into}: ${attachments.names.join(', ')}.`] : []),
+    ...(request.deliverables ? [`Before it counts as done this is checked: ${listed(request.deliverables)}.`] : []),
+    ...(request.outputSchema
+      ? [
+          `Your last reply must be one JSON value that fits this JSON Schema, with nothing around it: ${JSON.stringify(request.outputSchema)}`,
+        ]
+      : []),
+  ]
+  return terms.length > 0 ? `\n\n[Terms of this task]\n${terms.map(term => `- ${term}`).join('\n')}` : ''
 }
 
 function listed({ files, command }: Deliverables): string {

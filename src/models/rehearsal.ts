@@ -125,11 +125,12 @@ function isTask(message: ModelMessage): boolean {
   return message.role === 'user' && !house.test(words(message))
 }
 
-/** A message of another conversation is a task without the lines that say so. */
+/** A task without what the house adds to it: where it comes from, on what terms. */
 function taskOf(message: ModelMessage): string {
   return words(message)
     .replace(/^\[Message from agent [^\]]*\]\n/, '')
     .replace(/\n\[What you say next goes back[^\]]*\]$/, '')
+    .replace(/\n+\[Terms of this task\]\n[\s\S]*$/, '')
 }
 
 function called(message: ModelMessage): boolean {
