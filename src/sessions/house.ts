@@ -4,12 +4,16 @@
  * Owns the composition of this room, and closing a conversation: the row is closed, its runs are cancelled and its key points
  * at a new row from then on (decisions.md 5). Every call names its principal.
  */
+import type { Ending } from '../agent/cancel.ts'
+import { type EndIds, endIds } from '../agent/ending.ts'
 import type { AgentOptions, Bells } from '../agent/room.ts'
 import type { Runner } from '../agent/runner.ts'
 import { nameOf } from '../core/principal.ts'
+import type { Run, Session } from '../core/types.ts'
 import { DeputyError } from '../protocol/errors.ts'
 import { apply } from '../store/apply.ts'
-import { openSessionByKey } from '../store/facts.ts'
+import { openSessionByKey, runOf } from '../store/facts.ts'
+import type { Tx } from '../store/open.ts'
 import { acceptSpawn } from './accepting.ts'
 import { injectWords, openSession, patchSession } from './changing.ts'
 import { openCommands } from './commands/commands.ts'
@@ -59,10 +63,21 @@ export function openHouse({ options, bells, runner, senders = nobody }: HouseOpt
     const at = meant({ sessionKey: input.sessionKey }, options.policies.defaultAgent())
     const now = options.clock.now()
     const id = options.uuid()
+    const why = `the session was ${input.reason === 'delete' ? 'deleted' : 'reset'} (by ${nameOf(input.principal)})`
+    const verdict = { outcome: 'cancelled', code: 'RUN_CANCELLED', error: why, followups: 'drop' } as const
+    const ends = new Map<string, EndIds>()
     const closed = await store.write('session', async tx => {
       const session = await openSessionByKey(tx, at.key)
       if (!session) return null
       await apply(tx, [{ do: 'session.close', session: session.id, at: now }])
+      // Nothing works on for a closed conversation, not even when the gateway dies right after this (decisions.md 5, 7, 33).
+      const endings: Ending[] = []
+      for (const run of await worksFor(tx, session)) {
+        const ids = ends.get(run.id) ?? endIds(options.uuid)
+        ends.set(run.id, ids)
+        const ending = await runner.cancel.within(tx, run, verdict, ids, now)
+        if (ending) endings.push(ending)
+      }
       await tx
         .insertInto('audit')
         .values({
@@ -72,25 +87,15 @@ export function openHouse({ options, bells, runner, senders = nobody }: HouseOpt
           details: JSON.stringify({ session: session.id, key: at.key }),
         })
         .execute()
-      if (input.reason === 'delete') return { old: session, next: null }
+      if (input.reason === 'delete') return { old: session, next: null, endings }
       const next = newSession(id, at, now, session.route)
       const { unread: _, ...settings } = session.settings ?? {}
       const heir = { ...next, label: session.label, settings }
       await apply(tx, [{ do: 'session.put', session: heir }])
-      return { old: session, next: heir }
+      return { old: session, next: heir, endings }
     })
     if (!closed) throw new DeputyError('UNKNOWN_SESSION', `There is no session ${at.key}.`)
-    const why = `the session was ${input.reason === 'delete' ? 'deleted' : 'reset'}`
-    const reports = [await runner.cancel.session(closed.old.id, input.principal, why)]
-    // Detached work ends with the session that its result would have come to (decisions.md 33).
-    const homeless = await store.read
-      .selectFrom('runs')
-      .select('id')
-      .where('return_to', '=', closed.old.id)
-      .where('state', '<>', 'done')
-      .execute()
-    for (const { id: run } of homeless) reports.push(await runner.cancel.run(run, input.principal, why))
-    const report = together(reports)
+    const report = together(await Promise.all(closed.endings.map(ending => runner.cancel.report(ending))))
     options.tell({
       on: 'session.changed',
       session: closed.old.id,
@@ -118,6 +123,19 @@ export function openHouse({ options, bells, runner, senders = nobody }: HouseOpt
     wait: waits.wait,
     hear: waits.hear,
   }
+}
+
+/** The conversation's own live run, and detached ones whose result would have come to it. */
+async function worksFor(tx: Tx, session: Session): Promise<Run[]> {
+  const rows = await tx
+    .selectFrom('runs')
+    .selectAll()
+    .where('tree', '=', session.tree)
+    .where('state', '<>', 'done')
+    .where(eb => eb.or([eb('session', '=', session.id), eb('return_to', '=', session.id).and('detached', '=', 1)]))
+    .orderBy('depth')
+    .execute()
+  return rows.map(runOf)
 }
 
 function nobody(): Senders {
