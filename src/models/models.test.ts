@@ -201,7 +201,7 @@ test('nothing but a call to a provider touches the network', async () => {
     asked.push(url)
     return new Response()
   }
-  const models = open({ have: ['anthropic'], fetch: send })
+  const models = open({ have: ['anthropic'], send })
   models.resolve('sonnet', 'main')
   models.defaultRef('main')
   models.list('main')

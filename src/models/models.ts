@@ -11,6 +11,7 @@ import { makeCooldown } from './cooldown.ts'
 import { builtinProviders, type Directory, type Found, makeDirectory, ollamaUrl, type Target } from './directory.ts'
 import type { Limits, ModelListing, ModelRoom, ModelsOptions, ModelsSettings } from './options.ts'
 import { rehearsalModel } from './rehearsal.ts'
+import { send as overHttp } from './line.ts'
 import { openWires } from './wires.ts'
 
 const defaults: Limits = {
@@ -24,7 +25,7 @@ const defaults: Limits = {
 
 export function openModels(options: ModelsOptions): ModelRoom {
   const { clock, environment, keysFor, log, modelsFor, settings } = options
-  const send = options.fetch ?? fetch
+  const send = options.send ?? overHttp
   const random = options.random ?? Math.random
   const now = () => clock.now()
   const wires = openWires(send)

@@ -6,6 +6,7 @@
  * leave only towards the provider they belong to.
  */
 import type { Clock, Models, ResolvedModel } from '../core/ports.ts'
+import type { Send } from './line.ts'
 
 /** Wire protocols that can be spoken (openclaw-facts E6, `models.providers.<id>.api`). */
 export const apis = [
@@ -96,8 +97,8 @@ export interface ModelsOptions {
   environment: Readonly<Record<string, string | undefined>>
   clock: Clock
   log: Log
-  /** Default: the global fetch, whose connections are kept alive. */
-  fetch?: typeof fetch
+  /** Default: line.ts. */
+  send?: Send
   /** 0 ≤ x < 1, for jitter. Default Math.random. */
   random?: () => number
   limits?: Partial<Limits>

@@ -9,8 +9,8 @@ import { type Trouble, trouble } from './failure.ts'
 export interface Watch {
   /** Why the watch broke the request off; null as long as it didn't. */
   broke(): Trouble | null
-  /** The same response, its body counted. */
-  follow(response: Response): Response
+  /** So many bytes of the answer have come; 0 for its head. */
+  heard(bytes: number): void
   end(): void
 }
 
@@ -26,6 +26,7 @@ export interface WatchOptions {
 export function watchAnswer({ provider, firstByteMs, idleMs, answerBytes, abort }: WatchOptions): Watch {
   let broken: Trouble | null = null
   let limit = firstByteMs
+  let bytes = 0
   let heardAt = performance.now()
   let timer = setTimeout(check, limit)
   timer.unref()
@@ -49,35 +50,18 @@ export function watchAnswer({ provider, firstByteMs, idleMs, answerBytes, abort 
   return {
     broke: () => broken,
 
-    follow(response) {
-      limit = Math.max(idleMs, 1)
+    heard(more) {
       heardAt = performance.now()
-      clearTimeout(timer)
-      timer = setTimeout(check, limit)
-      timer.unref()
-      if (!response.body) return response
-      const reader = response.body.getReader()
-      let bytes = 0
-      const body = new ReadableStream<Uint8Array>({
-        async pull(controller) {
-          const { done, value } = await reader.read()
-          if (done) {
-            controller.close()
-            return
-          }
-          heardAt = performance.now()
-          bytes += value.byteLength
-          if (bytes > answerBytes) {
-            const megabytes = Math.round(answerBytes / 1e5) / 10
-            const reason = trouble('bad_answer', `${provider} sent more than ${megabytes} MB.`, { again: false })
-            stop(reason)
-            throw new Error(reason.message)
-          }
-          controller.enqueue(value)
-        },
-        cancel: reason => reader.cancel(reason),
-      })
-      return new Response(body, { status: response.status, statusText: response.statusText, headers: response.headers })
+      bytes += more
+      if (more === 0) {
+        limit = Math.max(idleMs, 1)
+        clearTimeout(timer)
+        timer = setTimeout(check, limit)
+        timer.unref()
+      }
+      if (bytes <= answerBytes) return
+      const megabytes = Math.round(answerBytes / 1e5) / 10
+      stop(trouble('bad_answer', `${provider} sent more than ${megabytes} MB.`, { again: false }))
     },
 
     end: () => clearTimeout(timer),

@@ -2,9 +2,10 @@
  * The provider packages: one language model per (wire, address, key, model), made on first use and kept.
  *
  * Owns the instances, the only imports of the packages (each on first use, so that an idle gateway carries none) and the
- * watched fetch under them. Connections are the global fetch's, which keeps them alive. Never retries: call.ts does.
+ * watched line under them (line.ts). Never retries: call.ts does.
  */
 import type { Target } from './directory.ts'
+import type { Asked, Send } from './line.ts'
 import type { Credential } from './options.ts'
 import { isOpenai, type LanguageModel } from './prompt.ts'
 import type { Watch } from './watch.ts'
@@ -16,16 +17,15 @@ export interface Wires {
   watch(signal: AbortSignal, watch: Watch): void
 }
 
-export function openWires(send: typeof fetch): Wires {
+export function openWires(send: Send): Wires {
   const models = new Map<string, LanguageModel>()
   const watches = new WeakMap<AbortSignal, Watch>()
 
-  const watched: typeof fetch = async (url, init) => {
-    const watch = init?.signal ? watches.get(init.signal) : undefined
-    // A key travels in headers that fetch would carry along to wherever a server points.
-    const response = await send(url, { ...init, redirect: 'manual' })
-    return watch ? watch.follow(response) : response
-  }
+  /** What the packages take for fetch: they call it with an address, plain headers and a text. */
+  const fetch = ((url: string, asked: Asked) => {
+    const watch = asked.signal && watches.get(asked.signal)
+    return send(url, watch ? { ...asked, heard: watch.heard } : asked)
+  }) as typeof globalThis.fetch
 
   async function make(target: Target, credential: Credential | null): Promise<LanguageModel> {
     const { baseUrl: baseURL, model, provider: name } = target
@@ -36,24 +36,24 @@ export function openWires(send: typeof fetch): Wires {
       case 'anthropic-messages': {
         const { createAnthropic } = await import('@ai-sdk/anthropic')
         const key = credential?.kind === 'token' ? { authToken: apiKey } : { apiKey }
-        return createAnthropic({ baseURL, fetch: watched, ...key })(model)
+        return createAnthropic({ baseURL, fetch, ...key })(model)
       }
       case 'openai-responses': {
         const { createOpenAI } = await import('@ai-sdk/openai')
-        return createOpenAI({ baseURL, apiKey, fetch: watched }).responses(model)
+        return createOpenAI({ baseURL, apiKey, fetch }).responses(model)
       }
       case 'google-generative-ai': {
         const { createGoogle } = await import('@ai-sdk/google')
-        return createGoogle({ baseURL, apiKey, fetch: watched })(model)
+        return createGoogle({ baseURL, apiKey, fetch })(model)
       }
       default: {
         if (isOpenai(baseURL)) {
           const { createOpenAI } = await import('@ai-sdk/openai')
-          return createOpenAI({ baseURL, apiKey, fetch: watched }).chat(model)
+          return createOpenAI({ baseURL, apiKey, fetch }).chat(model)
         }
         const { createOpenAICompatible } = await import('@ai-sdk/openai-compatible')
         const key = secret === undefined ? {} : { apiKey: secret }
-        return createOpenAICompatible({ name, baseURL, ...key, fetch: watched, includeUsage: true })(model)
+        return createOpenAICompatible({ name, baseURL, ...key, fetch, includeUsage: true })(model)
       }
     }
   }
