@@ -102,7 +102,9 @@ function toolSide({ intent, result }: Step, said: Message | undefined): Partial<
   if (intent.kind !== 'tool') return {}
   return {
     call: { id: intent.callId, args: intent.args, refused: intent.refused ?? null },
-    ...(result && { result: { text: said ? textOf(said) : '', isError: result.isError === true } }),
+    ...(result && {
+      result: { text: said ? textOf(said) : (result.found ?? []).join('\n'), isError: result.isError === true },
+    }),
   }
 }
 

@@ -157,8 +157,9 @@ async function wordsOf(read: Read, run: string): Promise<ReadonlyMap<number, str
 
 function stepRow(row: Selectable<StepsTable>, words: ReadonlyMap<number, string>): RunStep {
   const intent = JSON.parse(row.intent) as { args?: unknown }
-  const result = row.result === null ? {} : (JSON.parse(row.result) as Pick<RunStep, 'isError' | 'stop' | 'usage'>)
-  const text = words.get(row.n)
+  const result: Pick<RunStep, 'isError' | 'stop' | 'usage'> & { found?: string[] } =
+    row.result === null ? {} : JSON.parse(row.result)
+  const text = words.get(row.n) ?? result.found?.join('\n')
   return {
     n: row.n,
     kind: row.kind as RunStep['kind'],

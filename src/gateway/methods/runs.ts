@@ -147,7 +147,7 @@ export function rowOf({ run, sessionKey, children, steps, lastLine }: RunView): 
 function stepOf(step: Step, bySeq: ReadonlyMap<number, Message>): RunStep {
   const { n, kind, state, name, intent, result, startedAt, endedAt } = step
   const message = result?.seq == null ? undefined : bySeq.get(result.seq)
-  const text = message ? textOf(message.parts) : ''
+  const text = message ? textOf(message.parts) : (result?.found ?? []).join('\n')
   return {
     n,
     kind,
