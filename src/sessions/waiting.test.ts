@@ -55,3 +55,34 @@ test('a turn is waited for until it is told of, and no longer than asked', async
   waits.hear(turnTold)
   expect(await waiting).toMatchObject({ run: 'run', status: 'ok' })
 })
+
+test('the words of a turn are its newest ones, however many wordless replies came after them', async () => {
+  const store = await open()
+  const said = (seq: number, turn: number, text: string) => ({
+    ...samples.messages,
+    session: 's1',
+    run: 'run',
+    role: 'assistant',
+    seq,
+    id: `m${seq}`,
+    parts: JSON.stringify(text ? [{ type: 'text', text }] : []),
+    meta: JSON.stringify({ turn }),
+  })
+  const rows = [
+    said(1, 0, 'before'),
+    said(2, 1, 'early'),
+    said(3, 1, 'words'),
+    ...Array.from({ length: 30 }, (_, i) => said(4 + i, 1, '')),
+  ]
+  await store.write('reply', async tx => void (await tx.insertInto('messages').values(rows).execute()))
+  const waits = openWaits(store.read)
+  const text = async (turn: number) => {
+    await store.write('finish', async tx => {
+      await tx.updateTable('rpc_keys').set({ answered_turn: turn }).execute()
+    })
+    return (await waits.wait('wire', { until: 'turn', timeoutMs: 0 }))?.text
+  }
+  expect(await text(1)).toBe('words')
+  expect(await text(0)).toBe('before')
+  expect(await text(2)).toBe(null)
+})

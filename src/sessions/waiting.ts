@@ -148,20 +148,31 @@ async function turnResult(db: Tx, run: Run, wireId: string, turn: number): Promi
   }
 }
 
-async function wordsOf(db: Tx, run: Run, turn: number): Promise<string | null> {
-  const rows = await db
+/** A page of a run's replies, newest first: as a rule the newest one has words. */
+const replyPage = 10
+
+const repliesBefore = (db: Tx, run: Run, seq: number) =>
+  db
     .selectFrom('messages')
     .selectAll()
     .where('session', '=', run.session)
     .where('run', '=', run.id)
     .where('role', '=', 'assistant')
+    .where('seq', '<', seq)
     .orderBy('seq', 'desc')
+    .limit(replyPage)
     .execute()
-  for (const message of rows.map(messageOf)) {
-    if ((message.meta.turn ?? 0) > turn) continue
-    const text = message.parts.map(part => (part.type === 'text' ? part.text : '')).join('')
-    if ((message.meta.turn ?? 0) < turn) return null
-    if (text) return text
+
+async function wordsOf(db: Tx, run: Run, turn: number): Promise<string | null> {
+  for (let before = Number.MAX_SAFE_INTEGER; ; ) {
+    const page = (await repliesBefore(db, run, before)).map(messageOf)
+    for (const message of page) {
+      if ((message.meta.turn ?? 0) > turn) continue
+      const text = message.parts.map(part => (part.type === 'text' ? part.text : '')).join('')
+      if ((message.meta.turn ?? 0) < turn) return null
+      if (text) return text
+    }
+    if (page.length < replyPage) return null
+    before = page.at(-1)?.seq ?? 0
   }
-  return null
 }
