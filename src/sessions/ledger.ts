@@ -14,22 +14,17 @@ const atOnce = 400
 const lineLength = 120
 
 export function openLedger(db: Tx): Pick<House, 'wires' | 'glances' | 'newestRuns' | 'totals' | 'ledger'> {
-  async function wordsAt(sessions: readonly string[], which: 'min' | 'max', roles: string[]): Promise<Message[]> {
-    const ends = db
+  /** By the key of the table, so that a long conversation costs no more than a short one. */
+  async function wordsAt(session: string, which: 'asc' | 'desc', roles: readonly string[]): Promise<string | null> {
+    const row = await db
       .selectFrom('messages')
-      .select(['session', eb => eb.fn[which]('seq').as('seq')])
-      .where('session', 'in', [...sessions])
-      .where('role', 'in', roles)
-      .groupBy('session')
-      .as('ends')
-    const rows = await db
-      .selectFrom('messages')
-      .innerJoin(ends, join =>
-        join.onRef('ends.session', '=', 'messages.session').onRef('ends.seq', '=', 'messages.seq'),
-      )
-      .selectAll('messages')
-      .execute()
-    return rows.map(messageOf)
+      .selectAll()
+      .where('session', '=', session)
+      .where('role', 'in', [...roles])
+      .orderBy('seq', which)
+      .limit(1)
+      .executeTakeFirst()
+    return row ? line(messageOf(row)) : null
   }
 
   async function wires(runs: readonly string[]): Promise<(run: string, turn: number) => string> {
@@ -56,12 +51,9 @@ export function openLedger(db: Tx): Pick<House, 'wires' | 'glances' | 'newestRun
 
   async function glances(sessions: readonly string[]): Promise<Map<string, Glance>> {
     const found = new Map<string, Glance>()
-    for (const ids of chunks(sessions)) {
-      const first = await wordsAt(ids, 'min', ['user'])
-      const last = await wordsAt(ids, 'max', ['user', 'assistant'])
-      const titles = new Map(first.map(message => [message.session, line(message)]))
-      const previews = new Map(last.map(message => [message.session, line(message)]))
-      for (const id of ids) found.set(id, { title: titles.get(id) ?? null, last: previews.get(id) ?? null })
+    for (const id of sessions) {
+      const title = await wordsAt(id, 'asc', ['user'])
+      found.set(id, { title, last: await wordsAt(id, 'desc', ['user', 'assistant']) })
     }
     return found
   }
