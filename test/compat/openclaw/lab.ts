@@ -20,7 +20,7 @@ export const versions: readonly Version[] = ['9.6', '4.12']
 export const token = 'lab-token-0123456789abcdef0123456789abcdef'
 
 /** How a program is told where the gateway is (openclaw-clients.md §2). */
-export type Way = 'env' | 'remote' | 'url'
+export type Way = 'env' | 'envUrl' | 'local' | 'remote' | 'url'
 
 export interface Ran {
   code: number
@@ -86,18 +86,18 @@ export function useLab(config: Record<string, unknown> = {}): Lab {
     const user = join(dir, `user-${version}-${way}`)
     mkdirSync(join(user, '.openclaw'), { recursive: true })
     const remote = { url: url(), ...(shown === null ? {} : { token: shown }) }
-    if (way === 'remote') {
-      const file = JSON.stringify({ gateway: { mode: 'remote', remote } })
-      writeFileSync(join(user, '.openclaw', 'openclaw.json'), file)
-    }
+    const local = { mode: 'local', port: parts.port, auth: { mode: 'token', token: shown ?? '' } }
+    const gateway = way === 'remote' ? { mode: 'remote', remote } : way === 'local' ? local : null
+    if (gateway) writeFileSync(join(user, '.openclaw', 'openclaw.json'), JSON.stringify({ gateway }))
     const env: Record<string, string> = {
       PATH: process.env['PATH'] ?? '',
       HOME: user,
       TMPDIR: dir,
       TERM: 'xterm-256color',
     }
-    if (way === 'env') {
-      env['OPENCLAW_GATEWAY_PORT'] = String(parts.port)
+    if (way === 'env') env['OPENCLAW_GATEWAY_PORT'] = String(parts.port)
+    if (way === 'envUrl') env['OPENCLAW_GATEWAY_URL'] = url()
+    if (way === 'env' || way === 'envUrl') {
       if (shown !== null) env['OPENCLAW_GATEWAY_TOKEN'] = shown
     }
     const more = way === 'url' ? ['--url', url(), ...(shown === null ? [] : ['--token', shown])] : []

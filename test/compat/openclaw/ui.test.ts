@@ -5,7 +5,7 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { connect } from '../../../src/client/connect.ts'
 import { type ControlUi, openControlUi, type Page } from './control-ui.ts'
-import { token, until, useLab, versions } from './lab.ts'
+import { token, until, useLab, type Version, versions } from './lab.ts'
 
 const lab = useLab()
 
@@ -20,6 +20,26 @@ async function call<T>(method: string, params: Record<string, unknown> = {}): Pr
 
 interface History {
   messages: { role: string; content: { text?: string }[] }[]
+}
+
+/** Those whose methods are served; docs/compatibility.md has the others. */
+const pages: Record<Version, [path: string, says: RegExp][]> = {
+  '9.6': [
+    ['/agents', /extractor[\s\S]*stub\/m/],
+    ['/sessions', /agent:main:main[\s\S]*(Done|Killed)/],
+    ['/logs', /logs\/deputy\.log[\s\S]*started/],
+    ['/usage', /sessions in range/],
+    ['/settings/devices', /openclaw-control-ui[\s\S]*unpaired/],
+  ],
+  '4.12': [
+    ['/overview', /Gateway Access/],
+    ['/instances', /openclaw-control-ui/],
+    ['/sessions', /agent:main:main[\s\S]*direct/],
+    ['/usage', /sessions in range/],
+    ['/config', /For editors[\s\S]*Authentication/],
+    ['/debug', /"runtimeVersion"/],
+    ['/logs', /logs\/deputy\.log[\s\S]*started/],
+  ],
 }
 
 describe.each(versions)('Control UI %s', version => {
@@ -96,6 +116,11 @@ describe.each(versions)('Control UI %s', version => {
     await composer().waitFor({ timeout: 60_000 })
     await send(`after the restart of ${version}`)
     await shows(`You said: after the restart of ${version}`, 60_000)
+  })
+
+  test.each(pages[version])('the page %s shows what the gateway has', async (path, says) => {
+    await page.goto(`${ui.origin}${path}`)
+    await shows(says, 30_000)
   })
 
   test('a browser without the token shows its request, and is let in by itself once that is approved', async () => {
