@@ -38,10 +38,15 @@ export function openCanceller(
   bells: Bells,
   workers: { settled(runs: readonly string[]): Promise<void> },
 ) {
-  async function run(id: string, by: Principal | null, reason: string): Promise<Stopped> {
+  async function run(
+    id: string,
+    by: Principal | null,
+    reason: string,
+    followups: 'keep' | 'drop' = 'keep',
+  ): Promise<Stopped> {
     return stop(
       tx => loadRun(tx, id),
-      { outcome: 'cancelled', code: 'RUN_CANCELLED', error: words(by, reason), followups: 'keep' },
+      { outcome: 'cancelled', code: 'RUN_CANCELLED', error: words(by, reason), followups },
       [id],
     )
   }
@@ -95,12 +100,12 @@ export function openCanceller(
     return total
   }
 
-  /** What a run asks for its own children; the words are the tool's answer. */
+  /** What a run asks for its own children; the words are the tool's answer. What it had told them is taken back with them. */
   async function children(parent: Run, targets: readonly string[]): Promise<string> {
     const known = await childFacts(options.store.read, parent.id, null, options.clock.now())
     const total: Stopped = { runs: [], alreadyDone: [], dropped: [], processes: { ended: 0, stillAlive: [] } }
     for (const child of known.filter(one => targets.includes(one.run)))
-      merge(total, await run(child.run, null, 'cancelled by the agent that spawned it'))
+      merge(total, await run(child.run, null, 'cancelled by the agent that spawned it', 'drop'))
     return JSON.stringify({
       status: 'ok',
       cancelled: total.runs.map(one => one.run),

@@ -256,4 +256,36 @@ describe('a parent', () => {
       /^\[Message from agent main, conversation agent:main:main\]\nLook at the dates, too\.$/,
     )
   })
+
+  test('that cancels a sub-agent takes back what it had told it', async () => {
+    const never = new Promise<never>(() => undefined)
+    const it = await house({
+      script: request => {
+        if (isChild(request)) return { text: 'slow', wait: never }
+        const use = (args: object) => ({ name: 'subagents', args: { target: 'slow', ...args } })
+        if (request.messages.length === 1) return { calls: [spawn({ taskName: 'slow' })] }
+        if (request.messages.length === 3)
+          return { calls: [use({ action: 'steer', message: 'faster' }), use({ action: 'cancel' })] }
+        return { text: request.messages.at(-1)?.role === 'user' ? lastText(request) : 'waiting' }
+      },
+    })
+    const accepted = await it.say('go')
+    expect((await it.done(accepted.wireId)).text).toContain('cancelled by the agent that spawned it')
+    expect(await it.house.tree(accepted.run)).toHaveLength(2)
+    expect(await it.house.runs({ limit: 10 })).toHaveLength(2)
+  })
+
+  test('hears what a sub-agent had said when its time is over', async () => {
+    const never = new Promise<never>(() => undefined)
+    const it = await house({
+      script: delegates({ runTimeoutSeconds: 1 }, (_, n) =>
+        n === 1 ? { text: 'Half of it is 21.', calls: [{ name: 'ls', args: {} }] } : { text: '', wait: never },
+      ),
+    })
+    const { end, children } = await go(it)
+    expect(children[0]).toMatchObject({ outcome: 'timed_out', result: 'Half of it is 21.' })
+    expect(end.text).toMatch(
+      /· timed_out: the run reached its deadline of 1 s\]\nWhat it had said last:\n.*Half of it is 21\./s,
+    )
+  })
 })

@@ -109,7 +109,7 @@ function next(request: ModelRequest): Reply {
 function split(messages: readonly ModelMessage[]): { task: string; after: readonly ModelMessage[] } {
   const last = messages.findLastIndex(isTask)
   let first = last
-  while (first > 0 && isTask(messages[first - 1]!)) first -= 1
+  while (first > 0 && isTask(messages[first - 1]!) && !isFork(messages[first]!)) first -= 1
   const task =
     last < 0
       ? ''
@@ -118,6 +118,11 @@ function split(messages: readonly ModelMessage[]): { task: string; after: readon
           .map(taskOf)
           .join('\n')
   return { task, after: messages.slice(last + 1) }
+}
+
+/** What stands before it is somebody else's conversation. */
+function isFork(message: ModelMessage): boolean {
+  return words(message).includes('[Terms of this task]\n- Everything above this message is a copy')
 }
 
 function isTask(message: ModelMessage): boolean {
