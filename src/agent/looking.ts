@@ -119,7 +119,7 @@ export function openFacts(options: AgentOptions, run: Run, self: Session): ToolF
     const used = await read
       .selectFrom('usage')
       .select(eb => [eb.fn.sum('charged_tokens').as('tokens'), eb.fn.sum('charged_nano').as('nano')])
-      .where('session', '=', session.id)
+      .where('run', 'in', eb => eb.selectFrom('runs').select('id').where('session', '=', session.id))
       .executeTakeFirst()
     const found: StatusFacts = {
       ...view!,

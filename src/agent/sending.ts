@@ -11,8 +11,8 @@ import type { SendRequest } from '../core/ports.ts'
 import { accept } from '../core/run/accept.ts'
 import { type Effect, nothing } from '../core/run/facts.ts'
 import { ask } from '../core/run/steps.ts'
-import type { Message, Run, Session, Step, Via } from '../core/types.ts'
-import { loadPostbox, messageOf, openSessionByKey, sessionOf } from '../store/facts.ts'
+import type { Message, MessageMeta, Run, Session, Step, Via } from '../core/types.ts'
+import { loadPostbox, openSessionByKey, sessionOf } from '../store/facts.ts'
 import type { Tx } from '../store/open.ts'
 import { carryOut } from './commit.ts'
 import type { Found } from './desk.ts'
@@ -206,16 +206,16 @@ async function lookUp(tx: Tx, self: Session, to: SendRequest['to']): Promise<Ses
 async function hopsOf(tx: Tx, session: string): Promise<number> {
   const rows = await tx
     .selectFrom('messages')
-    .selectAll()
+    .select('meta')
     .where('session', '=', session)
     .where('role', '=', 'user')
     .where('ord', 'is not', null)
-    .orderBy('ord', 'desc')
     .orderBy('seq', 'desc')
     .limit(20)
     .execute()
-  const last = rows.map(messageOf).find(row => row.meta.child === undefined)
-  return last?.meta.via ? last.meta.via.hops + 1 : 0
+  const metas = rows.map(row => JSON.parse(row.meta) as MessageMeta)
+  const last = metas.find(meta => !meta.child && !meta.check)
+  return last?.via ? last.via.hops + 1 : 0
 }
 
 async function remember(
