@@ -124,7 +124,6 @@ export function statusTool(zod: () => Zod): Tool {
       description:
         'Model, use, budget and state of your conversation or another. model sets your own for its next run.',
       aliases,
-      fixed: { changesSince: [] },
       input: z =>
         z.object({ sessionKey: z.string().optional(), model: z.string().optional().describe('default resets') }),
       async run({ sessionKey, model }, context) {
