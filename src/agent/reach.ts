@@ -6,7 +6,7 @@
  * of reach is refused in the same words as what does not exist.
  */
 import type { Sharing } from '../config/sharing.ts'
-import { covers } from '../core/grant.ts'
+import { grantCovers } from '../core/grant.ts'
 import type { Grant, Session } from '../core/types.ts'
 import { openSessionByKey, sessionOf } from '../store/facts.ts'
 import type { Tx } from '../store/open.ts'
@@ -65,7 +65,7 @@ export async function trusted(
   to: Session,
 ): Promise<boolean> {
   if (await descends(db, to, from.session)) return true
-  return from.session.depth === 0 && covers(from.grant, policies.rootGrant(to.agent, from.grant.scopes))
+  return from.session.depth === 0 && grantCovers(from.grant, policies.rootGrant(to.agent, from.grant.scopes))
 }
 
 /** Newest conversations that are in reach. At most `most` rows are looked through. */

@@ -2,7 +2,16 @@ import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { covers, type Scope, scopes } from '../protocol/scopes.ts'
 import { type Account, left, lend, openAccount, unlimited } from './budget.ts'
-import { type AgentPolicy, attenuate, rootGrant, type SpawnAsk, type SpawnPolicy, spawnable } from './grant.ts'
+import {
+  type AgentPolicy,
+  attenuate,
+  grantCovers,
+  grantFor,
+  rootGrant,
+  type SpawnAsk,
+  type SpawnPolicy,
+  spawnable,
+} from './grant.ts'
 import type { Grant, Purse } from './types.ts'
 
 const long = process.env['DEPUTY_LONG'] ? 50 : 1
@@ -314,5 +323,34 @@ describe('over random trees of agents, policies and requests', () => {
   test.each(Object.keys(planted))('the property catches: %s', name => {
     const property = fc.property(walks, input => walk(planted[name]!, input).length === 0)
     expect(fc.check(property, { numRuns: 5000, endOnFailure: true }).failed).toBe(true)
+  })
+})
+
+describe('a run that a message of another run starts', () => {
+  const pairs = fc.tuple(agentOf('main'), agentOf('writer'), someOf(scopes), purse)
+
+  test('never holds more than its sender, or than its agent may', () => {
+    const property = fc.property(pairs, ([own, target, asked, budget]) => {
+      const sender = { ...rootGrant(own, { scopes: asked, budget }), device: 'd1' }
+      const started = grantFor(target, sender)
+      expect(grantCovers(sender, started)).toBe(true)
+      expect(started.device).toBe('d1')
+      expect(started.tools.filter(tool => !target.tools.includes(tool))).toEqual([])
+      expect(started.depth).toBeLessThanOrEqual(target.maxSpawnDepth)
+    })
+    fc.assert(property, { numRuns: 1000 * long })
+  })
+
+  test('one grant covers another only when it lacks nothing of it', () => {
+    const narrow: [string, Grant][] = [
+      ['tools', { ...root, tools: root.tools.slice(1) }],
+      ['agents', { ...root, agents: [] }],
+      ['depth', { ...root, depth: root.depth - 1 }],
+      ['scopes', { ...root, scopes: [] }],
+    ]
+    for (const [name, less] of narrow)
+      expect([name, grantCovers(root, less), grantCovers(less, root)]).toEqual([name, true, false])
+    expect(grantCovers({ ...root, agents: '*' }, root)).toBe(true)
+    expect(grantCovers(root, { ...root, agents: '*' })).toBe(false)
   })
 })

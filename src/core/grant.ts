@@ -177,7 +177,7 @@ export function grantFor(policy: AgentPolicy, sender: Grant): Grant {
 }
 
 /** Whether who holds `one` may all that `other` allows: then the words of the one may guide the other. */
-export function covers(one: Grant, other: Grant): boolean {
+export function grantCovers(one: Grant, other: Grant): boolean {
   return (
     meet(other.scopes, one.scopes).length === other.scopes.length &&
     other.tools.every(tool => one.tools.includes(tool)) &&
