@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import { afterEach, describe, expect, test } from 'vitest'
+import { afterEach, describe, expect, test, vi } from 'vitest'
 import { firstText, type HouseSetup, lastText, openTestHouse, type TestHouse } from '../../test/support/house.ts'
 
 const open: TestHouse[] = []
@@ -47,11 +47,12 @@ describe('a run', () => {
   })
 
   test('delegates in parallel, waits without a slot, and merges the results', async () => {
+    const parentWaits = Promise.withResolvers<void>()
     const it = await house({
       lanes: { main: 1, subagent: 8 },
       script: request => {
         const first = firstText(request)
-        if (first.startsWith('part')) return { text: `result of ${first}` }
+        if (first.startsWith('part')) return { text: `result of ${first}`, wait: parentWaits.promise }
         if (lastText(request) === 'go')
           return { text: 'on it', calls: [spawn('part 1'), spawn('part 2'), spawn('part 3')] }
         const seen = request.messages
@@ -62,6 +63,8 @@ describe('a run', () => {
       },
     })
     const accepted = await it.say('go')
+    await vi.waitUntil(() => it.events.some(event => event.on === 'run.state' && event.change === 'waiting'))
+    parentWaits.resolve()
     expect(await it.done(accepted.wireId)).toMatchObject({ text: 'merged 3', outcome: 'succeeded' })
     // One call to spawn, one that ended in waiting, one that saw all three: the parent woke once.
     const parent = it.requests.filter(request => firstText(request) === 'go')

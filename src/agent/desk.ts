@@ -31,7 +31,7 @@ import { endIds, endRun } from './ending.ts'
 import type { Answer, Desk, Next } from './loop.ts'
 import { replyStep } from './replying.ts'
 import type { AgentOptions, Bells } from './room.ts'
-import { openScript, type Script } from './script.ts'
+import { openScript, type Script, seenMessages } from './script.ts'
 import { openToolSteps } from './tool-steps.ts'
 
 /** Tries of one model call, each with its own repeats inside and longer pauses between them. */
@@ -75,7 +75,7 @@ function wordsOf(failure: ModelFailure): string {
 }
 
 /** A worker's desk; null when the run can't be claimed. `state()` is for events while the model speaks. */
-export function openDesk(work: Work, runId: string): Desk & { state(): WorkerState | null } {
+export function openDesk(work: Work, runId: string, agent: string): Desk & { state(): WorkerState | null } {
   const { options, bells } = work
   let state: WorkerState | null = null
 
@@ -92,9 +92,8 @@ export function openDesk(work: Work, runId: string): Desk & { state(): WorkerSta
   async function look(): Promise<Next> {
     const now = options.clock.now()
     if (!state) {
-      // The model's view is read before the transaction: only this run's worker adds to it.
-      const script = await openScript(options, runId)
-      if (!script) return { do: 'rest' }
+      await options.tools.ready()
+      const guide = await options.guide(options.policies.prompt(agent).workspace)
       const ids = endIds(options.uuid)
       const claimed = await options.store.write('claim', async (tx, is) => {
         const run = await loadRun(tx, runId)
@@ -125,8 +124,9 @@ export function openDesk(work: Work, runId: string): Desk & { state(): WorkerSta
         const after = await carryOut(tx, decision.effects, { sessions: [session], runs: [run], at: now })
         const mine = afterwards(run, decision.effects)
         const wireId = after.wireIds.get(run.id) ?? run.id
+        const script = openScript(options, { run: mine, session, seen: await seenMessages(tx, session.id), guide, ids })
         const found = await nextIn(tx, is, { run: mine, session, epoch: mine.epoch, wireId, script }, mine, now)
-        return { found: { ...found, afters: [after, ...found.afters] }, session }
+        return { found: { ...found, afters: [after, ...found.afters] }, session, script }
       })
       if (!claimed) return { do: 'rest' }
       if ('ended' in claimed) {
@@ -138,7 +138,7 @@ export function openDesk(work: Work, runId: string): Desk & { state(): WorkerSta
         session: claimed.session,
         epoch: claimed.found.run.epoch,
         wireId: claimed.found.wireId,
-        script,
+        script: claimed.script,
       }
       return settle(claimed.found)
     }
@@ -241,8 +241,12 @@ export function openDesk(work: Work, runId: string): Desk & { state(): WorkerSta
 
   async function replied(step: Step, answer: Answer): Promise<Next> {
     if (!state) return { do: 'rest' }
-    const mine = state
-    return settle(await replyStep(work, mine, step, answer, held, nextIn))
+    const found = await replyStep(work, state, step, answer, held, nextIn)
+    const next = settle(found)
+    // Children begin at once: their parent's next request, which takes a while to build, comes after theirs.
+    if (found?.afters.some(after => after.effects.some(effect => effect.do === 'run.put')))
+      await new Promise(resolve => setImmediate(resolve))
+    return next
   }
 
   async function failed(step: Step, failure: ModelFailure): Promise<Next> {

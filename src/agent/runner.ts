@@ -20,7 +20,7 @@ import type { AgentOptions, Bells } from './room.ts'
 
 export interface Runner {
   /** Claims and drives one run until it rests. Never rejects. */
-  drive(run: string): Promise<void>
+  drive(run: Pick<Run, 'id' | 'agent'>): Promise<void>
   /** Breaks off the model call in flight, so that the run reads what has just come in. */
   interrupt(run: string): void
   /** Stops the workers of runs that have ended. */
@@ -47,20 +47,20 @@ export function openRunner(options: AgentOptions, bells: Bells): Runner {
 
   const cancel = openCanceller(options, bells, { settled: runs => settled(runs) })
 
-  function drive(runId: string): Promise<void> {
+  function drive(run: Pick<Run, 'id' | 'agent'>): Promise<void> {
     if (stopping) return Promise.resolve()
-    const before = workers.get(runId)
-    if (before) return before.done.then(() => drive(runId))
+    const before = workers.get(run.id)
+    if (before) return before.done.then(() => drive(run))
     const worker: Worker = { run: new AbortController(), model: new AbortController(), done: Promise.resolve() }
-    workers.set(runId, worker)
-    worker.done = drives(runId, worker).finally(() => workers.delete(runId))
+    workers.set(run.id, worker)
+    worker.done = drives(run, worker).finally(() => workers.delete(run.id))
     return worker.done
   }
 
-  async function drives(runId: string, worker: Worker): Promise<void> {
+  async function drives({ id: runId, agent }: Pick<Run, 'id' | 'agent'>, worker: Worker): Promise<void> {
     // Its own end needs no signal: the worker that made it comes to rest.
     const others: Bells = { ...bells, ended: runs => bells.ended(runs.filter(id => id !== runId)) }
-    const desk = openDesk({ options, bells: others, cancelChildren }, runId)
+    const desk = openDesk({ options, bells: others, cancelChildren }, runId, agent)
     const hands: Hands = {
       models: options.models,
       crash: options.crash,

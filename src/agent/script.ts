@@ -8,12 +8,12 @@
 import { join } from 'node:path'
 import { spawnable } from '../core/grant.ts'
 import type { ModelRequest, ResolvedModel, ToolView } from '../core/ports.ts'
-import type { Message, Run } from '../core/types.ts'
-import { loadRun, loadSession, messageOf } from '../store/facts.ts'
+import type { Message, Run, Session } from '../core/types.ts'
+import { messageOf } from '../store/facts.ts'
 import type { Tx } from '../store/open.ts'
 import type { After } from './commit.ts'
 import { estimateTokens, inOrder, modelMessages, systemPrompt } from './context.ts'
-import { type EndIds, endIds } from './ending.ts'
+import type { EndIds } from './ending.ts'
 import type { AgentOptions } from './room.ts'
 
 export type Plan =
@@ -40,20 +40,28 @@ export interface Script {
 
 const never = new AbortController().signal
 
-const seenMessages = (db: Tx, session: string) =>
+/** What a model of this session has been shown so far. */
+export async function seenMessages(tx: Tx, session: string): Promise<Message[]> {
+  return (await tx.ask(seen, session)).map(messageOf)
+}
+
+const seen = (db: Tx, session: string) =>
   db.selectFrom('messages').selectAll().where('session', '=', session).where('ord', 'is not', null).orderBy('seq')
 
-export async function openScript(options: AgentOptions, runId: string): Promise<Script | null> {
-  const run = await loadRun(options.store.read, runId)
-  if (!run) return null
-  await options.tools.ready()
-  const stored = await options.store.read.ask(seenMessages, run.session)
-  const rows = new Map(stored.map(row => [row.id, messageOf(row)]))
-  const settings = (await loadSession(options.store.read, run.session))?.settings
+export interface ScriptFacts {
+  run: Run
+  session: Session
+  seen: readonly Message[]
+  /** AGENTS.md of the agent's workspace. */
+  guide: string | null
+  ids: EndIds
+}
+
+export function openScript(options: AgentOptions, { run, session, seen, guide, ids }: ScriptFacts): Script {
+  const rows = new Map(seen.map(row => [row.id, row]))
+  const { settings } = session
   const facts = options.policies.prompt(run.agent)
-  const guide = run.terms?.light ? null : await options.guide(facts.workspace)
   const workspace = run.terms?.cwd ? join(facts.workspace, run.terms.cwd) : facts.workspace
-  const ids = endIds(options.uuid)
   let showing: readonly Message[] = []
 
   function view(now: Run): ToolView {
@@ -90,7 +98,7 @@ export async function openScript(options: AgentOptions, runId: string): Promise<
         system: systemPrompt({
           ...facts,
           workspace,
-          guide,
+          guide: run.terms?.light ? null : guide,
           depth: now.depth,
           maxDepth: options.policies.maxDepth(now.agent),
           canSpawn: tools.canSpawn,

@@ -26,9 +26,9 @@ function dispatcher(limits: { main?: number; subagent?: number; agents?: Record<
   const rest = new Map<string, () => void>()
   const engine = openEngine({
     store,
-    drive(run) {
-      begun.push(run)
-      return new Promise(resolve => rest.set(run, resolve))
+    drive({ id }) {
+      begun.push(id)
+      return new Promise(resolve => rest.set(id, resolve))
     },
     limits: () => ({
       main: limits.main ?? 4,

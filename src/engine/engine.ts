@@ -16,7 +16,7 @@ export type Queued = Pick<Run, 'id' | 'lane' | 'tree' | 'agent' | 'woken' | 'que
 export interface EngineOptions {
   store: Store
   /** Drives a run until it rests; never rejects. */
-  drive(run: string): Promise<void>
+  drive(run: Queued): Promise<void>
   /** Slots of each lane, and of one agent (null = no limit of its own). Read at each decision. */
   limits(): { main: number; subagent: number; agent(id: string): number | null }
   log: (line: string) => void
@@ -116,7 +116,7 @@ export function openEngine(options: EngineOptions): Engine {
     // A run that is woken while its worker is still leaving rings again and must be noted again.
     known.delete(run.id)
     options
-      .drive(run.id)
+      .drive(run)
       .catch(error => options.log(`engine: a worker failed: ${error instanceof Error ? error.message : String(error)}`))
       .finally(() => {
         lane.running.delete(run.id)

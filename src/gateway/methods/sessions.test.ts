@@ -152,7 +152,7 @@ describe('chat', () => {
   test('history has the session beside it, runs by their wire ids, and what the house told as nobody’s words', async () => {
     const key = 'agent:main:told'
     await call('sessions.create', { key })
-    const end = await say(key, 'delegate to helper as "it": say 42\nwait')
+    const end = await say(key, 'delegate to helper as "it":\n  sleep 200\n  say 42\nwait')
     expect(end).toMatchObject({ status: 'ok' })
     const history = await call('chat.history', { sessionKey: key })
     expect(history.sessionInfo).toMatchObject({ key, sessionId: history.sessionId })
