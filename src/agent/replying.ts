@@ -101,11 +101,12 @@ export async function replyStep(
     }
     let liveChildren = spawns.length > 0 ? await countChildren(tx, current.id) : 0
     const taskNames = spawns.some(request => request.taskName) ? await liveTaskNames(tx, current.id) : []
+    const policy = options.policies.spawn(current.agent)
     const decided: ReplyCall[] = calls.map(({ tool: _tool, spawn, ...call }, i) => {
       if (!spawn) return call
       let next = 0
       const planned = planSpawn(payer, step.n + 1 + i, session, spawn.request, spawn.ground, {
-        policy: options.policies.spawn(current.agent),
+        policy,
         models: options.models,
         modelFor: agent => options.policies.childModel(current.agent, agent),
         runTimeoutSeconds: options.policies.runTimeoutSeconds(current.agent),

@@ -60,43 +60,47 @@ const outsideGroups = ['plugins', 'mcp']
 export function toolsOf(layers: readonly ToolPolicy[], catalogue: readonly ToolEntry[]): string[] {
   const profile = layers.findLast(layer => layer.profile !== undefined)?.profile ?? 'full'
   const besides = layers.findLast(layer => layer.alsoAllow !== undefined)?.alsoAllow ?? []
-  return names(catalogue, tool => {
-    if (layers.some(layer => fits(tool, layer.deny ?? []))) return false
-    if (!fits(tool, profiles[profile]) && !fits(tool, besides)) return false
-    return layers.every(layer => !layer.allow?.length || fits(tool, layer.allow))
-  })
+  const denied = matcher(layers.flatMap(layer => layer.deny ?? []))
+  const offered = matcher([...profiles[profile], ...besides])
+  const allowed = layers.flatMap(layer => (layer.allow?.length ? [matcher(layer.allow)] : []))
+  return names(catalogue, tool => !denied(tool) && offered(tool) && allowed.every(allows => allows(tool)))
 }
 
 /** What a sub-agent may be given at most. `policy` is `tools.subagents.tools`; its allow lists also give back what is withheld. */
 export function toolsOfSubagent(policy: ToolPolicy, catalogue: readonly ToolEntry[], leaf: boolean): string[] {
-  const withheld = leaf ? [...withheldFromSubagents, ...withheldFromLeaves] : withheldFromSubagents
-  const allowed = [...(policy.allow ?? []), ...(policy.alsoAllow ?? [])]
-  return names(catalogue, tool => {
-    if (fits(tool, policy.deny ?? [])) return false
-    if (fits(tool, allowed)) return true
-    return !policy.allow?.length && !fits(tool, withheld)
-  })
+  const withheld = matcher(leaf ? [...withheldFromSubagents, ...withheldFromLeaves] : withheldFromSubagents)
+  const denied = matcher(policy.deny ?? [])
+  const allowed = matcher([...(policy.allow ?? []), ...(policy.alsoAllow ?? [])])
+  return names(catalogue, tool => !denied(tool) && (allowed(tool) || (!policy.allow?.length && !withheld(tool))))
 }
 
 function names(catalogue: readonly ToolEntry[], keep: (tool: ToolEntry) => boolean): string[] {
   return catalogue.filter(keep).map(tool => tool.name)
 }
 
-function fits(tool: ToolEntry, patterns: readonly string[]): boolean {
-  const group = tool.group.toLowerCase()
-  return patterns.some(raw => {
+/** Whether a tool fits one of the patterns; they are read once for a whole catalogue. */
+function matcher(patterns: readonly string[]): (tool: ToolEntry) => boolean {
+  const tests = patterns.map(raw => {
     const pattern = raw.trim().toLowerCase()
-    if (!pattern.startsWith('group:')) return glob(pattern, tool.name.toLowerCase())
+    if (!pattern.startsWith('group:')) {
+      const pieces = pattern.split('*')
+      return (name: string) => glob(pieces, name)
+    }
     const named = pattern.slice('group:'.length)
-    return named === group || (named === 'openclaw' && !outsideGroups.includes(group))
+    return (_: string, group: string) => named === group || (named === 'openclaw' && !outsideGroups.includes(group))
   })
+  return tool => {
+    const name = tool.name.toLowerCase()
+    const group = tool.group.toLowerCase()
+    return tests.some(fits => fits(name, group))
+  }
 }
 
-/** `*` stands for any run of characters. Linear: pieces are looked for from left to right. */
-function glob(pattern: string, name: string): boolean {
-  const [first = '', ...rest] = pattern.split('*')
+/** Any run of characters may stand between the pieces. Linear: they are looked for from left to right. */
+function glob(pieces: readonly string[], name: string): boolean {
+  const [first = '', ...rest] = pieces
   const last = rest.pop()
-  if (last === undefined) return name === pattern
+  if (last === undefined) return name === first
   if (!name.startsWith(first)) return false
   let at = first.length
   for (const piece of rest) {

@@ -58,7 +58,7 @@ export interface Applied {
 export async function apply(tx: Tx, effects: readonly Effect[]): Promise<Applied> {
   const applied: Applied = { inbox: new Map(), ended: [], answered: [], calls: [] }
   const held = new Map<string, Held>()
-  const counters = new Map<string, { seq: number; at: number }>()
+  const counters = newestMessages(effects)
   for (const effect of effects) {
     // Changes of one run become one statement, unless something in between reads its row.
     if (effect.do === 'run.set') {
@@ -72,16 +72,29 @@ export async function apply(tx: Tx, effects: readonly Effect[]): Promise<Applied
       const now = held.get(effect.run) ?? { to: {}, spent: nothing, lent: nothing }
       held.set(effect.run, { to: now.to, spent: plus(now.spent, effect.spent), lent: plus(now.lent, effect.lent) })
     } else if (effect.do === 'message.put') {
-      counters.set(effect.message.session, { seq: effect.message.seq, at: effect.message.at })
       await tx.ask(putMessage, messageRow(effect.message))
+    } else if (effect.do === 'session.put') {
+      // What is said in a new conversation along with it is counted at once.
+      const { id } = effect.session
+      await tx.ask(putSession, { ...sessionRow(effect.session), ...counters.get(id) })
+      counters.delete(id)
     } else {
-      if (reads.has(effect.do)) await flush(tx, held)
+      if (touchesRuns(effect, held)) await flush(tx, held)
       await one(tx, effect, applied)
     }
   }
   await flush(tx, held)
-  for (const [session, { seq, at }] of counters) await tx.ask(setSession, { seq, updated_at: at }, session)
+  for (const [session, counter] of counters) await tx.ask(setSession, counter, session)
   return applied
+}
+
+/** What becomes of the counters of the sessions that messages are put into. */
+function newestMessages(effects: readonly Effect[]): Map<string, { seq: number; updated_at: number }> {
+  const counters = new Map<string, { seq: number; updated_at: number }>()
+  for (const effect of effects)
+    if (effect.do === 'message.put')
+      counters.set(effect.message.session, { seq: effect.message.seq, updated_at: effect.message.at })
+  return counters
 }
 
 /** What is to become of one run row. */
@@ -91,8 +104,11 @@ interface Held {
   lent: Spend
 }
 
-/** Effects that read or write run rows themselves. */
-const reads: ReadonlySet<Effect['do']> = new Set(['tree.end', 'run.settle', 'run.put'])
+/** Effects that read or write run rows themselves. A new run may follow on one that must have ended in the rows. */
+function touchesRuns(effect: Effect, held: ReadonlyMap<string, Held>): boolean {
+  if (effect.do === 'run.put') return [...held.values()].some(({ to }) => to.state === 'done')
+  return effect.do === 'tree.end' || effect.do === 'run.settle'
+}
 
 async function flush(tx: Tx, held: Map<string, Held>): Promise<void> {
   for (const [run, { to, spent, lent }] of held) {
@@ -103,13 +119,10 @@ async function flush(tx: Tx, held: Map<string, Held>): Promise<void> {
   held.clear()
 }
 
-type Single = Exclude<Effect, { do: 'run.set' | 'run.money' | 'message.put' }>
+type Single = Exclude<Effect, { do: 'run.set' | 'run.money' | 'message.put' | 'session.put' }>
 
 async function one(tx: Tx, effect: Single, applied: Applied): Promise<void> {
   switch (effect.do) {
-    case 'session.put':
-      await tx.ask(putSession, sessionRow(effect.session))
-      return
     case 'session.close':
       await tx.ask(setSession, { closed_at: effect.at, updated_at: effect.at }, effect.session)
       return

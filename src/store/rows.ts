@@ -150,14 +150,57 @@ export function outboxRow(effect: Effect & { do: 'outbox.put' }) {
   }
 }
 
-export function runRow(run: Run) {
+export function runRow(run: Run): RunsTable {
   return {
     id: run.id,
     session: run.session,
     tree: run.tree,
-    terms: null,
-    ...(runColumns(run) as Omit<RunsTable, 'id' | 'session' | 'tree' | 'terms'>),
+    agent: run.agent,
+    parent: run.parent,
+    depth: run.depth,
+    lane: run.lane,
+    state: run.state,
+    outcome: run.outcome,
+    error_code: run.errorCode,
+    error: run.error,
+    epoch: run.epoch,
+    attempts: run.attempts,
+    turn: run.turn,
+    paused: Number(run.paused),
+    detached: Number(run.detached),
+    ...waitColumns(run.wait),
+    woken: Number(run.woken),
+    grant_json: JSON.stringify(run.grant),
+    payer: run.payer,
+    spent_nano: run.spent.nano,
+    spent_tokens: run.spent.tokens,
+    spent_calls: run.spent.calls,
+    lent_nano: run.lent.nano,
+    lent_tokens: run.lent.tokens,
+    lent_calls: run.lent.calls,
+    deadline_at: run.deadlineAt,
+    return_to: run.returnTo,
+    route: json(run.route),
+    task: run.task,
+    label: run.label,
+    model: run.model,
+    receipt: json(run.receipt),
+    terms: json(run.terms ?? null),
+    result: run.result,
+    result_seq: run.resultSeq,
+    created_at: run.createdAt,
+    queued_at: run.queuedAt,
+    started_at: run.startedAt,
+    ended_at: run.endedAt,
   }
+}
+
+function json(value: object | null): string | null {
+  return value === null ? null : JSON.stringify(value)
+}
+
+function waitColumns(wait: Run['wait']): Pick<RunsTable, 'wait' | 'wait_until'> {
+  return { wait: json(wait), wait_until: wait !== null && 'until' in wait ? wait.until : null }
 }
 
 export type MoneyColumns = Pick<
@@ -180,19 +223,16 @@ export function moneyColumns(spent: Spend, lent: Spend): Partial<MoneyColumns> {
 /** Only the columns that the facts name. */
 export function runColumns(to: Partial<Run>): Partial<RunsTable> {
   const row: Partial<RunsTable> = {}
-  for (const [name, column] of plain) {
-    const value = to[name]
-    if (value !== undefined)
+  for (const [name, value] of Object.entries(to)) {
+    const column = plain[name as keyof Run]
+    if (column && value !== undefined)
       (row as Record<string, unknown>)[column] = typeof value === 'boolean' ? Number(value) : value
   }
-  if (to.wait !== undefined) {
-    row.wait = to.wait === null ? null : JSON.stringify(to.wait)
-    row.wait_until = to.wait !== null && 'until' in to.wait ? to.wait.until : null
-  }
+  if (to.wait !== undefined) Object.assign(row, waitColumns(to.wait))
   if (to.grant !== undefined) row.grant_json = JSON.stringify(to.grant)
-  if (to.route !== undefined) row.route = to.route === null ? null : JSON.stringify(to.route)
-  if (to.receipt !== undefined) row.receipt = to.receipt === null ? null : JSON.stringify(to.receipt)
-  if (to.terms !== undefined) row.terms = JSON.stringify(to.terms)
+  if (to.route !== undefined) row.route = json(to.route)
+  if (to.receipt !== undefined) row.receipt = json(to.receipt)
+  if (to.terms !== undefined) row.terms = json(to.terms)
   if (to.spent !== undefined)
     Object.assign(row, { spent_nano: to.spent.nano, spent_tokens: to.spent.tokens, spent_calls: to.spent.calls })
   if (to.lent !== undefined)
@@ -200,31 +240,31 @@ export function runColumns(to: Partial<Run>): Partial<RunsTable> {
   return row
 }
 
-const plain = [
-  ['agent', 'agent'],
-  ['parent', 'parent'],
-  ['depth', 'depth'],
-  ['lane', 'lane'],
-  ['state', 'state'],
-  ['outcome', 'outcome'],
-  ['errorCode', 'error_code'],
-  ['error', 'error'],
-  ['epoch', 'epoch'],
-  ['attempts', 'attempts'],
-  ['turn', 'turn'],
-  ['paused', 'paused'],
-  ['detached', 'detached'],
-  ['woken', 'woken'],
-  ['payer', 'payer'],
-  ['deadlineAt', 'deadline_at'],
-  ['returnTo', 'return_to'],
-  ['task', 'task'],
-  ['label', 'label'],
-  ['model', 'model'],
-  ['result', 'result'],
-  ['resultSeq', 'result_seq'],
-  ['createdAt', 'created_at'],
-  ['queuedAt', 'queued_at'],
-  ['startedAt', 'started_at'],
-  ['endedAt', 'ended_at'],
-] as const satisfies readonly (readonly [keyof Run, keyof RunsTable])[]
+const plain: Partial<Record<keyof Run, keyof RunsTable>> = {
+  agent: 'agent',
+  parent: 'parent',
+  depth: 'depth',
+  lane: 'lane',
+  state: 'state',
+  outcome: 'outcome',
+  errorCode: 'error_code',
+  error: 'error',
+  epoch: 'epoch',
+  attempts: 'attempts',
+  turn: 'turn',
+  paused: 'paused',
+  detached: 'detached',
+  woken: 'woken',
+  payer: 'payer',
+  deadlineAt: 'deadline_at',
+  returnTo: 'return_to',
+  task: 'task',
+  label: 'label',
+  model: 'model',
+  result: 'result',
+  resultSeq: 'result_seq',
+  createdAt: 'created_at',
+  queuedAt: 'queued_at',
+  startedAt: 'started_at',
+  endedAt: 'ended_at',
+}
