@@ -3,7 +3,7 @@
  * Owns the shapes only.
  */
 import type { SpawnPolicy } from '../core/grant.ts'
-import type { Clock, Models, Tell, Tool } from '../core/ports.ts'
+import type { Clock, Models, Tell, Tool, ToolSpec, ToolView } from '../core/ports.ts'
 import type { Grant, Run } from '../core/types.ts'
 import type { Scope } from '../protocol/scopes.ts'
 import type { CrashPoints } from '../store/crash.ts'
@@ -42,6 +42,8 @@ export interface ToolBox {
   ready(): Promise<void>
   get(name: string): Tool | undefined
   names(): string[]
+  /** What a model is shown of these tools, and the same as text. */
+  specs(names: readonly string[], view: ToolView): { specs: readonly ToolSpec[]; json: string }
   /** What the supervisor itself does there. */
   workspaces: Workspaces
 }

@@ -83,14 +83,14 @@ export function openScript(options: AgentOptions, { run, session, seen, guide, i
     showing = fresh
     const tools = view(now)
     const names = now.grant.tools.filter(name => name !== 'sessions_spawn' || tools.canSpawn)
-    const specs = names.flatMap(name => options.tools.get(name)?.spec(tools) ?? [])
+    const { specs, json } = options.tools.specs(names, tools)
     const shown = [...inOrder([...rows.values()]), ...fresh]
     const asked = shown.findLast(row => row.role === 'user' && row.meta.child === undefined)?.meta.thinking
     const thinking = asked ?? settings?.thinking ?? now.terms?.thinking ?? options.policies.thinking(now.agent)
     return {
       ok: true,
       model: model.model,
-      toolsJson: JSON.stringify(specs),
+      toolsJson: json,
       upto: shown.reduce((max, row) => Math.max(max, row.seq), 0),
       request: {
         model: model.model.ref,

@@ -48,6 +48,19 @@ describe('the toolbox', () => {
     expect(JSON.stringify(bench.box.list().map(tool => tool.spec(view)))).toBe(JSON.stringify(specs))
   })
 
+  test('what a run is shown depends on its tools and its view, and on nothing that was shown before', async () => {
+    await using bench = await makeBench()
+    const { box } = bench
+    const sets = [box.names(), ['read', 'sessions_spawn'], ['sessions_spawn', 'read'], ['read', 'unknown'], []]
+    const views = [view, { ...view, agents: ['other'] }, { ...view, canSpawn: !view.canSpawn }]
+    for (let round = 0; round < 2; round++)
+      for (const names of sets)
+        for (const one of views) {
+          const specs = names.flatMap(name => box.get(name)?.spec(one) ?? [])
+          expect(box.specs(names, one)).toEqual({ specs, json: JSON.stringify(specs) })
+        }
+  })
+
   test('says so when it is used before it is ready', () => {
     const box = openTools({ stateDir: '/nowhere', exec: () => ({}) as never })
     expect(box.names()).toHaveLength(14)

@@ -7,7 +7,7 @@
  * Opening costs next to nothing; zod (18 ms, 13 MB) is loaded by ready(), which must be awaited before the first spec() or
  * parse() of a tool. Names, groups and repeat are there at once.
  */
-import type { Tool } from '../core/ports.ts'
+import type { Tool, ToolSpec, ToolView } from '../core/ports.ts'
 import { DeputyError } from '../protocol/errors.ts'
 import type { Zod } from '../protocol/zod.ts'
 import { type ExecSettings, openCommands } from './exec.ts'
@@ -30,12 +30,22 @@ export interface ToolBoxOptions {
   searchSeconds?: number
 }
 
+export interface Shown {
+  specs: readonly ToolSpec[]
+  json: string
+}
+
+/** Sets of tools, as different runs are shown them, that are kept. */
+const mostShown = 100
+
 export interface ToolBox {
   /** Loads and builds the schemas. May be called any number of times. */
   ready(): Promise<void>
   list(): readonly Tool[]
   get(name: string): Tool | undefined
   names(): string[]
+  /** What a model is shown of these tools, and the same as text. */
+  specs(names: readonly string[], view: ToolView): Shown
   workspaces: Workspaces
   /** Ends the processes of one run's commands, or all, within two seconds. `stillAlive`: process groups that would not end. */
   endAll(run?: string): Promise<{ ended: number; stillAlive: number[] }>
@@ -67,6 +77,7 @@ export function openTools(options: ToolBoxOptions): ToolBox {
     statusTool(zod),
   ]
   const byName = new Map(tools.map(tool => [tool.name, tool]))
+  const shown = new Map<string, Shown>()
   return {
     async ready() {
       if (loaded.zod) return
@@ -77,6 +88,16 @@ export function openTools(options: ToolBoxOptions): ToolBox {
     list: () => tools,
     get: name => byName.get(name),
     names: () => tools.map(tool => tool.name),
+    specs(names, view) {
+      const key = `${names.join()} ${JSON.stringify(view)}`
+      const known = shown.get(key)
+      if (known) return known
+      const specs = names.flatMap(name => byName.get(name)?.spec(view) ?? [])
+      const made = { specs, json: JSON.stringify(specs) }
+      if (shown.size === mostShown) shown.clear()
+      shown.set(key, made)
+      return made
+    },
     workspaces: openWorkspaces(stateDir),
     endAll: run => commands.endAll(run),
   }
