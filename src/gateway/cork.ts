@@ -1,6 +1,7 @@
 /**
- * Frames of one tick leave in one write, so that a burst of events costs one system call and not one each (measured: a
- * third less processor time for 8 events to 50 listeners). Owns whether a stream is held back now.
+ * Frames of one turn of the loop leave in one write, so that a burst of events costs one system call and not one each
+ * (measured: a third less processor time for 8 events to 50 listeners), and after what a step has sent to a model. Owns
+ * whether a stream is held back now.
  */
 import type { Writable } from 'node:stream'
 
@@ -11,7 +12,7 @@ export function makeCork(stream: Writable): () => void {
     if (held) return
     held = true
     stream.cork()
-    process.nextTick(() => {
+    setImmediate(() => {
       held = false
       stream.uncork()
     })
