@@ -52,7 +52,9 @@ function listener(options: { protocol?: Protocol; caps?: string[]; scopes?: Scop
   )
   fanout.add(connection)
   seen.length = 0
-  const of = (event: string) => seen.filter(frame => frame.event === event).map(frame => frame.payload)
+  /** Without the chat event that a run begins with, which has a test of its own. */
+  const of = (event: string) =>
+    seen.filter(frame => frame.event === event && frame.payload['state'] !== 'status').map(frame => frame.payload)
   return { connection, seen, of }
 }
 
@@ -100,6 +102,25 @@ describe('a turn on the wire', () => {
     expect(of('agent').map(({ seq }) => seq)).toEqual([1, 2, 3, 4, 5])
     expect(seen.map(({ seq }) => seq)).toEqual(seen.map((_, n) => n + 1))
     expect(events.wireIds('r')).toEqual([])
+  })
+
+  test('the first thing about a run is a chat event, for v4; v3 has none', () => {
+    const old = listener({ protocol: 3 })
+    const young = listener({ protocol: 4 })
+    state('queued')
+    state('started')
+    state('started')
+    turn()
+    expect(young.seen.slice(0, 2)).toMatchObject([
+      {
+        event: 'chat',
+        payload: { runId: 'w', sessionKey: 'agent:main:main', state: 'status', phase: 'starting_model' },
+      },
+      { event: 'agent', payload: { runId: 'w', stream: 'lifecycle', data: { phase: 'start' } } },
+    ])
+    expect(young.seen.filter(({ payload }) => payload['state'] === 'status')).toHaveLength(1)
+    expect(old.seen.filter(({ payload }) => payload['state'] === 'status')).toEqual([])
+    expect(old.seen.map(({ seq }) => seq)).toEqual(old.seen.map((_, n) => n + 1))
   })
 
   test('v3 has the cumulative message alone, v4 the increment too; text that starts over is a replacement', () => {

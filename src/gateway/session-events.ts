@@ -23,8 +23,14 @@ const settleMs = 50
 interface Change {
   sessionKey: string
   agentId: string
-  /** What happened last: a reason of the session's own, or a phase of a run. */
-  about: { reason: string } | { phase: string; runId: string }
+  /** What happened last: a reason of the session's own, or a phase of a turn in OpenClaw's words. */
+  about: { reason: string } | { phase: 'start' | 'end' | 'error'; runId: string }
+}
+
+/** A wait for sub-agents or a message ends the turn (decisions.md 4); a pause or a question lies inside it. */
+function phaseOf({ change, wait, outcome }: Extract<HouseEvent, { on: 'run.state' }>): 'start' | 'end' | 'error' {
+  if (change === 'done') return outcome === 'succeeded' || outcome === 'cancelled' ? 'end' : 'error'
+  return change === 'waiting' && (wait?.for === 'children' || wait?.for === 'message') ? 'end' : 'start'
 }
 
 export function makeSessionEvents(room: Room, log: Log): SessionEvents {
@@ -62,7 +68,9 @@ export function makeSessionEvents(room: Room, log: Log): SessionEvents {
   async function tellChange(id: string, { sessionKey, agentId, about }: Change): Promise<void> {
     const session = (await house.sessionByKey(sessionKey)) ?? (await house.session(id))
     const row = session && session.closedAt === null ? await rowOf(room, session, { titles: true, last: true }) : null
-    const payload = { sessionKey, agentId, ...about, ts: room.now(), session: row }
+    const { sessionId, updatedAt, status, hasActiveRun, activeRunIds } = row ?? {}
+    const now = { sessionId: sessionId ?? id, updatedAt, status, hasActiveRun, activeRunIds }
+    const payload = { sessionKey, agentId, ...about, ts: room.now(), ...now, session: row }
     fanout.send('sessions.changed', () => payload, { to: followsSessions })
   }
 
@@ -106,7 +114,8 @@ export function makeSessionEvents(room: Room, log: Log): SessionEvents {
           return settle()
         }
         case 'run.state': {
-          const { run, session, sessionKey, agent: agentId, wireId: runId, change: phase } = event
+          const { run, session, sessionKey, agent: agentId, wireId: runId } = event
+          const phase = phaseOf(event)
           if (followed(followsTasks)) tasks.add(run)
           if (followed(followsSessions)) changes.set(session, { sessionKey, agentId, about: { phase, runId } })
           if (tasks.size + changes.size > 0) settle()

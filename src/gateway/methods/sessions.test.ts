@@ -232,9 +232,15 @@ describe('events', () => {
     expect(phases).toEqual(['start', 'result'])
     const last = await until(
       () => payloads.findLast(payload => 'phase' in payload),
-      payload => payload?.['phase'] === 'done',
+      payload => payload?.['phase'] === 'end',
     )
-    expect(last).toMatchObject({ sessionKey: key, session: { key, status: 'done' } })
+    expect(last).toMatchObject({
+      sessionKey: key,
+      status: 'done',
+      hasActiveRun: false,
+      activeRunIds: [],
+      session: { key, status: 'done' },
+    })
     const task = payloads.findLast(payload => 'task' in payload)
     expect(task).toMatchObject({ action: 'upserted', task: { status: 'completed', sessionKey: key } })
     expect(heard.other).toEqual([])

@@ -72,6 +72,16 @@ describe.each(versions)('TUI %s', version => {
     )
   })
 
+  test('/verbose is kept; what has no effect here is refused by its name', async () => {
+    await tui.say('/verbose on')
+    await until(
+      () => call<{ session: { verboseLevel?: string } }>('sessions.describe', { key }),
+      ({ session }) => session.verboseLevel === 'on',
+    )
+    await tui.say('/fast on')
+    await tui.shows(/unexpected property 'fastMode'/)
+  })
+
   test('/status is answered by the gateway', async () => {
     await tui.say('/status')
     await tui.shows(/Model: stub\/m[\s\S]*Conversation: agent:main:tui-/)
