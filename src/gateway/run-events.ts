@@ -9,7 +9,7 @@
  */
 import type { Clock, HouseEvent } from '../core/ports.ts'
 import { caps } from '../protocol/connect.ts'
-import { chatDelta, chatStarting } from '../protocol/dialect.ts'
+import { chatDelta } from '../protocol/dialect.ts'
 import type { Connection } from './connection.ts'
 import type { Fanout } from './fanout.ts'
 
@@ -135,10 +135,10 @@ export function makeRunEvents(options: { fanout: Fanout; clock: Clock; deltaMs: 
   function start(entry: Entry, at: number): void {
     if (entry.startedAt !== null) return
     entry.startedAt = at
-    const { wireId: runId, sessionKey, agent: agentId, spawnedBy, seq } = entry
-    const hears = ({ session }: Connection) => session !== null && chatStarting(session.protocol) !== null
-    const starting = (protocol: 3 | 4) => ({ runId, sessionKey, agentId, spawnedBy, seq, ...chatStarting(protocol) })
-    fanout.send('chat', starting, { to: hears, dropIfSlow: true })
+    // No words yet. Both TUIs go on waiting when the acceptance of a message and the whole answer reach them in one read and
+    // the first thing about its run was no chat event (docs/compatibility.md).
+    const begun = { deltaText: '', replace: false, message: message('', at) }
+    chat(entry, entry.wireId, protocol => chatDelta(protocol, begun), true)
     agent(entry, 'lifecycle', { phase: 'start', startedAt: at })
   }
 

@@ -30,14 +30,6 @@ export function chatDelta(protocol: Protocol, delta: ChatDelta): Record<string, 
     : { state: 'delta', deltaText: delta.deltaText, message: delta.message }
 }
 
-/**
- * A run begins: v4 has a chat event for it, v3 none. Before anything else of the run, since the 9.6 TUI goes on waiting when
- * the acceptance and the whole answer reach it in one read and the first thing about the run was no chat event.
- */
-export function chatStarting(protocol: Protocol): Record<string, unknown> | null {
-  return protocol === 4 ? { state: 'status', phase: 'starting_model' } : null
-}
-
 /** v3 has no FORBIDDEN: a missing scope is an invalid request there. */
 export function errorIn(protocol: Protocol, error: WireError): WireError {
   return protocol === 3 && error.code === 'FORBIDDEN' ? { ...error, code: 'INVALID_REQUEST' } : error

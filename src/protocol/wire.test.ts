@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { devicePayload } from './device.ts'
-import { chatDelta, chatStarting, errorIn, logLine, negotiate } from './dialect.ts'
+import { chatDelta, errorIn, logLine, negotiate } from './dialect.ts'
 import { DeputyError, type ErrorCode, errors } from './errors.ts'
 import { checkRequest } from './frames.ts'
 import { closeReason } from './limits.ts'
@@ -29,8 +29,6 @@ describe('versions', () => {
     expect(chatDelta(3, delta)).toEqual({ state: 'delta', message: 'ab' })
     expect(chatDelta(4, delta)).toEqual({ state: 'delta', deltaText: 'b', message: 'ab' })
     expect(chatDelta(4, { ...delta, replace: true })).toMatchObject({ replace: true })
-    expect(chatStarting(3)).toBeNull()
-    expect(chatStarting(4)).toEqual({ state: 'status', phase: 'starting_model' })
     expect(errorIn(3, { code: 'FORBIDDEN', message: 'm' }).code).toBe('INVALID_REQUEST')
     expect(errorIn(4, { code: 'FORBIDDEN', message: 'm' }).code).toBe('FORBIDDEN')
     const line = '{"time":"t","level":"warn","subsystem":"models","message":"m","key":"k"}'
