@@ -4,6 +4,7 @@
  * Owns shapes only. A port never carries authority that its caller does not have: whatever is allowed was decided before.
  */
 import type { ErrorCode } from '../protocol/errors.ts'
+import type { Content } from './chat.ts'
 import type { ToolFacts } from './tool-facts.ts'
 import type { Deliverables, Message, Part, Purse, Repeat, Route, StopReason, TokenUsage, Wait } from './types.ts'
 
@@ -213,12 +214,15 @@ export interface Tool {
 
 // -------------------------------------------------------------------------------------------------------- outbound
 
+/** One message of a service: a whole outbox row, or one part of it as `Outbound.parts` cut it. */
 export interface OutboundMessage {
   id: string
   route: Route
-  text: string
-  /** The service's idempotency key where it has one. */
+  content: Content
+  /** The service's idempotency key where it has one; another one for each part. */
   key: string
+  /** The service's id of our own message that grows by edits: change it instead of sending. */
+  edit: string | null
   /** True when an earlier attempt may have been seen: the text says so where the service can't tell. */
   maybeRepeat: boolean
 }
@@ -232,6 +236,8 @@ export type SendOutcome =
 export interface Outbound {
   channel: string
   keyed: boolean
+  /** Cuts what is to be said into what fits into one message of the service each. Pure: the same content, the same parts. */
+  parts(content: Content): readonly Content[]
   send(message: OutboundMessage, signal: AbortSignal): Promise<SendOutcome>
   lookup?(message: OutboundMessage, signal: AbortSignal): Promise<'sent' | 'absent' | 'unknown'>
 }

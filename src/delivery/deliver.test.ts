@@ -30,6 +30,7 @@ function service(answer: (n: number) => SendOutcome | Promise<SendOutcome>, feat
   const outbound: Outbound = {
     channel: 'fake',
     keyed: false,
+    parts: content => [content],
     async send(message) {
       const outcome = await answer(seen.length + 1)
       if (outcome.sent || !outcome.certain) seen.push(message)
@@ -87,7 +88,7 @@ test('messages of a chat go out in order, and each is sent once', async () => {
   for (const key of ['a', 'b', 'c']) await put(key)
   await deliverer(outbound).start()
   await until(async () => (await states()).every(state => state === 'sent'))
-  expect(seen.map(message => message.text)).toEqual(['words a', 'words b', 'words c'])
+  expect(seen.map(message => message.content.text)).toEqual(['words a', 'words b', 'words c'])
 })
 
 test('a message waits while its channel is not running, and other channels go on', async () => {
@@ -112,7 +113,7 @@ test('a refusal that is final is a dead letter, the next message goes on, and an
   await until(async () => (await states())[1] === 'sent')
   expect(await box.retry(1)).toBe(true)
   await until(async () => (await states())[0] === 'sent')
-  expect(seen.map(message => message.text)).toEqual(['words b', 'words a'])
+  expect(seen.map(message => message.content.text)).toEqual(['words b', 'words a'])
 })
 
 test('killed between send and answer: a keyed service sees the key again, another sees a marked repeat', async () => {

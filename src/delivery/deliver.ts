@@ -6,6 +6,7 @@
  * its answer is written (decisions.md 22). A channel that is missing or throws never stops the others.
  */
 import { type Delivery, type DeliveryAct, type DeliveryEvent, type DeliveryStep, next, step } from '../core/delivery.ts'
+import type { Content } from '../core/chat.ts'
 import type { Clock, Outbound, OutboundMessage, SendOutcome } from '../core/ports.ts'
 import type { Route } from '../core/types.ts'
 import type { CrashPoints } from '../store/crash.ts'
@@ -34,7 +35,7 @@ interface Row extends Delivery {
   key: string
   channel: string
   route: Route
-  text: string
+  content: Content
 }
 
 /** Longest that a service may take to answer; then the send is in doubt. */
@@ -112,8 +113,9 @@ export function openDeliverer(options: DeliverOptions): Deliverer {
     const message: OutboundMessage = {
       id: String(row.id),
       route: row.route,
-      text: row.text,
+      content: row.content,
       key: row.key,
+      edit: act.do === 'send' ? act.edit : null,
       maybeRepeat: act.do === 'send' && act.maybeRepeat,
     }
     const signal = AbortSignal.timeout(sendMs)
@@ -238,7 +240,7 @@ function rowOf(row: {
     key: row.key,
     channel: row.channel,
     route,
-    text: (JSON.parse(row.payload) as { text: string }).text,
+    content: JSON.parse(row.payload) as Content,
   }
 }
 

@@ -1,0 +1,130 @@
+/**
+ * What passes between a chat service and the house: a message that came in, and the words, files and buttons that go out.
+ *
+ * Owns shapes only. Ids are the service's own, as text. Everything that a person wrote, and every name a service gives, is
+ * content from outside: data, never instructions, and never authority. Never holds a token or a socket.
+ */
+
+/** Where people talk: one person, a group, or a channel of a server or workspace that many may read. */
+export type ChatKind = 'direct' | 'group' | 'channel'
+
+export interface Chat {
+  id: string
+  kind: ChatKind
+  title: string | null
+  /** Discord server, Slack workspace. */
+  guild: string | null
+  /** Forum topic or thread within it; null = the chat itself. */
+  thread: string | null
+  /** Where the thread is an own chat of the service (Discord): the one that it belongs to. */
+  parent: string | null
+}
+
+export interface ChatSender {
+  id: string
+  /** Other ids of the same person on this service (WhatsApp: number and LID; user names with `@`). */
+  also: readonly string[]
+  name: string | null
+  /** Roles that the service gives (Discord). */
+  roles: readonly string[]
+  bot: boolean
+  /** The owner of this very account wrote it, on a device of their own (WhatsApp). */
+  self: boolean
+}
+
+export interface InboundMedia {
+  kind: 'image' | 'audio' | 'video' | 'document' | 'sticker'
+  /** As the sender's device names it: never a path. */
+  name: string
+  /** As the service claims it. */
+  mimeType: string
+  /** As the service claims it; null when it does not say. */
+  bytes: number | null
+  /** A voice message. */
+  voice: boolean
+  /** Fetches it, once it is known to be wanted. Fails with MEDIA_TOO_LARGE beyond `maxBytes`, whatever was claimed. */
+  read(maxBytes: number, signal: AbortSignal): Promise<Uint8Array>
+}
+
+export interface Quoted {
+  id: string
+  /** Null when the service does not say. */
+  sender: string | null
+  /** True when it quotes what this account wrote. */
+  own: boolean
+  text: string
+}
+
+/** One message, edit or button press as a service tells it. */
+export interface InboundMessage {
+  channel: string
+  account: string
+  chat: Chat
+  sender: ChatSender
+  /** The service's id of the message: a repeat is known by (channel, account, chat, id, edit) (decisions.md 38). */
+  id: string
+  /** Empty for a message; else which edit of it this is (its time, its version). */
+  edit: string
+  at: number
+  /** `command`: a native slash command, written out as `/name args`; `button`: the value of a button that was pressed. */
+  via: 'text' | 'command' | 'button'
+  text: string
+  quoted: Quoted | null
+  /** The service itself says that this account is addressed: a mention, or a reply to what it wrote. */
+  mentioned: boolean
+  media: readonly InboundMedia[]
+}
+
+/**
+ * What became of a message. Whatever it is, it is a row by now, and the service may be told that it came: `accepted` and
+ * `command` are read or answered, `repeat` was known already, `dropped` nobody reads (the reason is in `drops`).
+ */
+export type Ingested = { done: 'accepted' | 'command' | 'repeat' } | { done: 'dropped'; reason: string }
+
+// ------------------------------------------------------------------------------------------------------------- out
+
+/** A file of the gateway's own media folder: complete and unchanging, whatever becomes of the workspace. */
+export interface OutboundMedia {
+  path: string
+  name: string
+  mimeType: string
+  bytes: number
+  kind: InboundMedia['kind']
+  voice: boolean
+}
+
+/** A press comes back as a message `via: 'button'` with `value` as its text. At most 64 bytes, the least any service takes. */
+export interface Button {
+  label: string
+  value: string
+  style?: 'primary' | 'danger'
+}
+
+/** What one outbox row says. Exactly one of words (with files and buttons), a change, a reaction and a poll. */
+export interface Content {
+  /** Markdown; each channel renders it in its service's own form. Empty where there are only files. */
+  text: string
+  media?: readonly OutboundMedia[]
+  /** Rows of buttons; a service without them shows the values as words to send. */
+  buttons?: readonly (readonly Button[])[]
+  /** The service's id of the message that this answers. */
+  replyTo?: string
+  /** The service's id of a message of ours whose words these replace. */
+  edit?: string
+  /** Set on, or (empty emoji) taken off, a message. */
+  react?: { message: string; emoji: string }
+  poll?: { question: string; options: readonly string[]; multiple: boolean }
+}
+
+/** What a service can show; what it cannot is said in words instead, never lost. */
+export interface Capabilities {
+  edit: boolean
+  threads: boolean
+  reactions: boolean
+  media: boolean
+  typing: boolean
+  buttons: boolean
+  polls: boolean
+  /** Longest text of one message, in the service's own unit. */
+  maxText: number
+}
