@@ -169,7 +169,10 @@ function inline(tokens: readonly Token[], path: Path, to: Reading): void {
 function link(token: Tokens.Link, path: Path, to: Reading): void {
   const url = token.href
   const label = plain(token.tokens ?? []) || token.text || url
-  if (path.some(holder => holder.is === 'link')) return put(label, path, to)
+  if (path.some(holder => holder.is === 'link')) {
+    put(label, path, to)
+    return
+  }
   if (/^(https?|mailto|tel):/i.test(url) && to.keepsLink(url)) {
     const within: Path = [...path, { is: 'link', url, label }]
     if (token.type === 'link' && plain(token.tokens ?? []) !== '') inline(token.tokens, within, to)
@@ -183,7 +186,10 @@ function link(token: Tokens.Link, path: Path, to: Reading): void {
 
 /** `||words||`, as Discord and Telegram have it; `a||b||c` is none. */
 function spoilers(text: string, path: Path, to: Reading): void {
-  if (path.some(holder => holder.is === 'spoiler')) return put(text, path, to)
+  if (path.some(holder => holder.is === 'spoiler')) {
+    put(text, path, to)
+    return
+  }
   let at = 0
   for (const found of text.matchAll(/(?<![\w|])\|\|(?=\S)([^|\n]+)(?<=\S)\|\|(?![\w|])/g)) {
     put(text.slice(at, found.index), path, to)

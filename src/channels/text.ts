@@ -230,20 +230,19 @@ function blockOf(leaf: Leaf): Holder | undefined {
   return leaf.path.findLast(holder => holder.is === 'paragraph' || holder.is === 'heading' || holder.is === 'block')
 }
 
-/** The nearest place before `at` that is not within one visible sign. */
+/** The nearest place before `at` that is not within one visible sign, however many code points that has. */
 function whole(leaves: readonly Leaf[], at: number): number {
   let seen = 0
   for (const { text } of leaves) {
-    if (at <= seen) break
     const here = at - seen
+    if (here <= 0) break
     if (here < text.length) {
-      let back = here
-      const joins = () =>
-        /^[\p{M}\u200d\ufe0f\u{1f3fb}-\u{1f3ff}]/u.test(text.slice(back)) || text[back - 1] === '\u200d'
-      const torn = () => /[\ud800-\udbff]/.test(text[back - 1]!) && /[\udc00-\udfff]/.test(text[back]!)
-      while (back > 0 && here - back < 16 && (torn() || joins())) back--
-      if (back === 0 || here - back >= 16) return seen + here - Number(/[\ud800-\udbff]/.test(text[here - 1]!))
-      return seen + back
+      const from = Math.max(0, here - 64)
+      const sign = new Intl.Segmenter().segment(text.slice(from, here + 16)).containing(here - from)
+      const start = from + (sign?.index ?? here - from)
+      // A sign that is longer than a message is torn all the same, but no code point is.
+      if (start > 0 || seen > 0) return seen + start
+      return at - Number(/[\ud800-\udbff]/.test(text[here - 1]!))
     }
     seen += text.length
   }
@@ -301,7 +300,7 @@ function writeInline(leaves: readonly Leaf[], depth: number, around: Around, wri
     .map(([holder, inside], i) => {
       const text = inside.map(leaf => leaf.text).join('')
       const before = parts[i - 1]?.[1].at(-1)?.text.at(-1) ?? around.before
-      const after = parts[i + 1]?.[1][0]!.text.at(0) ?? around.after
+      const after = parts[i + 1]?.[1][0]?.text.at(0) ?? around.after
       if (holder === null) return writer.escape(text, before === '' || before === '\n')
       if (text.trim() === '') return text
       if (holder.is === 'code') return writer.code(text, { before, after })
