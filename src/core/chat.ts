@@ -12,8 +12,10 @@ export interface Chat {
   id: string
   kind: ChatKind
   title: string | null
-  /** Discord server, Slack workspace. */
+  /** Discord server. */
   guild: string | null
+  /** Slack workspace. */
+  team?: string | null
   /** Forum topic or thread within it; null = the chat itself. */
   thread: string | null
   /** Where the thread is an own chat of the service (Discord): the one that it belongs to. */
@@ -70,6 +72,8 @@ export interface InboundMessage {
   via: 'text' | 'command' | 'button'
   text: string
   quoted: Quoted | null
+  /** The sender only passes on what somebody else wrote: it is never a command. Absent where the service does not say. */
+  forwarded?: boolean
   /** The service itself says that this account is addressed: a mention, or a reply to what it wrote. */
   mentioned: boolean
   media: readonly InboundMedia[]

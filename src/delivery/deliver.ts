@@ -14,8 +14,8 @@ import type { Store, Tx } from '../store/open.ts'
 
 export interface DeliverOptions {
   store: Store
-  /** The channel's way out; null while it is not running: its messages wait. */
-  outbound(channel: string): Outbound | null
+  /** The way out of an account; null while it is not running: its messages wait. */
+  outbound(route: Pick<Route, 'channel' | 'account'>): Outbound | null
   clock: Clock
   crash: CrashPoints
   log: (line: string) => void
@@ -64,7 +64,7 @@ export function openDeliverer(options: DeliverOptions): Deliverer {
       do {
         again = false
         const rows = await openRows(store.read)
-        const ready = rows.filter(row => options.outbound(row.channel) !== null)
+        const ready = rows.filter(row => options.outbound(row.route) !== null)
         const { due, wakeAt } = next(ready, clock.now())
         for (const row of due) if (!flying.has(row.id)) fly(row as Row)
         sleep(wakeAt)
@@ -98,7 +98,7 @@ export function openDeliverer(options: DeliverOptions): Deliverer {
   }
 
   async function deliver(row: Row): Promise<void> {
-    const out = options.outbound(row.channel)
+    const out = options.outbound(row.route)
     if (!out) return
     const service = { keyed: out.keyed, lookup: out.lookup !== undefined }
     const tried = await change(row.id, { on: 'try', service, now: clock.now() }, 'sending')

@@ -4,6 +4,7 @@
  * Owns: the codes, what each means, who can mend it and how. Pinned by test/pins.test.ts: a code never changes its meaning
  * and is never removed. Never holds a secret: messages and details are made to be shown.
  */
+import { channelErrors } from './channel-errors.ts'
 import { doorErrors } from './door-errors.ts'
 import { type ErrorRow, row } from './error-row.ts'
 
@@ -109,6 +110,7 @@ export const errors = {
   ),
   CONFIG_CONFLICT: row('The configuration changed since it was read.', 'you', 'Read it again and repeat the change.'),
   ...doorErrors,
+  ...channelErrors,
   // sessions, runs
   UNKNOWN_AGENT: row(
     'There is no agent of that name.',

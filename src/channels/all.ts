@@ -1,0 +1,10 @@
+/**
+ * Which services there are: the id that the configuration gives them, and how each is loaded.
+ *
+ * Owns the list only. A folder is read when an account of it is enabled, and not before: its library is heavy.
+ */
+import type { Channel } from './channel.ts'
+
+export type Channels = Readonly<Record<string, () => Promise<Channel>>>
+
+export const channels: Channels = {}
