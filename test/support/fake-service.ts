@@ -102,13 +102,14 @@ export async function startService(): Promise<ChatService> {
         typing.push({ chat: String(body['chat']), on: body['on'] === true })
         return answer(response, {})
       case '/send':
-        return send(body as unknown as Sent, response)
+        send(body as unknown as Sent, response)
+        return
       default:
         return answer(response, { error: 'unknown' }, 404)
     }
   }
 
-  function send(body: Sent, response: ServerResponse): void {
+  function send(body: Sent, response: ServerResponse): unknown {
     const now = failure
     failure = null
     if (now === 'refused') return answer(response, { error: 'the bot was blocked' }, 403)
@@ -118,8 +119,8 @@ export async function startService(): Promise<ChatService> {
     if (before && body.edit) before.text = body.text
     const id = before?.id ?? `m${shown.length + 1}`
     if (!before) shown.push({ id, text: body.text, chat: body.chat, key: body.key, thread: body.thread })
-    if (now === 'lost') return void response.destroy()
-    answer(response, { id })
+    if (now === 'lost') return response.destroy()
+    return answer(response, { id })
   }
 
   const server: Server = createServer((request, response) => {
