@@ -40,4 +40,21 @@ export const figures: readonly Figure[] = [
   figure('thousand-memory', '1,000 children: peak resident memory', 'MB', '< 400', ['–', '–']),
   figure('thousand-p50', '1,000 children: health over the socket, p50', 'ms', '–', ['–', '–']),
   figure('thousand-p99', '1,000 children: health over the socket, p99', 'ms', '< 50', ['–', '–']),
+  ...[
+    { id: 'fan-100', name: '100 children, a model that takes 1 s' },
+    { id: 'fan-1000', name: '1,000 children, a model that takes 1 s' },
+    { id: 'fan-10000', name: '10,000 children, 1,000 at work, a model that takes 1 s' },
+  ].flatMap(({ id, name }) => [
+    figure(`${id}-time`, `${name}: all results back`, 's', '–', ['–', '–']),
+    figure(`${id}-memory`, `${name}: peak resident memory`, 'MB', '–', ['–', '–']),
+    figure(`${id}-lost`, `${name}: results lost, calls made twice`, '', '0', ['–', '–']),
+    figure(`${id}-p50`, `${name}: health, p50`, 'ms', '–', ['–', '–']),
+    figure(`${id}-p99`, `${name}: health, p99`, 'ms', '< 50', ['–', '–']),
+  ]),
+  figure('chain-5', 'a chain of five levels: first spawn → result at the top', 'ms', '–', ['–', '–']),
+  figure('wait-memory', 'a parent that waits, with its child: resident memory each', 'kB', '–', ['–', '–']),
+  figure('wait-cpu', '500 parents that wait: processor time in a second', 'ms', '–', ['–', '–']),
+  figure('idle-sessions-memory', '10,000 silent conversations: resident memory each', 'kB', '< 100', ['–', '–']),
+  figure('idle-sessions-start', '10,000 silent conversations: start to first hello', 's', '< 0.3', ['–', '–']),
+  figure('idle-sessions-calls', '10,000 silent conversations: model calls', '', 'none', ['–', '–']),
 ]

@@ -17,6 +17,8 @@ export interface HomeOptions {
   /** Children at work for one session, and in all. */
   children?: number
   concurrent?: number
+  /** How deep sub-agents nest; 2 unless said. */
+  depth?: number
   /** OpenClaw 2026.9 hides sessions_spawn behind a search tool unless told not to: true where a measure spawns. */
   spawns?: boolean
 }
@@ -79,13 +81,13 @@ const provider = (baseUrl: string) => {
     reasoning: false,
     input: ['text'],
     cost,
-    contextWindow: 2e6,
+    contextWindow: 2e7,
     maxTokens: 8192,
   }
   return { stub: { baseUrl, apiKey: 'stub', api: 'openai-completions', models: [model] } }
 }
 
-function config(home: Home, baseUrl: string, children: number, concurrent: number) {
+function config(home: Home, baseUrl: string, children: number, concurrent: number, depth = 2) {
   return {
     gateway: { mode: 'local', port: home.port, bind: 'loopback', auth: { mode: 'token', token } },
     models: { providers: provider(baseUrl) },
@@ -93,7 +95,12 @@ function config(home: Home, baseUrl: string, children: number, concurrent: numbe
       defaults: {
         workspace: home.workspace,
         model: { primary: 'stub/stub-1' },
-        subagents: { maxChildrenPerAgent: children, maxConcurrent: concurrent, maxSpawnDepth: 2, allowAgents: ['*'] },
+        subagents: {
+          maxChildrenPerAgent: children,
+          maxConcurrent: concurrent,
+          maxSpawnDepth: depth,
+          allowAgents: ['*'],
+        },
       },
     },
   }
@@ -108,9 +115,9 @@ export function deputy(program = join(root, 'bin', 'deputy')): Target {
     protocol: 4,
     settleMs: 10,
     samples: ours => ours,
-    async makeHome(baseUrl, { children = 20, concurrent = 20 } = {}) {
+    async makeHome(baseUrl, { children = 20, concurrent = 20, depth } = {}) {
       const home = await newHome('deputy')
-      const written = JSON.stringify(config(home, baseUrl, children, concurrent))
+      const written = JSON.stringify(config(home, baseUrl, children, concurrent, depth))
       writeFileSync(join(home.path, 'deputy.json'), written, { mode: 0o600 })
       return home
     },
