@@ -7,4 +7,6 @@ import type { Channel } from './channel.ts'
 
 export type Channels = Readonly<Record<string, () => Promise<Channel>>>
 
-export const channels: Channels = {}
+export const channels: Channels = {
+  telegram: async () => (await import('./telegram/index.ts')).telegram,
+}

@@ -13,7 +13,7 @@ import type { Account, AccountOptions, AccountStatus } from '../channel.ts'
 import { problemOf, refusalOf, wordsOf } from './failure.ts'
 import { kinds, type Reading, toInbound } from './inbound.ts'
 import { type Intake, openIntake } from './intake.ts'
-import { maxCommands, maxCommandWords } from './limits.ts'
+import { maxCommands, maxCommandWords, maxText } from './limits.ts'
 import { openWayOut } from './outbound.ts'
 import { type Polling, startPolling } from './polling.ts'
 import { readSettings, type Settings } from './settings.ts'
@@ -145,7 +145,10 @@ export function openAccount(options: AccountOptions): Account {
     try {
       message = toInbound(update, reading())
     } catch (error) {
-      options.log('warn', 'an update could not be read and is left out', { update: update.update_id, why: String(error) })
+      options.log('warn', 'an update could not be read and is left out', {
+        update: update.update_id,
+        why: String(error),
+      })
       return
     }
     if (!message) return
@@ -175,7 +178,8 @@ export function openAccount(options: AccountOptions): Account {
     const { direct } = await theWire()
     const { message } = query
     const calls: Promise<unknown>[] = [direct.answerCallbackQuery(query.id)]
-    if (taken.done !== 'dropped' && message) calls.push(direct.editMessageReplyMarkup(message.chat.id, message.message_id))
+    if (taken.done !== 'dropped' && message)
+      calls.push(direct.editMessageReplyMarkup(message.chat.id, message.message_id))
     for (const call of await Promise.allSettled(calls)) {
       if (call.status === 'rejected' && !/message is not modified/.test(refusalOf(call.reason)?.description ?? '')) {
         options.log('debug', 'a press was taken, but not shown as such', { why: wordsOf(call.reason) })
@@ -237,7 +241,7 @@ export function openAccount(options: AccountOptions): Account {
     },
     status: () => ({ ...status }),
     outbound: openWayOut({
-      settings: settings ?? fallback,
+      settings: settings ?? { linkPreview: true, textLimit: maxText },
       wire: theWire,
       clock: options.clock,
       sent: () => change({ lastOutboundAt: options.clock.now() }),

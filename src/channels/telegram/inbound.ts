@@ -17,7 +17,14 @@ export interface Reading {
   commands: ReadonlyMap<string, string>
 }
 
-type Names = { id: number; username?: string; first_name?: string; last_name?: string; title?: string; is_bot?: boolean }
+type Names = {
+  id: number
+  username?: string
+  first_name?: string
+  last_name?: string
+  title?: string
+  is_bot?: boolean
+}
 
 /** The kinds of updates that are asked for: those which `toInbound` reads. */
 export const kinds = ['message', 'edited_message', 'channel_post', 'edited_channel_post', 'callback_query'] as const
@@ -65,6 +72,7 @@ function readMessage(message: Message, edit: string, reading: Reading): InboundM
     via: command ? 'command' : 'text',
     text: body,
     quoted,
+    forwarded: message.forward_origin !== undefined,
     mentioned: addressed || quoted?.own === true || entities.some(entity => mentions(raw, entity, reading)),
     media,
   }
@@ -172,8 +180,8 @@ function inWords(message: Message): string {
   const { venue, location, contact, poll, dice } = message
   if (venue) return `[Place: ${venue.title}, ${venue.address}, ${venue.location.latitude} ${venue.location.longitude}]`
   if (location) return `[Location: ${location.latitude} ${location.longitude}]`
-  if (contact) return `[Contact: ${[contact.first_name, contact.last_name].filter(Boolean).join(' ')}, ${contact.phone_number}]`
+  if (contact)
+    return `[Contact: ${[contact.first_name, contact.last_name].filter(Boolean).join(' ')}, ${contact.phone_number}]`
   if (poll) return `[Poll: ${poll.question} ${poll.options.map(option => `(${option.text})`).join(' ')}]`
   return dice ? `[${dice.emoji} ${dice.value}]` : ''
 }
-

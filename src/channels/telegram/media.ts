@@ -33,7 +33,8 @@ export function mediaOf(message: Message, fetchFile: Fetch): InboundMedia[] {
   if (video_note) return [file(video_note, { kind: 'video', name: 'video-note.mp4', mimeType: 'video/mp4' })]
   if (animation) return [file(animation, { kind: 'video', name: 'animation.mp4', mimeType: 'video/mp4' })]
   if (document) return [file(document, { kind: 'document', name: 'document', mimeType: 'application/octet-stream' })]
-  if (sticker?.is_animated) return [file(sticker, { kind: 'sticker', name: 'sticker.tgs', mimeType: 'application/gzip' })]
+  if (sticker?.is_animated)
+    return [file(sticker, { kind: 'sticker', name: 'sticker.tgs', mimeType: 'application/gzip' })]
   if (sticker?.is_video) return [file(sticker, { kind: 'sticker', name: 'sticker.webm', mimeType: 'video/webm' })]
   if (sticker) return [file(sticker, { kind: 'sticker', name: 'sticker.webp', mimeType: 'image/webp' })]
   return []

@@ -16,7 +16,7 @@ import type { Settings } from './settings.ts'
 import { asSignal, type Wire } from './wire.ts'
 
 export interface WayOutOptions {
-  settings: Settings
+  settings: Pick<Settings, 'linkPreview' | 'textLimit'>
   wire(): Promise<Wire>
   clock: Clock
   sent(): void
@@ -137,7 +137,8 @@ export function openWayOut(options: WayOutOptions): Outbound {
 type Call = (method: string, params: Params) => Promise<unknown>
 
 /** What the service says when it can't show a file as what it was sent as. */
-const unfit = /IMAGE_PROCESS_FAILED|PHOTO_INVALID_DIMENSIONS|PHOTO_EXT_INVALID|too big for a photo|VOICE_MESSAGES_FORBIDDEN/i
+const unfit =
+  /IMAGE_PROCESS_FAILED|PHOTO_INVALID_DIMENSIONS|PHOTO_EXT_INVALID|too big for a photo|VOICE_MESSAGES_FORBIDDEN/i
 
 /** With its marks; when the service does not understand them, without. */
 async function formatted(

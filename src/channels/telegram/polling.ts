@@ -82,29 +82,28 @@ export async function startPolling(options: PollingOptions): Promise<Polling> {
   let doneOne = Promise.withResolvers<void>()
   let failures = 0
 
-  async function fetchOnce(signal: AbortSignal): Promise<Update[]> {
+  async function fetchOnce(): Promise<Update[]> {
     if (window.busy) {
       const waited = new AbortController()
       await Promise.race([doneOne.promise, sleep(openMs, undefined, { signal: waited.signal }).catch(() => undefined)])
       waited.abort()
     }
     doneOne = Promise.withResolvers()
-    const timeout = window.busy ? 0 : holdSeconds
+    // After a failure a short one: whether it goes again is known at once.
+    const timeout = window.busy || failures > 0 ? 0 : holdSeconds
     const patience = AbortSignal.timeout(timeout * 1000 + graceMs)
-    const given = AbortSignal.any([signal, over.signal, patience])
     const offset = window.offset
     const updates = await wire.direct.getUpdates(
       { timeout, limit: 100, allowed_updates: [...kinds], ...(offset > 0 ? { offset } : {}) },
-      asSignal(given),
+      asSignal(AbortSignal.any([over.signal, patience])),
     )
     return window.fresh(updates)
   }
 
-  async function supply(_room: number, given: unknown): Promise<Update[]> {
-    const signal = given as AbortSignal
+  async function supply(): Promise<Update[]> {
     for (;;) {
       try {
-        const updates = await fetchOnce(signal)
+        const updates = await fetchOnce()
         failures = 0
         options.well()
         return updates

@@ -14,19 +14,19 @@ export const repeatMark = '(may be a repeat) '
 const names: Record<string, string> = { '&': '&amp;', '<': '&lt;', '>': '&gt;', '"': '&quot;' }
 const tags: Record<Mark, string> = { bold: 'b', italic: 'i', strike: 's', spoiler: 'tg-spoiler' }
 
-const escape = (text: string): string => text.replace(/[&<>"]/g, sign => names[sign]!)
+const html = (text: string): string => text.replace(/[&<>"]/g, sign => names[sign]!)
 
 function writer(max: number): Writer {
   return {
     max: max - repeatMark.length,
-    escape,
+    escape: html,
     mark: (mark, inner) => `<${tags[mark]}>${inner}</${tags[mark]}>`,
-    code: text => `<code>${escape(text)}</code>`,
+    code: text => `<code>${html(text)}</code>`,
     block: (text, language) =>
       language === ''
-        ? `<pre>${escape(text)}</pre>`
-        : `<pre><code class="language-${escape(language)}">${escape(text)}</code></pre>`,
-    link: (inner, url) => `<a href="${escape(url)}">${inner}</a>`,
+        ? `<pre>${html(text)}</pre>`
+        : `<pre><code class="language-${html(language)}">${html(text)}</code></pre>`,
+    link: (inner, url) => `<a href="${html(url)}">${inner}</a>`,
     quote: inner => `<blockquote>${inner}</blockquote>`,
   }
 }
@@ -47,15 +47,18 @@ export function cut(content: Content, textLimit: number): Content[] {
   if (edit) parts[0] = { ...parts[0]!, edit }
   if (replyTo) parts[0] = { ...parts[0]!, replyTo }
   if (buttons) {
-    const at = Math.max(0, parts.findLastIndex(part => part.text !== ''))
+    const at = Math.max(
+      0,
+      parts.findLastIndex(part => part.text !== ''),
+    )
     parts[at] = { ...parts[at]!, buttons }
   }
   return parts
 }
 
-export function plainOf(html: string): string {
+export function plainOf(written: string): string {
   const signs: Record<string, string> = { amp: '&', lt: '<', gt: '>', quot: '"' }
-  return html
+  return written
     .replace(/<\/?(?:b|i|s|tg-spoiler|code|pre|a|blockquote)(?: [^>]*)?>/g, '')
     .replace(/&(amp|lt|gt|quot);/g, (_all, name: string) => signs[name]!)
 }

@@ -30,7 +30,10 @@ export function readSettings(
   if (typeof token !== 'string') return { ok: false, problem: token }
   const apiRoot = (text(block['apiRoot']) ?? 'https://api.telegram.org').replace(/\/+$/, '')
   if (!/^https?:\/\/[^/]/.test(apiRoot)) {
-    return wrong('apiRoot is not an address.', 'Set channels.telegram.apiRoot to an http or https address, or remove it.')
+    return wrong(
+      'apiRoot is not an address.',
+      'Set channels.telegram.apiRoot to an http or https address, or remove it.',
+    )
   }
   const url = text(block['webhookUrl'])
   const secret = text(block['webhookSecret']) ?? ''

@@ -67,7 +67,10 @@ export function readHtml(source: string): { text: string; entities: Entity[] } {
         fail(`Unmatched end tag at byte offset ${offset}, expected "</${last!.tag}>", found "</${name}>"`)
       }
       last!.entity.length = text.length - last!.entity.offset
-      if (last!.entity.length > 0) entities.push(last!.entity)
+      // A block with a language is one entity, however it was written.
+      const block = last!.entity.language === undefined ? undefined : open.at(-1)
+      if (block?.tag === 'pre') block.entity.language = last!.entity.language!
+      else if (last!.entity.length > 0) entities.push(last!.entity)
       return
     }
     const found = /^([a-z0-9-]+)(?:\s+(.*))?$/is.exec(inside.trim())
