@@ -192,6 +192,7 @@ describe('pins', () => {
         "CHANNEL_LOGIN_FAILED operator",
         "CHANNEL_NO_LOGIN you",
         "CHANNEL_UNKNOWN you",
+        "COMPACTION_FAILED you",
         "CONFIG_CONFLICT you",
         "CONFIG_INVALID operator",
         "CONFIG_SECRET_UNRESOLVED operator",

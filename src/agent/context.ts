@@ -7,6 +7,7 @@
  */
 import type { ModelMessage } from '../core/ports.ts'
 import type { ChildEnd, Message, Part, Via } from '../core/types.ts'
+import { sizeOf } from '../core/view.ts'
 import { fence } from '../tools/fence.ts'
 
 export interface PromptFacts {
@@ -174,20 +175,6 @@ export function estimateTokens(system: string, messages: readonly ModelMessage[]
     for (const part of message.parts) size += sizeOf(part) + 8
   }
   return Math.ceil(size / 3) + 16
-}
-
-function sizeOf(part: Part): number {
-  switch (part.type) {
-    case 'text':
-      return part.text.length
-    case 'thinking':
-      return part.thinking.length
-    case 'toolCall':
-      return part.name.length + JSON.stringify(part.arguments ?? null).length
-    case 'image':
-      // Providers count pictures by area; the largest they take is about this.
-      return 4800
-  }
 }
 
 function plain(parts: readonly Part[]): string {

@@ -12,23 +12,27 @@ import type { ModelFailure } from '../core/ports.ts'
 import { claim, intent, shown } from '../core/run/claim.ts'
 import { afterwards, type Effect } from '../core/run/facts.ts'
 import { cooldown } from '../core/run/steps.ts'
-import type { ModelIntent, Run, Session, Step } from '../core/types.ts'
+import { wasted } from '../core/run/compact.ts'
+import type { CompactIntent, ModelIntent, Run, Session, Step } from '../core/types.ts'
 import {
   countReplies,
-  lastReply,
   loadMailbox,
   loadRun,
   loadSession,
   loadStep,
+  loadView,
   messageOf,
+  newestSteps,
   orphaned,
 } from '../store/facts.ts'
 import type { Tx } from '../store/open.ts'
 import { childNote } from './children.ts'
 import { type After, announce, carryOut, wireIdOf } from './commit.ts'
+import { beginCompaction, dropWishes, endIdle, failure as noSummary, nearlyFull, summaryCame } from './compacting.ts'
 import { estimateTokens } from './context.ts'
 import { endIds, endRun } from './ending.ts'
 import type { Answer, Desk, Next } from './loop.ts'
+import { chargeOf } from './paying.ts'
 import { replyStep } from './replying.ts'
 import type { AgentOptions, Bells } from './room.ts'
 import { openScript, type Script, seenMessages } from './script.ts'
@@ -124,7 +128,9 @@ export function openDesk(work: Work, runId: string, agent: string): Desk & { sta
         const after = await carryOut(tx, decision.effects, { sessions: [session], runs: [run], at: now })
         const mine = afterwards(run, decision.effects)
         const wireId = after.wireIds.get(run.id) ?? run.id
-        const script = openScript(options, { run: mine, session, seen: await seenMessages(tx, session.id), guide, ids })
+        const view = session.view === undefined ? null : await loadView(tx, session.view)
+        const seen = await seenMessages(tx, session.id, view)
+        const script = openScript(options, { run: mine, session, view, seen, guide, ids })
         const found = await nextIn(tx, is, { run: mine, session, epoch: mine.epoch, wireId, script }, mine, now)
         return { found: { ...found, afters: [after, ...found.afters] }, session, script }
       })
@@ -167,15 +173,20 @@ export function openDesk(work: Work, runId: string, agent: string): Desk & { sta
     mine: WorkerState,
     run: Run,
     now: number,
+    tooLong: string | null = null,
   ): Promise<Found> {
-    const steps = await lastReply(tx, mine.run.id)
+    const all = await newestSteps(tx, mine.run.id)
+    const steps = all.filter(step => step.kind !== 'compact')
     const open = steps.filter(step => step.kind === 'tool' && (step.state === 'open' || step.state === 'asking'))
     if (open.length > 0) return { next: { do: 'tools', steps: open }, afters: [], run, wireId: mine.wireId }
     is('intent')
     const box = await loadMailbox(tx, mine.session, run)
+    const condensing = all.find(step => step.kind === 'compact' && step.state === 'open') ?? null
     const model = steps.find(step => step.kind === 'model')
     const again = model?.state === 'open' ? model : null
-    const last = steps.at(-1)?.n ?? 0
+    // A call that is to be asked again keeps its number, and so comes before any other step.
+    const wished = again === null && box.unread.some(row => row.kind === 'compact')
+    const last = all.at(-1)?.n ?? 0
     const turnStart =
       again !== null || steps.length <= 1 || steps.at(-1)?.name === 'sessions_yield' || steps.at(-1)?.kind === 'model'
     const view = { run, box, open: again, last, turnStart }
@@ -203,6 +214,33 @@ export function openDesk(work: Work, runId: string, agent: string): Desk & { sta
         `the run has asked its model ${options.policies.maxSteps(run.agent)} times without an end`,
       )
     const prompt = estimateTokens(`${plan.request.system}${note ?? ''}`, plan.request.messages, plan.toolsJson)
+    const rules = options.policies.compaction(run.agent)
+    const why = condensing
+      ? (condensing.intent as CompactIntent).why
+      : tooLong !== null
+        ? 'provider'
+        : wished
+          ? 'asked'
+          : again === null && nearlyFull(prompt, plan.model, rules)
+            ? 'window'
+            : null
+    if (why !== null) {
+      const want = { why, open: condensing, last }
+      const begun = await beginCompaction(tx, options, mine, run, box, plan.model, want, now)
+      if (begun?.ok) return begun.found
+      if (begun) return stop(begun.code === 'RUN_BUDGET' ? 'budget_exhausted' : 'failed', begun.code, begun.error)
+    }
+    if (tooLong !== null) return stop('failed', 'MODEL_CONTEXT', tooLong)
+    if (wished) {
+      const dropped = await dropWishes(tx, mine, run, box, now)
+      const next = await nextIn(tx, is, mine, run, now)
+      return { ...next, afters: [dropped, ...next.afters] }
+    }
+    if (steps.length === 0 && box.unread.length === 0) {
+      is('finish')
+      const ended = await endIdle(tx, options, mine, run, mine.script.ids, now)
+      return { next: { do: 'rest' }, afters: ended ? [ended] : [], run, wireId }
+    }
     if (prompt > plan.model.contextWindow * 1.5)
       return stop(
         'failed',
@@ -217,7 +255,7 @@ export function openDesk(work: Work, runId: string, agent: string): Desk & { sta
     const decision = intent(view, {
       now,
       epoch: mine.epoch,
-      view: null,
+      view: mine.script.whole().view?.id ?? null,
       upto: plan.upto,
       reserve: reservation.charge.reserved,
     })
@@ -249,17 +287,21 @@ export function openDesk(work: Work, runId: string, agent: string): Desk & { sta
     return next
   }
 
+  async function summarised(step: Step, answer: Answer): Promise<Next> {
+    if (!state) return { do: 'rest' }
+    return settle(await summaryCame(options, state, step, answer, { held, nextIn }))
+  }
+
   async function failed(step: Step, failure: ModelFailure): Promise<Next> {
     if (!state) return { do: 'rest' }
     const mine = state
     const now = options.clock.now()
     const ids = endIds(options.uuid)
     const usage = failure.usage ?? { input: 0, output: 0, cacheRead: 0, cacheWrite: 0 }
-    const charged = {
-      nano: failure.costNano ?? 0,
-      tokens: usage.input + usage.output + usage.cacheRead + usage.cacheWrite,
-      calls: 1,
-    }
+    const charged = chargeOf(usage, failure.costNano ?? 0)
+    // What is too long becomes shorter, and is asked again.
+    const shorten =
+      failure.class === 'context_length' && step.kind === 'model' && options.policies.compaction(mine.run.agent).enabled
     const until = pauseAfter(step, failure)
     return settle(
       await options.store.write(until === null ? 'finish' : 'wait', async (tx, is) => {
@@ -285,19 +327,19 @@ export function openDesk(work: Work, runId: string, agent: string): Desk & { sta
           const found = await nextIn(tx, is, mine, afterwards(run, decision.effects), now)
           return { ...found, afters: [after, ...found.afters] }
         }
-        const ended = await endRun(
-          tx,
-          options,
-          run,
-          {
-            outcome: 'failed',
-            code: failure.code,
-            error: wordsOf(failure),
-            followups: 'keep',
-          },
-          ids,
-          now,
-        )
+        if (shorten) {
+          const found = wordsOf(failure)
+          const decision = wasted({ run, step: now_ }, { now, epoch: mine.epoch, charged, usage, found })
+          if (!decision.ok) return null
+          const after = await carryOut(tx, decision.effects, { sessions: [session], runs: [run], at: now })
+          const next = await nextIn(tx, is, mine, afterwards(run, decision.effects), now, found)
+          return { ...next, afters: [after, ...next.afters] }
+        }
+        const verdict =
+          step.kind === 'compact'
+            ? noSummary(wordsOf(failure))
+            : ({ outcome: 'failed', code: failure.code, error: wordsOf(failure), followups: 'keep' } as const)
+        const ended = await endRun(tx, options, run, verdict, ids, now)
         return { next: { do: 'rest' as const }, afters: ended ? [ended] : [], run, wireId: mine.wireId }
       }),
     )
@@ -308,6 +350,7 @@ export function openDesk(work: Work, runId: string, agent: string): Desk & { sta
   return {
     look,
     replied,
+    summarised,
     failed,
     // A newer message waits, or the run has ended: the rows say which.
     brokenOff: () => look(),

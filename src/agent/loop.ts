@@ -12,6 +12,8 @@ import type { Part, Step, StopReason, TokenUsage } from '../core/types.ts'
 
 export type Next =
   | { do: 'model'; step: Step; request: ModelRequest }
+  /** Older messages are to become a summary. */
+  | { do: 'compact'; step: Step; request: ModelRequest; timeoutMs: number }
   /** Calls of the last reply that have no result yet. */
   | { do: 'tools'; steps: readonly Step[] }
   /** Waiting, ended, or another worker's now. */
@@ -39,6 +41,7 @@ export interface Answer {
 /** Where steps become rows. Every method commits, tells, and says what is next. */
 export interface Desk {
   replied(step: Step, answer: Answer): Promise<Next>
+  summarised(step: Step, answer: Answer): Promise<Next>
   /** The model could not answer: the run pauses, or ends. */
   failed(step: Step, failure: ModelFailure): Promise<Next>
   /** The call was broken off to read a newer message, or because the run ended. */
@@ -70,7 +73,9 @@ export async function work(
     next =
       next.do === 'model'
         ? await ask(desk, hands, next, signalFor('model'))
-        : await use(desk, hands, next.steps, signalFor('tool'))
+        : next.do === 'compact'
+          ? await summarise(desk, hands, next, signalFor('tool'))
+          : await use(desk, hands, next.steps, signalFor('tool'))
   }
 }
 
@@ -80,6 +85,27 @@ async function ask(desk: Desk, hands: Hands, next: Next & { do: 'model' }, signa
   hands.crash.hit('model', 'after')
   if ('answer' in heard) return desk.replied(next.step, heard.answer)
   return heard.failure.class === 'aborted' ? desk.brokenOff(next.step) : desk.failed(next.step, heard.failure)
+}
+
+/** Nobody sees a summary grow, and no newer message breaks it off: it would be paid for nothing. */
+async function summarise(
+  desk: Desk,
+  hands: Hands,
+  { step, request, timeoutMs }: Next & { do: 'compact' },
+  signal: AbortSignal,
+): Promise<Next> {
+  const limit = AbortSignal.timeout(timeoutMs)
+  hands.crash.hit('model', 'before')
+  const asked = { ...request, signal: AbortSignal.any([signal, limit]) }
+  const heard = await listen(hands.models.stream(asked), step, { ...hands, delta: () => undefined })
+  hands.crash.hit('model', 'after')
+  if ('answer' in heard) return desk.summarised(step, heard.answer)
+  const { failure } = heard
+  if (failure.class !== 'aborted') return desk.failed(step, failure)
+  if (signal.aborted) return desk.brokenOff(step)
+  const message = `no summary came within ${Math.round(timeoutMs / 1000)} s`
+  const fix = 'Raise agents.defaults.compaction.timeoutSeconds, or choose a faster compaction.model.'
+  return desk.failed(step, { ...failure, class: 'network', code: 'MODEL_NETWORK', message, fix })
 }
 
 /** Hears a call out: deltas are shown as they come and promise nothing (decisions.md 23). */

@@ -18,6 +18,7 @@ import { endIds, homeOf } from './ending.ts'
 import { fresh } from './fresh.ts'
 import { noFacts } from './looking.ts'
 import type { Answer } from './loop.ts'
+import { chargeLate, chargeOf } from './paying.ts'
 import { clear, type Ground, planSpawn, prepareSpawn } from './spawning.ts'
 
 type Held = (tx: Tx, mine: WorkerState) => Promise<Run | null>
@@ -58,11 +59,7 @@ export async function replyStep(
   const uuids = calls.map(() => [options.uuid(), options.uuid()])
   const now = options.clock.now()
   const usage = answer.usage
-  const charged = {
-    nano: answer.costNano,
-    tokens: usage.input + usage.output + usage.cacheRead + usage.cacheWrite,
-    calls: 1,
-  }
+  const charged = chargeOf(usage, answer.costNano)
   const parts = wordsAndCalls(answer, calls, options.secrets.hide)
   const meta: MessageMeta = {
     model: answer.model,
@@ -78,7 +75,7 @@ export async function replyStep(
     refused.length = 0
     const current = await held(tx, mine)
     if (!current) {
-      await lateCharge(tx, step, charged, usage)
+      await chargeLate(tx, step, charged, usage)
       return null
     }
     const session = await loadSession(tx, current.session)
@@ -240,31 +237,4 @@ function wordsAndCalls(answer: Answer, calls: readonly Prepared[], hide: <T>(val
     }
   })
   return [...words, ...made]
-}
-
-/** The run is somebody else's by now, or ended: what the call cost goes to the ledger, nothing to the run (decisions.md 7). */
-async function lateCharge(
-  tx: Tx,
-  step: Step,
-  charged: { nano: number; tokens: number; calls: number },
-  usage: Answer['usage'],
-): Promise<void> {
-  const attempt = step.intent.kind === 'model' ? step.intent.attempt : 1
-  await tx
-    .updateTable('usage')
-    .set({
-      charged_nano: charged.nano,
-      charged_tokens: charged.tokens,
-      charged_calls: charged.calls,
-      input: usage.input,
-      output: usage.output,
-      cache_read: usage.cacheRead,
-      cache_write: usage.cacheWrite,
-      state: 'settled',
-    })
-    .where('run', '=', step.run)
-    .where('step', '=', step.n)
-    .where('attempt', '=', attempt)
-    .where('state', '=', 'unknown')
-    .execute()
 }

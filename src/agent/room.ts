@@ -34,7 +34,25 @@ export interface Policies {
   /** The same for those that it spawns; null leaves it to the spawned agent. */
   childThinking(caller: string): string | null
   sharing(): Sharing
+  compaction(agent: string): Compaction
   prompt(agent: string): Omit<PromptFacts, 'depth' | 'maxDepth' | 'canSpawn' | 'guide'>
+}
+
+/** How conversations of an agent are shortened (openclaw-facts.md §E3). */
+export interface Compaction {
+  /** By itself; a person may always ask. */
+  enabled: boolean
+  /** Writes the summaries; null = the run's own. */
+  model: string | null
+  thinking: string | null
+  /** So much of the newest stays as it is: in tokens, and in things that people said. */
+  keepRecentTokens: number
+  recentTurns: number
+  /** So much of the window is left free. */
+  reserveTokens: number
+  timeoutMs: number
+  /** What every summary is asked for besides. */
+  instructions: string | null
 }
 
 export interface ToolBox {

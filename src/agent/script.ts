@@ -7,8 +7,9 @@
  */
 import { join } from 'node:path'
 import { spawnable } from '../core/grant.ts'
-import type { ModelRequest, ResolvedModel, ToolView } from '../core/ports.ts'
-import type { Message, Run, Session } from '../core/types.ts'
+import type { ModelMessage, ModelRequest, ResolvedModel, ToolView } from '../core/ports.ts'
+import type { Message, Run, Session, View } from '../core/types.ts'
+import { viewWords } from '../core/view.ts'
 import { messageOf } from '../store/facts.ts'
 import type { Tx } from '../store/open.ts'
 import type { After } from './commit.ts'
@@ -32,6 +33,8 @@ export interface Script {
   view(run: Run): ToolView
   /** What the model has been shown of the conversation so far. */
   shown(): { messages: number; tokens: number }
+  /** What a summary may be made of: the view shown now, and the messages that follow it, in order. */
+  whole(): { view: View | null; rows: readonly Message[] }
   /** The next model call, showing `rows` for the first time, and `note` for now. */
   plan(run: Run, rows: readonly Message[], note: string | null): Plan
   /** Takes over what a decision has added to the transcript. */
@@ -40,29 +43,35 @@ export interface Script {
 
 const never = new AbortController().signal
 
-/** What a model of this session has been shown so far. */
-export async function seenMessages(tx: Tx, session: string): Promise<Message[]> {
-  return (await tx.ask(seen, session)).map(messageOf)
+/** What a model of this session has been shown so far, as far as no summary stands for it. */
+export async function seenMessages(tx: Tx, session: string, view: View | null): Promise<Message[]> {
+  return (await tx.ask(seen, session, view?.after ?? 0)).map(messageOf)
 }
 
-const seen = (db: Tx, session: string) =>
-  db.selectFrom('messages').selectAll().where('session', '=', session).where('ord', 'is not', null).orderBy('seq')
+const seen = (db: Tx, session: string, after: number) =>
+  db.selectFrom('messages').selectAll().where('session', '=', session).where('ord', '>', after).orderBy('seq')
 
 export interface ScriptFacts {
   run: Run
   session: Session
+  /** Stands for the messages before `seen`; null when those are all. */
+  view: View | null
   seen: readonly Message[]
   /** AGENTS.md of the agent's workspace. */
   guide: string | null
   ids: EndIds
 }
 
-export function openScript(options: AgentOptions, { run, session, seen, guide, ids }: ScriptFacts): Script {
+export function openScript(
+  options: AgentOptions,
+  { run, session, view: first, seen, guide, ids }: ScriptFacts,
+): Script {
   const rows = new Map(seen.map(row => [row.id, row]))
   const { settings } = session
   const facts = options.policies.prompt(run.agent)
   const workspace = run.terms?.cwd ? join(facts.workspace, run.terms.cwd) : facts.workspace
   let showing: readonly Message[] = []
+  let current = first
 
   function view(now: Run): ToolView {
     const agents = spawnable(now.grant, options.policies.spawn(now.agent))
@@ -71,10 +80,14 @@ export function openScript(options: AgentOptions, { run, session, seen, guide, i
   }
 
   function soFar(): { messages: number; tokens: number } {
-    const messages = modelMessages(
-      inOrder([...new Map([...rows, ...showing.map(row => [row.id, row] as const)]).values()]),
-    )
+    const messages = asShown(inOrder([...new Map([...rows, ...showing.map(row => [row.id, row] as const)]).values()]))
     return { messages: messages.length, tokens: estimateTokens('', messages, '') }
+  }
+
+  function asShown(shown: readonly Message[]): ModelMessage[] {
+    const messages = modelMessages(shown)
+    if (current === null) return messages
+    return [{ role: 'user', parts: [{ type: 'text', text: viewWords(current) }] }, ...messages]
   }
 
   function plan(now: Run, fresh: readonly Message[], note: string | null): Plan {
@@ -103,7 +116,7 @@ export function openScript(options: AgentOptions, { run, session, seen, guide, i
           maxDepth: options.policies.maxDepth(now.agent),
           canSpawn: tools.canSpawn,
         }),
-        messages: modelMessages(shown),
+        messages: asShown(shown),
         tools: specs,
         maxTokens: model.model.maxTokens,
         ...(thinking === null ? {} : { thinking }),
@@ -123,9 +136,14 @@ export function openScript(options: AgentOptions, { run, session, seen, guide, i
       }
       if (effect.do === 'message.put' && effect.message.session === runSession && effect.message.ord !== null)
         rows.set(effect.message.id, effect.message)
+      if (effect.do === 'view.put' && effect.view.session === runSession) {
+        current = effect.view
+        for (const [id, row] of rows) if (row.ord !== null && row.ord <= current.after) rows.delete(id)
+      }
     }
   }
 
   const runSession = run.session
-  return { ids, view, shown: soFar, plan, add }
+  const whole = () => ({ view: current, rows: inOrder([...rows.values()]) })
+  return { ids, view, shown: soFar, whole, plan, add }
 }

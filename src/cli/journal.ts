@@ -4,14 +4,16 @@
  * Owns the pairing of steps with messages: what a model call showed for the first time, what it answered, what each tool
  * was given and gave back. Reads only, with the gateway running or stopped.
  */
-import { messageOf, stepOf } from '../store/facts.ts'
+import { messageOf, stepOf, viewOf } from '../store/facts.ts'
 import { openReader } from '../store/reader.ts'
+import { type Shown, shownBy } from '../store/shown.ts'
 import type { Context } from './context.ts'
 import { findRun, type RunFacts, runFacts } from './explain/run-facts.ts'
 
 type Read = Parameters<typeof runFacts>[0]
 type Message = ReturnType<typeof messageOf>
 type Step = ReturnType<typeof stepOf>
+type View = ReturnType<typeof viewOf>
 
 /** Who said something, and what; images by their kind. */
 export interface Words {
@@ -27,8 +29,10 @@ export interface Moment {
   name: string
   startedAt: number | null
   endedAt: number | null
-  /** A model call: how many messages of the conversation it showed, and those that no call before had shown. */
-  shown?: { messages: number; summarised: boolean; fresh: readonly Words[] }
+  /** A model call: all that it was shown of the conversation in order, and what of that no call before had shown. */
+  shown?: { summary: string | null; messages: readonly Words[]; fresh: readonly Words[] }
+  /** A compaction: what came to stand for how many messages, and why it was made. */
+  summary?: { why: string; messages: number; tokensBefore: number; tokensAfter: number; text: string }
   /** A model's words and the calls that it made. */
   reply?: { text: string; calls: readonly { id: string; name: string; args: unknown }[]; stop: string | null }
   /** A tool call: what it was given. `refused`: it was answered without being run. */
@@ -65,26 +69,52 @@ async function moments(read: Read, run: RunFacts['run']): Promise<Moment[]> {
   const steps = await read.selectFrom('steps').selectAll().where('run', '=', run.id).orderBy('n').execute()
   const rows = await read.selectFrom('messages').selectAll().where('session', '=', run.session).orderBy('seq').execute()
   const messages = rows.map(messageOf)
+  const boxes = await read.selectFrom('inbox').select(['id', 'seq']).where('session', '=', run.session).execute()
+  const inbox = new Map(boxes.map(row => [row.id, row.seq]))
+  const named = steps.flatMap(row => viewsIn(stepOf(row)))
+  const views =
+    named.length === 0
+      ? []
+      : await read
+          .selectFrom('views')
+          .selectAll()
+          .where('id', 'in', [...new Set(named)])
+          .execute()
+  const byId = new Map(views.map(row => [row.id, viewOf(row)]))
   const bySeq = new Map(messages.map(message => [message.seq, message]))
   return steps.map(row => {
     const step = stepOf(row)
     const said = step.result?.seq == null ? undefined : bySeq.get(step.result.seq)
     const { n, kind, state, name, startedAt, endedAt } = step
     const about = { n, kind, state, name, startedAt, endedAt }
-    return { ...about, ...(step.intent.kind === 'model' ? modelSide(step, said, messages) : toolSide(step, said)) }
+    const { intent } = step
+    if (intent.kind === 'tool') return { ...about, ...toolSide(step, said) }
+    if (intent.kind === 'compact')
+      return { ...about, ...summarySide(step, intent.why, byId.get(step.result?.view ?? '')) }
+    const view = intent.view === null ? null : (byId.get(intent.view) ?? null)
+    return { ...about, ...modelSide(step, said, shownBy(step, messages, view, inbox)) }
   })
 }
 
-function modelSide(step: Step, said: Message | undefined, messages: readonly Message[]): Partial<Moment> {
-  if (step.intent.kind !== 'model') return {}
-  const { upto, view } = step.intent
-  const before = messages.filter(({ seq, meta }) => seq <= upto && meta.command === undefined)
-  // What came from outside stands, for the model, where the reply that first saw it stands (decisions.md 2).
-  const fresh = before.filter(({ ord, seq }) =>
-    said === undefined ? ord === null : ord === said.seq && seq !== said.seq,
-  )
+function viewsIn({ intent, result }: Step): string[] {
+  const shown = intent.kind === 'model' && intent.view !== null ? [intent.view] : []
+  return result?.view === undefined ? shown : [...shown, result.view]
+}
+
+function summarySide({ result }: Step, why: string, view: View | undefined): Partial<Moment> {
+  const { messages = 0, tokensBefore = 0, tokensAfter = 0, summary = '' } = view ?? {}
   return {
-    shown: { messages: before.length, summarised: view !== null, fresh: fresh.map(wordsOf) },
+    ...(view && { summary: { why, messages, tokensBefore, tokensAfter, text: summary } }),
+    ...(result && !view && { result: { text: (result.found ?? []).join('\n'), isError: true } }),
+    ...(result?.usage && { usage: result.usage }),
+  }
+}
+
+function modelSide(step: Step, said: Message | undefined, { summary, rows, fresh }: Shown): Partial<Moment> {
+  const failed = step.result?.isError ? { text: (step.result.found ?? []).join('\n'), isError: true } : undefined
+  return {
+    shown: { summary, messages: rows.map(wordsOf), fresh: fresh.map(wordsOf) },
+    ...(failed && { result: failed }),
     ...(said && {
       reply: {
         text: textOf(said),

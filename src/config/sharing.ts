@@ -1,7 +1,8 @@
 /**
- * What of the configuration decides how conversations and tasks meet: who sees whom, how far a task may bring things along.
+ * What of the configuration decides how conversations and tasks meet: who sees whom, how far a task may bring things along,
+ * and how long conversations are shortened.
  *
- * Owns the reading of those keys (openclaw-facts.md §D5). Pure over the Config; decides nothing (agent/reach.ts does).
+ * Owns the reading of those keys (openclaw-facts.md §D5, §E3). Pure over the Config; decides nothing (agent/reach.ts does).
  */
 import type { Config } from './config.ts'
 
@@ -32,6 +33,21 @@ export function sharingOf(config: Config): Sharing {
     maxForkTokens: config.session.parentForkMaxTokens,
     attachments: enabled ? limits : null,
     redactPatterns: config.logging.redactPatterns,
+  }
+}
+
+/** How long conversations are shortened (agents.defaults.compaction). */
+export function compactionOf(config: Config) {
+  const { compaction } = config.agents.defaults
+  return {
+    enabled: compaction.enabled,
+    model: compaction.model ?? null,
+    thinking: compaction.thinkingLevel ?? null,
+    keepRecentTokens: compaction.keepRecentTokens,
+    recentTurns: compaction.recentTurnsPreserve,
+    reserveTokens: Math.max(compaction.reserveTokens, compaction.reserveTokensFloor),
+    timeoutMs: compaction.timeoutSeconds * 1000,
+    instructions: compaction.customInstructions?.trim() || null,
   }
 }
 

@@ -6,6 +6,9 @@
  * Never holds a prompt, a secret or a socket.
  */
 import type { Scope } from '../protocol/scopes.ts'
+import type { StopReason, TokenUsage } from './messages.ts'
+
+export type * from './messages.ts'
 
 export type RunState = 'queued' | 'running' | 'waiting' | 'done'
 
@@ -154,7 +157,8 @@ export interface Run {
   endedAt: number | null
 }
 
-export type StepKind = 'model' | 'tool'
+/** `compact`: older messages of the conversation become a summary (decisions.md 31). */
+export type StepKind = 'model' | 'tool' | 'compact'
 
 /** `open` has an intent and no result yet; `asking` waits inside; `unknown` was in flight at a crash and may not be repeated. */
 export type StepState = 'open' | 'asking' | 'done' | 'unknown' | 'cancelled'
@@ -170,7 +174,7 @@ export interface Step {
   /** Tool name, or the model reference. */
   name: string
   /** model: `{view, upto, inbox: ids}` (what it shows, decisions.md 2 and 30); tool: `{callId, args, repeat}`. */
-  intent: ModelIntent | ToolIntent
+  intent: ModelIntent | ToolIntent | CompactIntent
   /** model: `{seq, stop, usage}`; tool: `{seq, error}`. The words are in messages. */
   result: StepResult | null
   startedAt: number | null
@@ -187,6 +191,22 @@ export interface ModelIntent {
   inbox: readonly number[]
   attempt: number
   /** What this attempt has set aside: prompt and `max_tokens` at list price; nothing while it pauses. */
+  reserved: Spend
+}
+
+/** What of the conversation becomes a summary, and why. Asked again from here after a crash. */
+export interface CompactIntent {
+  kind: 'compact'
+  /** The view that is replaced; null when the whole transcript was shown. */
+  view: string | null
+  /** Messages that stand at this place or before it are summarised. */
+  after: number
+  why: View['why']
+  /** What a person asked the summary to keep. */
+  note?: string
+  /** Mailbox rows that asked for it; its result marks exactly these read (R10). */
+  inbox: readonly number[]
+  attempt: number
   reserved: Spend
 }
 
@@ -210,15 +230,33 @@ export interface StepResult {
   usage?: TokenUsage
   /** Of a step that has no words in the transcript: what it found. */
   found?: readonly string[]
+  /** The view that a compaction has made. */
+  view?: string
 }
 
-export type StopReason = 'stop' | 'toolUse' | 'length' | 'refusal' | 'error' | 'aborted'
-
-export interface TokenUsage {
-  input: number
-  output: number
-  cacheRead: number
-  cacheWrite: number
+/**
+ * What a model is shown instead of the older part of a conversation. Never changed: another compaction makes another view, and
+ * taking one back points the session at its `base`. The messages themselves stay.
+ */
+export interface View {
+  id: string
+  session: string
+  run: string
+  step: number
+  /** Messages whose place (`ord`) is after this follow as they are. */
+  after: number
+  summary: string
+  /** What is still open, as it was at that moment: stands beside the summary word for word. */
+  pinned: readonly string[]
+  /** The view before; null when the whole transcript was shown. */
+  base: string | null
+  /** A person asked; the window was nearly full; the provider refused the prompt as too long. */
+  why: 'asked' | 'window' | 'provider'
+  /** How many messages it stands for, and about how many tokens they and what replaces them are. */
+  messages: number
+  tokensBefore: number
+  tokensAfter: number
+  at: number
 }
 
 export interface Session {
@@ -239,6 +277,8 @@ export interface Session {
   closedAt: number | null
   /** Absent when nothing was ever set. */
   settings?: SessionSettings
+  /** The view that its model is shown; absent when that is the whole transcript. */
+  view?: string
 }
 
 /** What a person has set for one conversation; what is absent follows the agent's configuration. */
@@ -258,115 +298,4 @@ export interface SessionSettings {
   verbose?: string
   reasoning?: string
   responseUsage?: string
-}
-
-/** Text, thinking and tool calls of an assistant; text and images of anybody else. */
-export type Part =
-  | { type: 'text'; text: string }
-  | { type: 'thinking'; thinking: string; meta?: unknown }
-  | { type: 'toolCall'; id: string; name: string; arguments: unknown; meta?: unknown }
-  | { type: 'image'; mimeType: string; data: string }
-
-export type MessageRole = 'user' | 'assistant' | 'toolResult' | 'event'
-
-/**
- * One transcript row, the only place of content. `seq` is when it was written. `ord` is where the model sees it: its own
- * seq for what the run wrote; for what came from outside, the seq of the model reply that first saw it (null until then).
- * The model's view is ordered by (ord, seq), so a message that arrives during a call never splits a call from its result.
- */
-export interface Message {
-  session: string
-  seq: number
-  ord: number | null
-  id: string
-  role: MessageRole
-  parts: readonly Part[]
-  run: string | null
-  step: number | null
-  at: number
-  meta: MessageMeta
-}
-
-export interface MessageMeta {
-  /** Who wrote it, as shown to people: 'operator', a sender, a run id. */
-  from?: string
-  idempotencyKey?: string
-  toolCallId?: string
-  toolName?: string
-  isError?: boolean
-  model?: string
-  provider?: string
-  api?: string
-  usage?: TokenUsage & { costNano: number }
-  stop?: StopReason
-  /** A child's end: fenced as data when shown to the model. */
-  child?: ChildEnd
-  /** What a check of the run's own result has found. */
-  check?: true
-  /** Sent by another conversation. */
-  via?: Via
-  /** The turn of its run that a model's reply belongs to. */
-  turn?: number
-  /** Put there by a person, under this name; no model said it. */
-  injected?: string
-  /** Thinking level asked for with this message: counts for the calls that answer it. */
-  thinking?: string
-  /** A slash command and the house's answer to it: for people, in no model's view. */
-  command?: 'asked' | 'answered'
-}
-
-/** Where a message from another conversation comes from (openclaw-facts.md §D2). */
-export interface Via {
-  kind: 'inter_session'
-  sessionKey: string
-  agent: string
-  run: string
-  tool: 'sessions_send' | 'subagents'
-  /** Its sender may all that the reader may: what it says may be followed. Otherwise it is data. */
-  trusted: boolean
-  /** Answers back and forth since a person said something. */
-  hops: number
-  /** What is expected of the reader: a reply by its next words, or nothing; `answer` is itself the reply to an earlier message. */
-  expects: 'reply' | 'nothing' | 'answer'
-}
-
-/** How a child ended, as its parent is told. */
-export interface ChildEnd {
-  run: string
-  sessionKey: string
-  agent: string
-  label: string | null
-  task: string
-  outcome: Outcome
-  error: string | null
-  runtimeMs: number
-  spent: Spend
-  /** What the parent calls it. */
-  taskName?: string
-  /** What the checks of its result have found, a line each. */
-  evidence?: readonly string[]
-}
-
-/** `message` is an outside row (a person, another agent); `result` a child's end; `timer` a wait that ran out; `answer` an approval's; `check` what a check of the run's own result has found. */
-export type InboxKind = 'message' | 'result' | 'timer' | 'answer' | 'exit' | 'check'
-
-/** `steer` rows are read at the next model call of the live run; `followup` rows by a successor run (decisions.md 3). */
-export type InboxMode = 'steer' | 'followup'
-
-/** `kept` is readable and never starts a turn (decisions.md 6); `dropped` was taken back by /stop; `dead` came after its address was closed. */
-export type InboxState = 'unread' | 'read' | 'kept' | 'dropped' | 'dead'
-
-export interface InboxRow {
-  id: number
-  session: string
-  kind: InboxKind
-  mode: InboxMode
-  state: InboxState
-  /** Transcript position of the content; null for a timer. */
-  seq: number | null
-  /** Unique with the session: a repeat of the same fact is the same row. */
-  key: string
-  /** The run whose end this is, for results. */
-  from: string | null
-  at: number
 }

@@ -208,6 +208,11 @@ export const errors = {
     'you',
     'Start a new session, or choose a model with a larger context.',
   ),
+  COMPACTION_FAILED: row(
+    'A conversation could not be shortened, so it stayed as it was.',
+    'you',
+    'Say it again to try once more; or choose another agents.defaults.compaction.model, or start a new session: /new',
+  ),
   MODEL_REFUSAL: row('The model refused.', 'you', 'Say it differently.'),
   MODEL_NETWORK: row(
     'The provider could not be reached or closed the line.',

@@ -174,7 +174,17 @@ export interface SessionResults {
   'sessions.patch': { ok: true; path: string; key: string; entry: SessionEntry; resolved?: ResolvedNames }
   'sessions.reset': { ok: true; key: string; entry: SessionEntry; resolved?: ResolvedNames }
   'sessions.delete': { ok: true; key: string; deleted: boolean; archived: readonly string[] }
-  'sessions.compact': { ok: true; key: string; compacted: false; reason: string }
+  'sessions.compact': {
+    ok: true
+    key: string
+    compacted: boolean
+    undone?: boolean
+    reason?: string
+    kept?: number
+    runId?: string
+    tokensBefore?: number
+    tokensAfter?: number
+  }
   'sessions.subscribe': { subscribed: true; list?: SessionsList }
   'sessions.unsubscribe': { subscribed: false }
   'sessions.messages.subscribe': { subscribed: true; key: string }

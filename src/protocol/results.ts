@@ -167,7 +167,7 @@ export interface RunRow {
 
 export interface RunStep {
   n: number
-  kind: 'model' | 'tool'
+  kind: 'model' | 'tool' | 'compact'
   state: string
   name: string
   args?: unknown

@@ -22,7 +22,8 @@ import { meant, newSession } from './keys.ts'
 import { openLedger } from './ledger.ts'
 import { openReads } from './reading.ts'
 import { together } from './reports.ts'
-import type { CancelInput, CancelReport, House, PatchInput, SpawnInput } from './types.ts'
+import type { CancelInput, CancelReport, CompactInput, House, PatchInput, SpawnInput } from './types.ts'
+import { compactSession, undoCompaction } from './shortening.ts'
 import { openWaits, type Waits } from './waiting.ts'
 
 export interface HouseOptions {
@@ -114,10 +115,12 @@ export function openHouse({ options, bells, runner, senders = nobody }: HouseOpt
     cancel,
     reset,
     patch: (input: PatchInput) => patchSession(options, input),
+    compact: (input: CompactInput) => compactSession(deps, input),
+    undoCompaction: (input: Parameters<House['undoCompaction']>[0]) => undoCompaction(deps, input),
   }
   return {
     ...house,
-    ...openCommands({ ...deps, house, senders }),
+    ...openCommands({ ...deps, house: { ...house, wait: waits.wait }, senders }),
     open: input => openSession(options, input),
     inject: input => injectWords(options, input),
     wait: waits.wait,

@@ -7,6 +7,7 @@ import {
   loadRun,
   loadSession,
   liveRunOf,
+  loadView,
   messageOf,
   openSessionByKey,
   runOf,
@@ -24,6 +25,7 @@ type Reads = Pick<
   | 'history'
   | 'message'
   | 'liveRun'
+  | 'view'
   | 'runs'
   | 'run'
   | 'tree'
@@ -243,6 +245,10 @@ export function openReads(db: Tx): Reads {
     history,
     message,
     liveRun: id => liveRunOf(db, id),
+    async view(id) {
+      const view = (await loadSession(db, id))?.view
+      return view === undefined ? null : loadView(db, view)
+    },
     runs,
     run,
     tree,

@@ -16,6 +16,7 @@ import type {
   Spend,
   Step,
   TokenUsage,
+  View,
 } from '../core/types.ts'
 
 /** What happens when the session is at work (decisions.md 3); `collect` merges with other waiting rows of a successor run. */
@@ -159,6 +160,23 @@ export interface LedgerRow {
   spent: Spend
 }
 
+export interface CompactInput {
+  principal: Principal
+  sessionKey: string
+  /** What the summary is asked to keep. */
+  note?: string
+  /** The same key is the same wish. */
+  idempotencyKey: string
+}
+
+/** Which run does it. `begun` is false when one is at work already, which does it before its next model call. */
+export interface Wished {
+  run: string
+  begun: boolean
+  /** The view shown until then. */
+  view: string | null
+}
+
 export interface House {
   accept(input: AcceptInput): Promise<Accepted>
   spawn(input: SpawnInput): Promise<Receipt>
@@ -177,6 +195,13 @@ export interface House {
   /** Opens a conversation without a message; the open one of that key stays as it is. */
   open(input: OpenInput): Promise<{ session: Session; created: boolean }>
   patch(input: PatchInput): Promise<Session>
+  /** Shortens what the model reads; a run does it. */
+  compact(input: CompactInput): Promise<Wished>
+  undoCompaction(
+    input: Pick<CompactInput, 'principal' | 'sessionKey'>,
+  ): Promise<{ undone: View; now: View | null } | null>
+  /** What stands for the older messages of a conversation now; null when all are shown. */
+  view(session: string): Promise<View | null>
   /** Puts words into a transcript as the agent's. Starts nothing; the model sees them from its next turn on. */
   inject(input: { principal: Principal; sessionKey: string; text: string; label: string }): Promise<Message>
   /** Reads; committed rows only. */

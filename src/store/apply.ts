@@ -25,6 +25,7 @@ import {
   settledColumns,
   stepColumns,
   stepRow,
+  viewRow,
 } from './rows.ts'
 import type {
   InboxTable,
@@ -34,6 +35,7 @@ import type {
   SessionsTable,
   StepsTable,
   UsageTable,
+  ViewsTable,
 } from './tables.ts'
 
 export interface Applied {
@@ -129,6 +131,9 @@ async function one(tx: Tx, effect: Single, applied: Applied): Promise<void> {
     case 'session.set':
       await tx.ask(setSession, { ...sessionColumns(effect.to), updated_at: effect.at }, effect.session)
       return
+    case 'view.put':
+      await tx.ask(putView, viewRow(effect.view))
+      return
     case 'messages.copy':
       await tx.ask(copyMessages, effect.to, effect.from, effect.upto)
       return
@@ -200,6 +205,8 @@ const putSession = (db: Tx, row: Insertable<SessionsTable>) => db.insertInto('se
 
 const setSession = (db: Tx, to: Updateable<SessionsTable>, id: string) =>
   db.updateTable('sessions').set(to).where('id', '=', id)
+
+const putView = (db: Tx, row: Insertable<ViewsTable>) => db.insertInto('views').values(row)
 
 const putMessage = (db: Tx, row: Insertable<MessagesTable>) => db.insertInto('messages').values(row)
 

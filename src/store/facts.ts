@@ -7,9 +7,9 @@
 import type { Selectable } from 'kysely'
 import type { Mailbox } from '../core/run/facts.ts'
 import { textOf } from '../core/run/reply.ts'
-import type { InboxRow, Lane, Message, Outcome, Run, RunState, Session, Step, StepState } from '../core/types.ts'
+import type { InboxRow, Lane, Message, Outcome, Run, RunState, Session, Step, StepState, View } from '../core/types.ts'
 import type { Tx } from './open.ts'
-import type { InboxTable, MessagesTable, RunsTable, SessionsTable, StepsTable } from './tables.ts'
+import type { InboxTable, MessagesTable, RunsTable, SessionsTable, StepsTable, ViewsTable } from './tables.ts'
 
 export function sessionOf(row: Selectable<SessionsTable>): Session {
   return {
@@ -27,6 +27,7 @@ export function sessionOf(row: Selectable<SessionsTable>): Session {
     updatedAt: row.updated_at,
     closedAt: row.closed_at,
     ...(row.settings === null ? {} : { settings: JSON.parse(row.settings) }),
+    ...(row.view === null ? {} : { view: row.view }),
   }
 }
 
@@ -157,8 +158,34 @@ export function inboxOf(row: Selectable<InboxTable>): InboxRow {
     key: row.key,
     from: row.from_run,
     at: row.at,
+    ...(row.note === null ? {} : { note: row.note }),
   }
 }
+
+export function viewOf(row: Selectable<ViewsTable>): View {
+  return {
+    id: row.id,
+    session: row.session,
+    run: row.run,
+    step: row.step,
+    after: row.after,
+    summary: row.summary,
+    pinned: JSON.parse(row.pinned),
+    base: row.base,
+    why: row.why as View['why'],
+    messages: row.messages,
+    tokensBefore: row.tokens_before,
+    tokensAfter: row.tokens_after,
+    at: row.at,
+  }
+}
+
+export async function loadView(tx: Tx, id: string): Promise<View | null> {
+  const [row] = await tx.ask(viewById, id)
+  return row ? viewOf(row) : null
+}
+
+const viewById = (db: Tx, id: string) => db.selectFrom('views').selectAll().where('id', '=', id)
 
 export async function loadRun(tx: Tx, id: string): Promise<Run | null> {
   const [row] = await tx.ask(runById, id)
@@ -271,6 +298,11 @@ const stepAt = (db: Tx, run: string, n: number) =>
 
 /** Steps of the latest model call and of the calls it made, in order; empty for a run that has none. */
 export async function lastReply(tx: Tx, run: string): Promise<Step[]> {
+  return (await newestSteps(tx, run)).filter(step => step.kind !== 'compact')
+}
+
+/** As `lastReply`, with the compactions after it, or before the first call. */
+export async function newestSteps(tx: Tx, run: string): Promise<Step[]> {
   return (await tx.ask(stepsOfReply, run)).map(stepOf)
 }
 
@@ -282,7 +314,7 @@ const stepsOfReply = (db: Tx, run: string) =>
     .where('n', '>=', eb =>
       eb
         .selectFrom('steps')
-        .select(one => one.fn.max('n').as('n'))
+        .select(one => one.fn.coalesce(one.fn.max('n'), one.lit(0)).as('n'))
         .where('run', '=', run)
         .where('kind', '=', 'model'),
     )

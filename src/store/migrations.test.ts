@@ -5,22 +5,31 @@ import { migrate, newestVersion } from './migrations.ts'
 import { samples } from './samples.ts'
 import { sqliteSpelling } from './schema.ts'
 
-async function migrated(from = 0): Promise<DatabaseSync> {
+async function migrated(until?: number): Promise<DatabaseSync> {
   const db = new DatabaseSync(':memory:')
-  await migrate(makeHandles(makeConnection(db))().db, sqliteSpelling, from)
+  await migrate(makeHandles(makeConnection(db))().db, sqliteSpelling, 0, until)
   return db
 }
 
 /** What a released version made is frozen: a difference here is a new migration, never another snapshot. */
 test('version 1', async () => {
-  const db = await migrated()
+  const db = await migrated(1)
   const rows = db
     .prepare(
       "select sql from sqlite_schema where sql is not null and name not like 'sqlite_%' order by type desc, tbl_name, name",
     )
     .all()
   await expect(rows.map(row => `${row['sql']}\n`).join('')).toMatchFileSnapshot('./schema-1.sql')
-  expect(newestVersion).toBe(1)
+})
+
+test('a database of version 1 becomes what a new one is', async () => {
+  const old = await migrated(1)
+  old.exec("insert into kv (key, value) values ('stays', 'here')")
+  await migrate(makeHandles(makeConnection(old))().db, sqliteSpelling, 1)
+  const schema = (db: DatabaseSync) => db.prepare('select name, sql from sqlite_schema order by name').all()
+  expect(schema(old)).toEqual(schema(await migrated()))
+  expect(old.prepare('select value from kv').all()).toEqual([{ value: 'here' }])
+  expect(newestVersion).toBeGreaterThan(1)
 })
 
 test('every column of every table is one that the house knows, and none is missing', async () => {

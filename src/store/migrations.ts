@@ -5,17 +5,33 @@
  * The caller holds the transaction and writes the version in it.
  */
 import type { Kysely } from 'kysely'
-import { createSchema, type Spelling } from './schema.ts'
+import { createSchema, createTable, type Spelling } from './schema.ts'
 import type { Tables } from './tables.ts'
 
 type Migration = (db: Kysely<Tables>, spelling: Spelling) => Promise<void>
 
-const migrations: readonly Migration[] = [createSchema]
+const migrations: readonly Migration[] = [createSchema, addViews]
 
 /** Version of a database that has every migration. */
 export const newestVersion = migrations.length
 
-/** Brings a database from `version` to the newest, one migration after the other. */
-export async function migrate(db: Kysely<Tables>, spelling: Spelling, version: number): Promise<void> {
-  for (const migration of migrations.slice(version)) await migration(db, spelling)
+/** Brings a database from `version` to the newest (or to `until`), one migration after the other. */
+export async function migrate(
+  db: Kysely<Tables>,
+  spelling: Spelling,
+  version: number,
+  until = newestVersion,
+): Promise<void> {
+  for (const migration of migrations.slice(version, until)) await migration(db, spelling)
+}
+
+/** What a model is shown instead of the older part of a conversation, and the wish for it (decisions.md 31). */
+async function addViews(db: Kysely<Tables>, spelling: Spelling): Promise<void> {
+  await createTable(db, spelling, 'views', {
+    columns: 'id session run step# after# summary pinned base? why messages# tokens_before# tokens_after# at#',
+    key: ['id'],
+  })
+  await db.schema.createIndex('views_session').on('views').columns(['session', 'at']).execute()
+  await db.schema.alterTable('sessions').addColumn('view', 'text').execute()
+  await db.schema.alterTable('inbox').addColumn('note', 'text').execute()
 }

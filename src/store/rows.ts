@@ -3,7 +3,7 @@
  * Owns the mapping only, the mirror of facts.ts; apply.ts writes.
  */
 import type { Effect, NewInbox, UsageRow } from '../core/run/facts.ts'
-import type { Message, Route, Run, Session, Spend, Step } from '../core/types.ts'
+import type { Message, Route, Run, Session, Spend, Step, View } from '../core/types.ts'
 import type { RunsTable } from './tables.ts'
 
 export function sessionRow(session: Session) {
@@ -22,12 +22,32 @@ export function sessionRow(session: Session) {
     updated_at: session.updatedAt,
     closed_at: session.closedAt,
     settings: settingsText(session.settings),
+    view: session.view ?? null,
+  }
+}
+
+export function viewRow(view: View) {
+  return {
+    id: view.id,
+    session: view.session,
+    run: view.run,
+    step: view.step,
+    after: view.after,
+    summary: view.summary,
+    pinned: JSON.stringify(view.pinned),
+    base: view.base,
+    why: view.why,
+    messages: view.messages,
+    tokens_before: view.tokensBefore,
+    tokens_after: view.tokensAfter,
+    at: view.at,
   }
 }
 
 /** What a person may change of a session. */
-export function sessionColumns(to: Partial<Pick<Session, 'label' | 'settings'>>) {
+export function sessionColumns(to: (Effect & { do: 'session.set' })['to']) {
   return {
+    ...(to.view === undefined ? {} : { view: to.view }),
     ...(to.label === undefined ? {} : { label: to.label }),
     ...(to.settings === undefined ? {} : { settings: settingsText(to.settings) }),
   }
@@ -63,6 +83,7 @@ export function inboxRow(row: NewInbox) {
     key: row.key,
     from_run: row.from,
     at: row.at,
+    note: row.note ?? null,
     read_run: null,
     read_step: null,
   }

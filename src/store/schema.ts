@@ -22,7 +22,7 @@ export const sqliteSpelling: Spelling = {
 }
 
 /** `name` is text, `name#` a whole number; `?` after it allows null. Keys are listed in order. */
-interface Shape {
+export interface Shape {
   columns: string
   /** Primary key; `id#` counts up by itself. */
   key: string[] | 'id#'
@@ -30,7 +30,7 @@ interface Shape {
   keyed?: true
 }
 
-const shapes: Record<keyof Tables, Shape> = {
+const shapes: Partial<Record<keyof Tables, Shape>> = {
   sessions: {
     columns:
       'id key agent tree parent_session? spawned_by? depth# label? route? seq# created_at# updated_at# closed_at#? ' +
@@ -180,7 +180,7 @@ export async function createSchema(db: Kysely<Tables>, spelling: Spelling): Prom
   }
 }
 
-async function createTable(db: Kysely<Tables>, spelling: Spelling, name: string, shape: Shape): Promise<void> {
+export async function createTable(db: Kysely<Tables>, spelling: Spelling, name: string, shape: Shape): Promise<void> {
   let table = db.schema.createTable(name) as CreateTableBuilder<string, never>
   if (shape.key === 'id#') table = spelling.id(table)
   for (const word of shape.columns.split(' ')) {

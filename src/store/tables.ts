@@ -28,6 +28,26 @@ export interface SessionsTable {
   closed_at: number | null
   /** JSON SessionSettings */
   settings: string | null
+  /** Id of a view; null when the whole transcript is shown. */
+  view: string | null
+}
+
+/** What is shown instead of messages at `after` or before. A row never changes. */
+export interface ViewsTable {
+  id: string
+  session: string
+  run: string
+  step: number
+  after: number
+  summary: string
+  /** JSON string[] */
+  pinned: string
+  base: string | null
+  why: string
+  messages: number
+  tokens_before: number
+  tokens_after: number
+  at: number
 }
 
 export interface MessagesTable {
@@ -56,6 +76,7 @@ export interface InboxTable {
   key: string
   from_run: string | null
   at: number
+  note: string | null
   /** Which step's result marked it read. */
   read_run: string | null
   read_step: number | null
@@ -319,6 +340,7 @@ export interface AuditTable {
 
 export interface Tables {
   sessions: SessionsTable
+  views: ViewsTable
   messages: MessagesTable
   inbox: InboxTable
   runs: RunsTable

@@ -191,6 +191,9 @@ export function fakeHouse(): FakeHouse {
       session.settings = { ...session.settings, ...settings } as NonNullable<Session['settings']>
       return session
     },
+    compact: async () => ({ run: 'run-none', begun: false, view: null }),
+    undoCompaction: async () => null,
+    view: async () => null,
     async inject({ sessionKey, text, label }) {
       const session = open(sessionKey)
       const message: Message = {

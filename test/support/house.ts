@@ -10,7 +10,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { openRunner, type Runner } from '../../src/agent/runner.ts'
 import { openTimers, recoverAll } from '../../src/agent/recover.ts'
-import type { AgentOptions, Bells, Policies } from '../../src/agent/room.ts'
+import type { AgentOptions, Bells, Compaction, Policies } from '../../src/agent/room.ts'
 import type { Sharing } from '../../src/config/sharing.ts'
 import type { HouseEvent, ModelEvent, ModelRequest, Models, ResolvedModel } from '../../src/core/ports.ts'
 import type { Principal } from '../../src/core/principal.ts'
@@ -60,6 +60,9 @@ export interface HouseSetup {
   runTimeoutSeconds?: number
   maxSteps?: number
   sharing?: Partial<Sharing>
+  compaction?: Partial<Compaction>
+  /** Tokens that the model can read. */
+  contextWindow?: number
   /** Default: no sender of a channel may command. */
   senders?: Senders
 }
@@ -71,6 +74,17 @@ const sharing: Sharing = {
   maxForkTokens: 100_000,
   attachments: null,
   redactPatterns: [],
+}
+
+const compaction: Compaction = {
+  enabled: true,
+  model: null,
+  thinking: null,
+  keepRecentTokens: 20_000,
+  recentTurns: 0,
+  reserveTokens: 20_000,
+  timeoutMs: 60_000,
+  instructions: null,
 }
 
 export const model: ResolvedModel = {
@@ -89,7 +103,7 @@ export async function openTestHouse(setup: HouseSetup): Promise<TestHouse> {
   const events: HouseEvent[] = []
   const requests: ModelRequest[] = []
   const operator: Principal = { kind: 'operator', via: 'socket', user: null, scopes: ['operator.admin'] }
-  const models = scripted(setup.script, requests)
+  const models = scripted(setup, requests)
   const test: Partial<TestHouse> & { bellsOff?: () => Promise<void> } = {}
 
   async function open(): Promise<void> {
@@ -188,11 +202,11 @@ export async function openTestHouse(setup: HouseSetup): Promise<TestHouse> {
   })
 }
 
-function scripted(script: Script, requests: ModelRequest[]): Models {
+function scripted({ script, contextWindow = model.contextWindow }: HouseSetup, requests: ModelRequest[]): Models {
   return {
     resolve: ref =>
       ref.startsWith('test/')
-        ? { ok: true, model: { ...model, ref } }
+        ? { ok: true, model: { ...model, ref, contextWindow } }
         : { ok: false, reason: `no model ${ref}`, fix: 'Use test/model.' },
     async *stream(request) {
       requests.push(request)
@@ -270,6 +284,7 @@ function testPolicies(setup: HouseSetup, catalogue: { name: string; group: strin
     thinking: () => null,
     childThinking: () => null,
     sharing: () => ({ ...sharing, ...setup.sharing }),
+    compaction: () => ({ ...compaction, ...setup.compaction }),
     prompt: id => ({ agentId: id, agentName: id, instructions: null, workspace }),
   }
 }

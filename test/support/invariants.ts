@@ -3,7 +3,7 @@
  */
 import { nothing, satisfied } from '../../src/core/run/facts.ts'
 import { misfits } from '../../src/core/shape.ts'
-import type { ModelIntent, Outcome, Run } from '../../src/core/types.ts'
+import type { CompactIntent, ModelIntent, Outcome, Run } from '../../src/core/types.ts'
 import { limitOf, live, liveRun, mailbox, plus, stepsOf, unread, type World } from './world.ts'
 
 const outcomes: Outcome[] = ['succeeded', 'failed', 'cancelled', 'timed_out', 'interrupted', 'budget_exhausted']
@@ -84,8 +84,8 @@ export function check(world: World, slots: number, before: ReadonlyMap<string, R
     if (row.state === 'read' && row.readStep !== null) {
       const reader = world.steps.find(one => one.run === row.readRun && one.n === row.readStep)
       const seen =
-        reader?.kind === 'model'
-          ? (reader.intent as ModelIntent).inbox.includes(row.id) && reader.state === 'done'
+        reader?.kind === 'model' || reader?.kind === 'compact'
+          ? (reader.intent as ModelIntent | CompactIntent).inbox.includes(row.id) && reader.state === 'done'
           : row.kind === 'timer' || row.kind === 'answer'
       if (!seen) fail('R10 read only by what has shown it', [row, reader])
     }
@@ -96,9 +96,18 @@ export function check(world: World, slots: number, before: ReadonlyMap<string, R
     }
   }
   for (const one of world.steps) {
-    if (one.kind !== 'model' || one.state !== 'done') continue
-    const unreadYet = (one.intent as ModelIntent).inbox.filter(row => world.inbox[row - 1]?.state === 'unread')
+    if (one.kind === 'tool' || one.state !== 'done') continue
+    const unreadYet = (one.intent as ModelIntent | CompactIntent).inbox.filter(
+      row => world.inbox[row - 1]?.state === 'unread',
+    )
     if (unreadYet.length > 0) fail('R10 a result marks what it showed', [one, unreadYet])
   }
+  for (const view of world.views) {
+    const step = world.steps.find(one => one.run === view.run && one.n === view.step)
+    if (step?.result?.view !== view.id) fail('a view is the result of one step', [view, step])
+    if (view.base !== null && !world.views.some(one => one.id === view.base)) fail('the view before stays', view)
+  }
+  for (const home of world.sessions.values())
+    if (home.view !== undefined && !world.views.some(one => one.id === home.view)) fail('a view is there', home)
   if ([...world.runs.values()].filter(run => run.state === 'running').length > slots) fail('R5 slots', slots)
 }

@@ -4,6 +4,7 @@
  */
 import { accept, birth, newRun } from '../../src/core/run/accept.ts'
 import { checked } from '../../src/core/run/check.ts'
+import { compact, compacted, wish } from '../../src/core/run/compact.ts'
 import { claim, intent, shown } from '../../src/core/run/claim.ts'
 import { end } from '../../src/core/run/end.ts'
 import type { Decision, Effect } from '../../src/core/run/facts.ts'
@@ -18,6 +19,9 @@ export const machine = {
   claim,
   intent,
   shown,
+  compact,
+  compacted,
+  wish,
   reply,
   checked,
   result,

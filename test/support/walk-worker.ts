@@ -6,7 +6,7 @@ import { childId } from '../../src/core/ids.ts'
 import { checkName } from '../../src/core/run/check.ts'
 import { type Decision, nothing } from '../../src/core/run/facts.ts'
 import { type ReplyCall, textOf } from '../../src/core/run/reply.ts'
-import type { Run, Step, Terms, Wait } from '../../src/core/types.ts'
+import type { Run, Step, Terms, View, Wait } from '../../src/core/types.ts'
 import { carry, endIds, fresh, id, parts, pick, sendKey, session, usage, type Walk } from './walk-kit.ts'
 import { children, endView, lastReply, mailbox, stepsOf } from './world.ts'
 
@@ -20,7 +20,10 @@ export function work(walk: Walk, run: Run, dice: number, calm = false): boolean 
   if (model?.state === 'open' && dice % 5 > 0) return answer(walk, run, model, dice, calm)
   const tool = open[dice % Math.max(1, open.length)]
   if (tool) return use(walk, run, tool, dice, calm)
-  const last = stepsOf(world, run.id).length
+  const all = stepsOf(world, run.id)
+  const last = all.length
+  const condensing = all.find(one => one.kind === 'compact' && one.state === 'open') ?? null
+  if (condensing && dice % 3 > 0) return summarise(walk, run, condensing)
   const turnStart =
     model?.state === 'open' || steps.length <= 1 || steps.at(-1)?.name === 'yield' || steps.at(-1)?.kind === 'model'
   const reserve = { nano: 10, tokens: 10, calls: 1 }
@@ -39,6 +42,16 @@ export function work(walk: Walk, run: Run, dice: number, calm = false): boolean 
       }),
     )
   }
+  const wished = model?.state !== 'open' && box.unread.some(row => row.kind === 'compact')
+  if (condensing || wished || (!calm && dice % 19 === 0 && model?.state !== 'open')) {
+    const what = { view: world.sessions.get(run.session)!.view ?? null, after: 0, why: 'window' as const }
+    const event = { now: world.now, epoch: run.epoch, model: 'm', what, reserve }
+    return carry(walk, by.compact({ run, box, open: condensing, last }, event))
+  }
+  if (all.every(one => one.kind === 'compact') && box.unread.length === 0) {
+    const over = { outcome: 'succeeded' as const, code: null, error: null, text: null, seq: null }
+    return carry(walk, by.end(endView(world, run), { now: world.now, ...over, followups: 'keep', ...endIds(walk) }))
+  }
   return carry(
     walk,
     by.intent(
@@ -46,6 +59,31 @@ export function work(walk: Walk, run: Run, dice: number, calm = false): boolean 
       { now: world.now, epoch: run.epoch, view: null, upto: 0, reserve },
     ),
   )
+}
+
+/** A summary comes: another view of the conversation, made once and paid for once. */
+function summarise(walk: Walk, run: Run, step: Step): boolean {
+  const { world, machine: by } = walk
+  const base = world.sessions.get(run.session)!.view ?? null
+  const made: View = {
+    id: id(walk),
+    session: run.session,
+    run: run.id,
+    step: step.n,
+    after: 0,
+    summary: 's',
+    pinned: [],
+    base,
+    why: 'window',
+    messages: 1,
+    tokensBefore: 2,
+    tokensAfter: 1,
+    at: world.now,
+  }
+  const event = { now: world.now, epoch: run.epoch, made, charged: { nano: 2, tokens: 2, calls: 1 }, usage }
+  const done = carry(walk, by.compacted({ run, step }, event))
+  if (done) once(walk, step)
+  return done
 }
 
 function once(walk: Walk, step: Step): void {

@@ -17,6 +17,11 @@ export function step(walk: Walk, what: number, at: number, dice: number): boolea
   switch (what % 12) {
     case 0: {
       const target = pick([...world.sessions.values()], at)!
+      if (dice % 7 === 0)
+        return carry(
+          walk,
+          by.wish(mailbox(world, target), { now: world.now, key: id(walk), note: null, fresh: fresh(walk) }),
+        )
       const event = {
         now: world.now,
         messageId: id(walk),

@@ -6,7 +6,7 @@
  */
 import type { Effect, Mailbox } from '../../src/core/run/facts.ts'
 import type { EndView } from '../../src/core/run/end.ts'
-import type { InboxRow, Message, ModelIntent, Run, Session, Spend, Step } from '../../src/core/types.ts'
+import type { InboxRow, Message, ModelIntent, Run, Session, Spend, Step, View } from '../../src/core/types.ts'
 
 export interface Usage {
   run: string
@@ -26,6 +26,7 @@ export interface World {
   steps: Step[]
   usage: Usage[]
   outbox: { run: string | null; key: string }[]
+  views: View[]
   /** Every effect so far, for the twin. */
   journal: Effect[][]
 }
@@ -40,6 +41,7 @@ export function emptyWorld(): World {
     steps: [],
     usage: [],
     outbox: [],
+    views: [],
     journal: [],
   }
 }
@@ -105,7 +107,7 @@ export function stepsOf(world: World, run: string): Step[] {
 export function lastReply(world: World, run: string): Step[] {
   const steps = stepsOf(world, run)
   const at = steps.findLastIndex(step => step.kind === 'model')
-  return at < 0 ? [] : steps.slice(at)
+  return at < 0 ? [] : steps.slice(at).filter(step => step.kind !== 'compact')
 }
 
 export function apply(world: World, effects: readonly Effect[]): void {
@@ -129,12 +131,16 @@ function one(world: World, effect: Effect): void {
         updatedAt: effect.at,
       })
       return
-    case 'session.set':
-      world.sessions.set(effect.session, {
-        ...world.sessions.get(effect.session)!,
-        ...effect.to,
-        updatedAt: effect.at,
-      })
+    case 'session.set': {
+      const { view, ...to } = effect.to
+      const { view: before, ...session } = world.sessions.get(effect.session)!
+      const now = view === undefined ? before : view
+      world.sessions.set(effect.session, { ...session, ...to, updatedAt: effect.at, ...(now ? { view: now } : {}) })
+      return
+    }
+    case 'view.put':
+      if (world.views.some(one => one.id === effect.view.id)) throw new Error(`two views ${effect.view.id}`)
+      world.views.push(effect.view)
       return
     case 'message.put': {
       const { message } = effect

@@ -11,6 +11,7 @@ import { sign, standing } from '../runs.ts'
 
 interface Options {
   step?: boolean
+  all?: boolean
 }
 
 export function registerReplay(command: Command, cli: Cli): void {
@@ -19,6 +20,7 @@ export function registerReplay(command: Command, cli: Cli): void {
     .description('walk through the journal of a run: what each step was shown, said and did')
     .argument('<run>', 'its id')
     .option('--step', 'wait for Enter after each step')
+    .option('--all', 'show of each model call all that it was shown, not only what was new')
     .option('--json', 'print one JSON document')
     .addHelpText(
       'after',
@@ -41,7 +43,7 @@ async function replay(context: Context, options: Options, id: string): Promise<n
     const pace = options.step ? openPace(context) : null
     try {
       for (const each of steps) {
-        for (const text of told(context, each)) context.say(text)
+        for (const text of told(context, each, options.all === true)) context.say(text)
         if (pace && each !== steps.at(-1) && !(await pace.next())) return exit.done
       }
     } finally {
@@ -66,9 +68,15 @@ function openPace(context: Context) {
   }
 }
 
-function told(context: Context, step: Moment): string[] {
+const reasons: Record<string, string> = {
+  asked: 'a person asked',
+  window: 'the window was nearly full',
+  provider: 'the provider refused the prompt as too long',
+}
+
+function told(context: Context, step: Moment, all: boolean): string[] {
   const { paint: p, columns } = context
-  const { n, kind, name, state, startedAt, endedAt, shown, reply, call, result, usage } = step
+  const { n, kind, name, state, startedAt, endedAt, shown, summary, reply, call, result, usage } = step
   const took = startedAt !== null && endedAt !== null ? `, ${span(endedAt - startedAt)}` : ''
   const out = [`\n${p.bold(`${n} ${kind} ${line(name)}`)}  ${p.dim(`${state}${took}`)}`]
   const block = (head: string, text: string) => {
@@ -76,10 +84,19 @@ function told(context: Context, step: Moment): string[] {
     if (text !== '') out.push(wrap(plain(text), columns, '    '))
   }
   if (shown) {
-    const { messages, summarised, fresh } = shown
-    const older = summarised ? ', older ones as a summary' : ''
-    out.push(`  ${p.cyan('shown')}  ${messages} ${messages === 1 ? 'message' : 'messages'}${older}`)
-    for (const { from, text } of fresh) block(`${p.cyan('new')}    from ${line(from)}`, text)
+    const { messages, fresh } = shown
+    const older = shown.summary === null ? '' : ', older ones as a summary'
+    out.push(`  ${p.cyan('shown')}  ${messages.length} ${messages.length === 1 ? 'message' : 'messages'}${older}`)
+    if (all && shown.summary !== null) block(p.cyan('summary'), shown.summary)
+    for (const { from, text } of all ? messages : fresh)
+      block(`${p.cyan(all ? 'read' : 'new')}    from ${line(from)}`, text)
+  }
+  if (summary) {
+    const { why, messages, tokensBefore, tokensAfter, text } = summary
+    block(
+      `${p.cyan('summary')} of ${messages} messages, ~${count(tokensBefore)} → ~${count(tokensAfter)} tokens (${reasons[why] ?? why})`,
+      text,
+    )
   }
   if (call) {
     block(p.cyan('given'), JSON.stringify(call.args, null, 2))
@@ -95,6 +112,7 @@ function told(context: Context, step: Moment): string[] {
     const { input, output, cacheRead } = usage
     out.push(`  ${p.dim(`tokens ${count(input)} in, ${count(cacheRead)} cached, ${count(output)} out`)}`)
   }
-  if (!reply && !result) out.push(`  ${p.yellow(state === 'unknown' ? 'how it ended is not known' : 'no answer yet')}`)
+  if (!reply && !result && !summary)
+    out.push(`  ${p.yellow(state === 'unknown' ? 'how it ended is not known' : 'no answer yet')}`)
   return out
 }

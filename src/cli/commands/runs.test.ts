@@ -91,11 +91,14 @@ describe('one run', () => {
     const { document } = await desk.json<{ steps: Moment[] }>('runs', 'replay', run)
     const [first, tool, last] = document.steps
     expect(document.steps.map(({ kind }) => kind)).toEqual(['model', 'tool', 'model'])
-    expect(first!.shown).toMatchObject({ messages: 1, fresh: [{ text: 'count TODO in notes.md' }] })
+    expect(first!.shown).toMatchObject({
+      messages: [{ text: 'count TODO in notes.md' }],
+      fresh: [{ text: 'count TODO in notes.md' }],
+    })
     expect(first!.reply!.calls).toMatchObject([{ name: 'grep', id: tool!.call!.id }])
     expect(tool!.call!.args).toEqual(first!.reply!.calls[0]!.args)
     expect(tool!.result!.text).toContain('notes.md: 2')
-    expect(last!.shown).toMatchObject({ messages: 3, fresh: [] })
+    expect(last!.shown).toMatchObject({ messages: [{}, {}, {}], fresh: [] })
     expect(last!.reply).toMatchObject({ calls: [] })
     expect(last!.reply!.text).toContain('2')
 

@@ -75,7 +75,9 @@ function why(facts: RunFacts, limits: Limits | null, now: number): string[] {
     return [
       open.kind === 'model'
         ? `It waits for its model (${line(open.name)})${since}.`
-        : `The tool ${line(open.name)} is at work${since}.`,
+        : open.kind === 'compact'
+          ? `It waits for a summary of what came before (${line(open.name)})${since}.`
+          : `The tool ${line(open.name)} is at work${since}.`,
     ]
   }
   if (run.state === 'queued') {

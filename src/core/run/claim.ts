@@ -62,7 +62,9 @@ export interface IntentEvent {
 
 /** Rows that the next model call shows for the first time. */
 export function shown(view: Pick<IntentView, 'box' | 'turnStart'>): number[] {
-  return view.box.unread.filter(row => row.mode === 'steer' || view.turnStart).map(row => row.id)
+  return view.box.unread
+    .filter(row => row.kind !== 'compact' && (row.mode === 'steer' || view.turnStart))
+    .map(row => row.id)
 }
 
 export function intent(view: IntentView, event: IntentEvent): Decision {

@@ -138,7 +138,11 @@ function leftovers(view: EndView, event: EndEvent): Effect[] {
   const seen = new Set(event.outcome === 'succeeded' ? [] : view.showing)
   const left = box.unread.filter(row => !seen.has(row.id))
   const outside = (row: InboxRow) =>
-    row.kind === 'message' || row.kind === 'exit' || (row.kind === 'result' && event.outcome === 'succeeded')
+    row.kind === 'message' ||
+    row.kind === 'exit' ||
+    (row.kind === 'result' && event.outcome === 'succeeded') ||
+    // A successor only to shorten its conversation would hand in a second result of a sub-agent's, or fail once more.
+    (row.kind === 'compact' && run.returnTo === null && event.outcome === 'succeeded')
   const effects: Effect[] = []
   const mark = (rows: readonly InboxRow[], state: 'kept' | 'dropped') => {
     if (rows.length > 0)

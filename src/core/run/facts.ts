@@ -17,9 +17,11 @@ import type {
   Step,
   StepResult,
   TokenUsage,
+  CompactIntent,
   ModelIntent,
   ToolIntent,
   StepState,
+  View,
   Wait,
 } from '../types.ts'
 
@@ -61,7 +63,13 @@ export interface UsageRow {
 export type Effect =
   | { do: 'session.put'; session: Session }
   | { do: 'session.close'; session: string; at: number }
-  | { do: 'session.set'; session: string; to: Partial<Pick<Session, 'label' | 'settings'>>; at: number }
+  | {
+      do: 'session.set'
+      session: string
+      to: Partial<Pick<Session, 'label' | 'settings'>> & { view?: string | null }
+      at: number
+    }
+  | { do: 'view.put'; view: View }
   /** Also raises the session's counter to `message.seq`. */
   | { do: 'message.put'; message: Message }
   /** What a session's model has seen, up to `upto`, stands at the same places of another session. */
@@ -93,7 +101,7 @@ export type Effect =
       to: {
         state?: StepState
         result?: StepResult
-        intent?: ModelIntent | ToolIntent
+        intent?: ModelIntent | ToolIntent | CompactIntent
         startedAt?: number
         endedAt?: number
       }
@@ -134,7 +142,8 @@ export function satisfied(
     case 'children':
       return outside || has('timer') || openChildren === 0 || (wait.mode === 'any' && has('result'))
     case 'message':
-      return unread.length > 0
+      // Nothing is done for a wish to shorten what the model reads until there is something to read.
+      return unread.some(row => row.kind !== 'compact')
     case 'timer':
       return unread.some(
         row => (row.id ?? Number.POSITIVE_INFINITY) > wait.after && ['message', 'exit', 'timer'].includes(row.kind),

@@ -89,6 +89,7 @@ describe('the walks', () => {
       'row check read',
       'row answer read',
       'row answer kept',
+      'row compact read',
       'repaired succeeded',
       'repaired failed',
     ])
@@ -189,6 +190,18 @@ describe('planted bugs are found', () => {
     [
       'crashForgets: a repeated call forgets the first',
       spoiled(['intent'], effects => effects.filter(effect => effect.do !== 'usage.unknown')),
+    ],
+    [
+      'summaryForgets: a summary asked for again forgets the first',
+      spoiled(['compact'], effects => effects.filter(effect => effect.do !== 'usage.unknown')),
+    ],
+    [
+      'wishKept: a wish is carried out and stays',
+      spoiled(['compacted'], effects => effects.filter(effect => effect.do !== 'inbox.mark')),
+    ],
+    [
+      'wishWithoutReader: a wish that nobody reads',
+      spoiled(['wish'], effects => effects.filter(effect => effect.do !== 'run.put')),
     ],
     [
       'noRefund: a child keeps its limit',

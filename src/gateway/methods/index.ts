@@ -62,7 +62,7 @@ export function makeHandlers(room: Room): Handlers {
     'sessions.patch': (params, call) => change.sessionsPatch(room, params, call),
     'sessions.reset': (params, call) => change.sessionsReset(room, params, call),
     'sessions.delete': (params, call) => change.sessionsDelete(room, params, call),
-    'sessions.compact': params => change.sessionsCompact(room, params),
+    'sessions.compact': (params, call) => change.sessionsCompact(room, params, call),
     'sessions.subscribe': (params, call) => change.sessionsSubscribe(room, params, call),
     'sessions.unsubscribe': (_, call) => change.sessionsUnsubscribe(call),
     'sessions.messages.subscribe': (params, call) => change.messagesSubscribe(room, params, call),

@@ -194,13 +194,35 @@ export async function sessionsDelete(
   return { ok: true, key, deleted: true, archived: [] }
 }
 
-/** Transcripts are not shortened yet; the answer says so in the words that clients show. */
+/** As long as a summary may take. */
+const compactMs = 240_000
+
+/** Shortens what the model reads, or takes that back. `kept`: the messages that are shown as they were. */
 export async function sessionsCompact(
   room: Room,
   params: Params<'sessions.compact'>,
+  call: Call,
 ): Promise<Result<'sessions.compact'>> {
-  const { key } = await meantSession(room, params)
-  return { ok: true, key, compacted: false, reason: 'this gateway does not compact transcripts' }
+  const session = await meantSession(room, params)
+  const { key } = session
+  const { principal } = call
+  const no = (reason: string) => ({ ok: true as const, key, compacted: false, reason })
+  if (params.undo) {
+    const undone = await room.house.undoCompaction({ principal, sessionKey: key })
+    return undone ? { ok: true, key, compacted: false, undone: true } : no('there is no summary to take back')
+  }
+  const { instructions: note } = params
+  const idempotencyKey = room.newId()
+  const wished = await room.house.compact({ principal, sessionKey: key, ...(note && { note }), idempotencyKey })
+  call.connection?.runs.add(wished.run)
+  if (!wished.begun) return no('the agent is at work: its conversation is shortened before its next model call')
+  const end = await room.house.wait(wished.run, { until: 'done', timeoutMs: compactMs })
+  if (!end || end.status === 'pending') return no(`the summary is still being written by the run ${wished.run}`)
+  const view = await room.house.view(session.id)
+  if (view?.run !== wished.run) return no(end.error ?? end.text ?? 'nothing was changed')
+  const { messages, tokensBefore, tokensAfter } = view
+  const kept = Math.max(0, (await room.house.history(session.id, { limit: 1 })).total - messages)
+  return { ok: true, key, compacted: true, kept, runId: wished.run, tokensBefore, tokensAfter }
 }
 
 export async function sessionsSubscribe(

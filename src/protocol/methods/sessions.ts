@@ -192,7 +192,15 @@ export const sessionMethods = {
   'sessions.compact': method({
     scope: 'operator.admin',
     since: 3,
-    params: z => z.strictObject({ key: key(z), agentId: agentId(z).optional(), maxLines: z.int().min(1).optional() }),
+    params: z =>
+      z.strictObject({
+        key: key(z),
+        agentId: agentId(z).optional(),
+        /** Known to clients that cut transcripts short: here nothing is cut off, and it changes nothing. */
+        maxLines: z.int().min(1).optional(),
+        instructions: z.string().max(2000).optional(),
+        undo: z.boolean().optional(),
+      }),
   }),
   /** `sessions.changed` from now on. */
   'sessions.subscribe': method({ scope: 'operator.read', since: 3, params: listParams }),

@@ -26,7 +26,7 @@ import { refusal } from './words.ts'
 export interface CommandDeps extends AcceptDeps {
   options: AgentOptions
   bells: Bells
-  house: Omit<House, 'accept' | 'wait' | 'open' | 'inject'>
+  house: Omit<House, 'accept' | 'open' | 'inject'>
   senders(): Senders
 }
 

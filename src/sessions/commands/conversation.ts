@@ -49,13 +49,38 @@ async function startOver(call: CommandCall, reason: 'new' | 'reset'): Promise<An
   ])
 }
 
+/** As long as a summary may take, and what is asked meanwhile waits for it. */
+const longestMs = 240_000
+
 export const compact: Command = {
   name: 'compact',
   aliases: [],
   category: 'session',
-  description: 'Shorten what the model reads.',
-  usage: ['[instructions]'],
+  description: 'Shorten what the model reads; nothing is lost.',
+  usage: ['', '[what the summary is to keep]', 'undo'],
   needs: 'operator.write',
-  run: () =>
-    lines(['Conversations are not shortened in this version; nothing was changed.', 'To start over with less: /new']),
+  run: call => (call.args.toLowerCase() === 'undo' ? undo(call) : shorten(call)),
+}
+
+async function shorten({ house, principal, session, args, key: idempotencyKey }: CommandCall): Promise<Answer> {
+  const sessionKey = session.key
+  const wished = await house.compact({ principal, sessionKey, note: args, idempotencyKey })
+  if (!wished.begun)
+    return lines(['The agent is at work.', 'It writes a summary of what came before at its next step.'])
+  const end = await house.wait(wished.run, { until: 'done', timeoutMs: longestMs })
+  if (!end || end.status === 'pending') return 'The summary is still being written. /status shows when it is done.'
+  if (end.outcome !== 'succeeded') return lines(['Nothing was changed.', end.error ?? end.outcome ?? ''])
+  return lines([end.text ?? '', (await house.view(session.id))?.run === wished.run && 'To take it back: /compact undo'])
+}
+
+async function undo({ house, principal, session }: CommandCall): Promise<Answer> {
+  const done = await house.undoCompaction({ principal, sessionKey: session.key })
+  if (!done) return 'Nothing was shortened here: the model reads the whole conversation.'
+  const { messages } = done.undone
+  return lines([
+    'The newest summary is taken back.',
+    done.now === null
+      ? `The model reads all ${messages} messages again.`
+      : `The model reads the summary before it, of ${done.now.messages} messages, and what follows.`,
+  ])
 }

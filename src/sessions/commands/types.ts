@@ -31,7 +31,7 @@ export interface Command {
 export type Answer = string | { message: readonly Part[] }
 
 /** What commands may do in the house: what a door may, with messages that are never read as commands again. */
-export interface Hands extends Omit<House, 'accept' | 'wait' | 'open' | 'inject'> {
+export interface Hands extends Omit<House, 'accept' | 'open' | 'inject'> {
   post(input: AcceptInput): Promise<Accepted>
 }
 
