@@ -201,6 +201,19 @@ function spoilers(text: string, path: Path, to: Reading): void {
 
 /** Rows under each other with even columns. */
 function aligned(table: Tokens.Table): string {
+  const cells = (row: string) =>
+    row
+      .trim()
+      .replace(/^\||\|$/g, '')
+      .split(/(?<!\\)\|/).length
+  // Cells beyond the head's would be dropped: such a table stays as it is written.
+  if (
+    table.raw
+      .trim()
+      .split('\n')
+      .some(row => cells(row) > table.header.length)
+  )
+    return table.raw.trim()
   const rows = [table.header, ...table.rows].map(row =>
     row.map(cell => plain(cell.tokens).replaceAll('\n', ' ').trim()),
   )
