@@ -187,7 +187,7 @@ async function open(
     log,
   })
   // No channel runs yet: what is put into the outbox waits there.
-  const deliverer = openDeliverer({ store, outbound: () => null, clock, crash, log })
+  const deliverer = openDeliverer({ store, outbound: () => null, grows: () => false, clock, crash, log })
   const senders = () => commandSendersOf(config.current())
   const house = openHouse({ options: agent, bells, runner, senders })
   listeners.add(house.hear)

@@ -14,7 +14,8 @@ import type { SendOutcome } from './ports.ts'
 
 function delivery(over: Partial<Delivery> = {}): Delivery {
   const none = { attempt: 0, doubtSince: null, orphan: false, remoteId: null, error: null, notBefore: 0 }
-  return { id: 1, chat: 'c', state: 'pending', ...none, createdAt: 0, updatedAt: 0, ...over }
+  const parts = { parts: 0, part: 0, remoteIds: [] }
+  return { id: 1, chat: 'c', state: 'pending', ...none, ...parts, createdAt: 0, updatedAt: 0, ...over }
 }
 function go(row: Delivery, ...events: DeliveryEvent[]): Extract<DeliveryStep, { ok: true }> {
   let done: DeliveryStep = { ok: true, row, act: null }
@@ -25,10 +26,12 @@ function go(row: Delivery, ...events: DeliveryEvent[]): Extract<DeliveryStep, { 
   return done as Extract<DeliveryStep, { ok: true }>
 }
 const plain: Service = { keyed: false, lookup: false }
-const attempt = (service = plain, now = 1000): DeliveryEvent => ({ on: 'try', service, now })
-const outcome = (nth: number, outcome: SendOutcome, now = 2000): DeliveryEvent => ({
+const attempt = (service = plain, now = 1000): DeliveryEvent => ({ on: 'try', service, parts: 1, now })
+const outcome = (nth: number, outcome: SendOutcome, now = 2000, part = 0): DeliveryEvent => ({
   on: 'outcome',
+  part,
   attempt: nth,
+  first: false,
   outcome,
   now,
 })
@@ -41,7 +44,7 @@ describe('one message', () => {
   test('is sent', () => {
     const sending = go(delivery(), attempt())
     expect(sending).toMatchObject({ row: { state: 'sending', attempt: 1 } })
-    expect(sending.act).toEqual({ do: 'send', attempt: 1, first: false, maybeRepeat: false, edit: null })
+    expect(sending.act).toEqual({ do: 'send', part: 0, attempt: 1, first: false, maybeRepeat: false, edit: null })
     expect(go(sending.row, outcome(1, sent)).row).toMatchObject({ state: 'sent', remoteId: 'm1', error: null })
   })
 
@@ -79,7 +82,7 @@ describe('one message', () => {
   test('looked up: there, not there, nobody can tell', () => {
     const asked = go(delivery(), attempt(), outcome(1, lost), attempt({ keyed: false, lookup: true })).row
     const found = (found: 'sent' | 'absent' | 'unknown') =>
-      go(asked, { on: 'lookedUp', attempt: 2, found, now: 9000 }).row
+      go(asked, { on: 'lookedUp', part: 0, attempt: 2, found, now: 9000 }).row
     expect(found('sent')).toMatchObject({ state: 'sent', doubtSince: null })
     expect(found('absent')).toMatchObject({ state: 'pending', doubtSince: null, notBefore: 9000 })
     expect(found('unknown')).toMatchObject({ state: 'uncertain', doubtSince: 2000, notBefore: 13_000 })
@@ -110,24 +113,63 @@ describe('one message', () => {
   })
 })
 
+describe('a message in parts', () => {
+  const cut: DeliveryEvent = { on: 'try', service: plain, parts: 3, now: 1000 }
+
+  test('sends one after the other, each with its own attempts, and remembers what the service calls them', () => {
+    const second = go(delivery(), cut, outcome(1, lost), cut, outcome(2, sent)).row
+    expect(second).toMatchObject({ state: 'pending', parts: 3, part: 1, attempt: 0, doubtSince: null, remoteId: null })
+    const last = go(second, cut, outcome(1, { sent: true, remoteId: null }, 2000, 1)).row
+    expect(last).toMatchObject({ state: 'pending', part: 2, remoteIds: ['m1', null] })
+    const done = go(last, cut, outcome(1, { sent: true, remoteId: 'm3' }, 2000, 2)).row
+    expect(done).toMatchObject({ state: 'sent', remoteIds: ['m1', null, 'm3'] })
+  })
+
+  test('is cut once: later counts change nothing; an answer about the part before is not about this one', () => {
+    const second = go(delivery(), cut, outcome(1, sent)).row
+    const trying = go(second, { ...cut, parts: 9 })
+    expect(trying).toMatchObject({ row: { parts: 3 }, act: { part: 1, attempt: 1, maybeRepeat: false } })
+    expect(step(trying.row, outcome(1, sent))).toMatchObject({ ok: false })
+  })
+
+  test('goes on where it died, and is over at once when there is nothing to show', () => {
+    const dead = go(delivery(), cut, outcome(1, sent), cut, outcome(1, hopeless, 2000, 1)).row
+    expect(dead).toMatchObject({ state: 'dead', part: 1 })
+    expect(go(dead, { on: 'retry', now: 5000 }, cut).act).toMatchObject({ do: 'send', part: 1 })
+    expect(go(delivery(), { ...cut, parts: 0 })).toMatchObject({ row: { state: 'sent' }, act: null })
+  })
+})
+
 describe('a reply that streams', () => {
   const open = go(delivery({ state: 'streaming' }), attempt())
   const finish: DeliveryEvent = { on: 'finish', now: 3000 }
+  const shown = (answer: SendOutcome) => ({ ...outcome(1, answer), first: true }) as DeliveryEvent
 
   test('is shown first, then edited; an edit may be repeated unmarked', () => {
     expect(open.act).toMatchObject({ do: 'send', first: true, edit: null })
-    const done = go(open.row, outcome(1, sent), finish, attempt())
+    const done = go(open.row, shown(sent), finish, attempt())
     expect(done.act).toMatchObject({ do: 'send', first: false, edit: 'm1', maybeRepeat: false })
     expect(go(done.row, { on: 'recover', now: 4000 }, attempt()).act).toMatchObject({ edit: 'm1', maybeRepeat: false })
     expect(step(open.row, attempt())).toMatchObject({ ok: false })
   })
 
+  test('whose words become final while it is shown is edited, once the answer is there', () => {
+    expect(go(open.row, finish, shown(sent), attempt()).act).toMatchObject({ edit: 'm1', maybeRepeat: false })
+    expect(go(open.row, finish, shown(refused), attempt()).act).toMatchObject({ edit: null, maybeRepeat: false })
+    expect(step(go(open.row, finish, attempt()).row, shown(sent))).toMatchObject({ ok: false })
+  })
+
+  test('without final words stays as it is shown', () => {
+    expect(go(open.row, { on: 'leave', now: 3000 }).row.state).toBe('sent')
+    expect(step(delivery(), { on: 'leave', now: 3000 })).toMatchObject({ ok: false })
+  })
+
   test('whose first showing is lost is marked, one that surely failed is not', () => {
     const row = open.row
-    expect(go(row, outcome(1, lost), finish, attempt()).act).toMatchObject({ edit: null, maybeRepeat: true })
+    expect(go(row, shown(lost), finish, attempt()).act).toMatchObject({ edit: null, maybeRepeat: true })
     expect(go(row, { on: 'recover', now: 2000 }, finish, attempt()).act).toMatchObject({ maybeRepeat: true })
     expect(go(row, finish, attempt()).act).toMatchObject({ maybeRepeat: true })
-    expect(go(row, outcome(1, refused), finish, attempt()).act).toMatchObject({ maybeRepeat: false })
+    expect(go(row, shown(refused), finish, attempt()).act).toMatchObject({ maybeRepeat: false })
     expect(go(delivery({ state: 'streaming' }), finish, attempt()).act).toMatchObject({ maybeRepeat: false })
   })
 })

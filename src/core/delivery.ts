@@ -2,7 +2,10 @@
  * The outbox machine: what may follow what in the delivery of one message (decisions.md 22).
  *
  *   pending → sending → sent | pending again | uncertain | dead;   uncertain → looked up, or sent again → …
- *   streaming (a reply that grows in the chat by edits) → pending, once its words are final
+ *   streaming (a reply that grows in the chat by edits) → pending, once its words are final; → sent, when none come
+ *
+ * What is longer than one message of the service goes out in parts, fixed at the first try. The row always stands for the
+ * part that is next: each has its own attempts, its own doubt and its own key, and when it is sent the row is the part after it.
  *
  * Owns the states, the backoff and the order within a chat; sends nothing. The shell writes the row that `step` returns,
  * and only then acts. Ids and `now` come in the event.
@@ -13,7 +16,8 @@
  *    the repeat invisible; where it has none of them the repeat is marked.
  * D3 in a chat the oldest open message goes first and blocks the others, until it is sent, dead, or 5 minutes in doubt.
  * D4 a crash turns `sending` into `uncertain`, never into `pending`.
- * D5 under a fair drain every message ends: it is dead after `maxAttempts`.
+ * D5 under a fair drain every message ends: it is dead after `maxAttempts` of one part.
+ * D6 a part that was sent is never sent again, and no part before the one before it was.
  */
 import type { OutboundMessage, SendOutcome } from './ports.ts'
 
@@ -42,6 +46,12 @@ export interface Delivery {
   /** `code: message` of the last failure. */
   error: string | null
   notBefore: number
+  /** How many parts it was cut into; 0 until the first try. */
+  parts: number
+  /** The one that is next, from 0. */
+  part: number
+  /** The service's ids of the parts that were sent; null where it gave none. */
+  remoteIds: readonly (string | null)[]
   createdAt: number
   updatedAt: number
 }
@@ -53,12 +63,14 @@ export interface Service {
 }
 
 export type DeliveryEvent =
-  /** Its turn has come: see `next`. Also for the first showing of a streaming reply. */
-  | { on: 'try'; service: Service; now: number }
-  | { on: 'outcome'; attempt: number; outcome: SendOutcome; now: number }
-  | { on: 'lookedUp'; attempt: number; found: 'sent' | 'absent' | 'unknown'; now: number }
+  /** Its turn has come: see `next`. Also for the first showing of a streaming reply. `parts` counts at the first try only. */
+  | { on: 'try'; service: Service; parts: number; now: number }
+  | { on: 'outcome'; part: number; attempt: number; first: boolean; outcome: SendOutcome; now: number }
+  | { on: 'lookedUp'; part: number; attempt: number; found: 'sent' | 'absent' | 'unknown'; now: number }
   /** The words of a streaming reply are final. */
   | { on: 'finish'; now: number }
+  /** It has no final words: what is shown of a streaming reply stays as it is. */
+  | { on: 'leave'; now: number }
   /** After a crash, once per open row. */
   | { on: 'recover'; now: number }
   /** An operator wants a dead one tried again. */
@@ -68,26 +80,30 @@ export type DeliveryEvent =
 export type DeliveryAct =
   | {
       do: 'send'
+      part: number
       attempt: number
       /** The first showing of a streaming reply: sent under a key of its own, since the final words come under the row's. */
       first: boolean
       maybeRepeat: OutboundMessage['maybeRepeat']
       edit: string | null
     }
-  | { do: 'lookUp'; attempt: number }
+  | { do: 'lookUp'; part: number; attempt: number }
 
 export type DeliveryStep = { ok: true; row: Delivery; act: DeliveryAct | null } | { ok: false; reason: string }
 
 export function step(row: Delivery, event: DeliveryEvent): DeliveryStep {
   switch (event.on) {
     case 'try':
-      return attempt(row, event.service, event.now)
+      return attempt(row, event.service, event.parts, event.now)
     case 'outcome':
       return outcome(row, event)
     case 'lookedUp':
       return lookedUp(row, event)
     case 'finish':
       return finish(row, event.now)
+    case 'leave':
+      if (row.state !== 'streaming') return { ok: false, reason: `${row.state} is not streaming` }
+      return to(row, event.now, { state: 'sent', error: null })
     case 'recover':
       return recover(row, event.now)
     case 'retry':
@@ -136,35 +152,37 @@ const waits: Record<string, [number, number]> = {
   auth: [60_000, 300_000],
 }
 
-function attempt(row: Delivery, service: Service, now: number): DeliveryStep {
+function attempt(row: Delivery, service: Service, made: number, now: number): DeliveryStep {
   const nth = row.attempt + 1
-  const { remoteId, doubtSince } = row
+  const { remoteId, doubtSince, part } = row
   if (row.state === 'streaming' && row.attempt === 0) {
-    const act = { do: 'send', attempt: nth, first: true, maybeRepeat: false, edit: null } as const
+    const act = { do: 'send', part, attempt: nth, first: true, maybeRepeat: false, edit: null } as const
     return { ...to(row, now, { attempt: nth }), act }
   }
   if (row.state !== 'pending' && row.state !== 'uncertain')
     return { ok: false, reason: `${row.state} is not to be tried` }
+  const parts = row.parts || made
+  // Nothing that the service could show.
+  if (parts === 0) return to(row, now, { state: 'sent', error: null })
   const visible = doubtSince !== null && !service.keyed && remoteId === null
   if (visible && service.lookup) {
-    const asked = to(row, now, { attempt: nth, notBefore: now + lookUpPatienceMs })
-    return { ...asked, act: { do: 'lookUp', attempt: nth } }
+    const asked = to(row, now, { parts, attempt: nth, notBefore: now + lookUpPatienceMs })
+    return { ...asked, act: { do: 'lookUp', part, attempt: nth } }
   }
   const maybeRepeat = visible || (row.orphan && remoteId === null)
-  const act = { do: 'send', attempt: nth, first: false, maybeRepeat, edit: remoteId } as const
-  return { ...to(row, now, { state: 'sending', attempt: nth }), act }
+  const act = { do: 'send', part, attempt: nth, first: false, maybeRepeat, edit: remoteId } as const
+  return { ...to(row, now, { state: 'sending', parts, attempt: nth }), act }
 }
 
 function outcome(row: Delivery, event: Extract<DeliveryEvent, { on: 'outcome' }>): DeliveryStep {
   const { outcome, now } = event
-  if (row.attempt !== event.attempt || !['sending', 'uncertain', 'streaming'].includes(row.state)) {
+  // The words may have become final while the first showing was on its way.
+  const states = event.first ? ['streaming', 'pending'] : ['sending', 'uncertain']
+  if (row.attempt !== event.attempt || row.part !== event.part || !states.includes(row.state)) {
     return { ok: false, reason: `attempt ${event.attempt} is not the one in flight` }
   }
-  if (row.state === 'streaming') return firstShown(row, outcome, now)
-  if (outcome.sent) {
-    const remoteId = outcome.remoteId ?? row.remoteId
-    return to(row, now, { state: 'sent', remoteId, doubtSince: null, error: null })
-  }
+  if (event.first) return firstShown(row, outcome, now)
+  if (outcome.sent) return shown(row, outcome.remoteId ?? row.remoteId, now)
   if (row.state === 'uncertain') return { ok: false, reason: 'already uncertain' }
   const error = `${outcome.code}: ${outcome.message}`
   const doubtSince = outcome.certain ? row.doubtSince : (row.doubtSince ?? now)
@@ -174,11 +192,20 @@ function outcome(row: Delivery, event: Extract<DeliveryEvent, { on: 'outcome' }>
   return to(row, now, { state: doubtSince === null ? 'pending' : 'uncertain', doubtSince, error, notBefore })
 }
 
+/** This part is there: on with the one after it. */
+function shown(row: Delivery, remoteId: string | null, now: number): DeliveryStep {
+  const remoteIds = [...row.remoteIds, remoteId]
+  const known = { doubtSince: null, error: null, remoteIds }
+  if (row.part + 1 >= row.parts) return to(row, now, { ...known, state: 'sent', remoteId })
+  const fresh = { state: 'pending', attempt: 0, orphan: false, remoteId: null, notBefore: now } as const
+  return to(row, now, { ...known, ...fresh, part: row.part + 1 })
+}
+
 /** The first showing is a courtesy: it is not repeated by itself, and the final words come whatever became of it. */
 function firstShown(row: Delivery, outcome: SendOutcome, now: number): DeliveryStep {
   if (outcome.sent && outcome.remoteId !== null) return to(row, now, { remoteId: outcome.remoteId, orphan: false })
   if (outcome.sent || !outcome.certain) return to(row, now, { orphan: true })
-  return to(row, now, { attempt: 0, error: `${outcome.code}: ${outcome.message}` })
+  return to(row, now, { attempt: 0, orphan: false, error: `${outcome.code}: ${outcome.message}` })
 }
 
 function finish(row: Delivery, now: number): DeliveryStep {
@@ -188,8 +215,9 @@ function finish(row: Delivery, now: number): DeliveryStep {
 
 function lookedUp(row: Delivery, event: Extract<DeliveryEvent, { on: 'lookedUp' }>): DeliveryStep {
   const { found, now } = event
-  if (row.state !== 'uncertain' || row.attempt !== event.attempt) return { ok: false, reason: 'not looked up any more' }
-  if (found === 'sent') return to(row, now, { state: 'sent', doubtSince: null, error: null })
+  if (row.state !== 'uncertain' || row.attempt !== event.attempt || row.part !== event.part)
+    return { ok: false, reason: 'not looked up any more' }
+  if (found === 'sent') return shown(row, null, now)
   if (row.attempt >= maxAttempts) return to(row, now, { state: 'dead' })
   if (found === 'absent') return to(row, now, { state: 'pending', doubtSince: null, notBefore: now })
   return to(row, now, { notBefore: now + backoffMs('server', row.attempt) })

@@ -20,6 +20,7 @@ const long = process.env['DEPUTY_LONG'] ? 40 : 1
 const faults = [
   'none',
   'answer lost',
+  'answer late',
   'request lost',
   'refused',
   'hopeless',
@@ -44,6 +45,11 @@ class World {
   chats = new Map<string, Shown[]>()
   hopeless = new Set<number>()
   streamed = new Set<number>()
+  /** How many parts each row would be cut into at its next try; the first count holds. */
+  cuts = new Map<number, number>()
+  cut = new Map<number, number>()
+  /** Answers to first showings that come after the words became final. */
+  late = new Map<number, DeliveryEvent>()
   machine: Machine
   service: Service
   constructor(machine: Machine, service: Service) {
@@ -62,20 +68,37 @@ class World {
   put(row: Delivery): void {
     this.rows = this.rows.map(each => (each.id === row.id ? row : each))
   }
-  add(chat: string, state: 'pending' | 'streaming'): void {
+  add(chat: string, state: 'pending' | 'streaming', parts = 1): void {
     const id = this.rows.length + 1
+    this.cuts.set(id, parts)
     if (state === 'streaming') this.streamed.add(id)
     const none = { attempt: 0, doubtSince: null, orphan: false, remoteId: null, error: null, notBefore: 0 }
-    this.rows.push({ id, chat, state, ...none, createdAt: this.now, updatedAt: this.now })
+    this.rows.push({
+      id,
+      chat,
+      state,
+      ...none,
+      parts: 0,
+      part: 0,
+      remoteIds: [],
+      createdAt: this.now,
+      updatedAt: this.now,
+    })
   }
 
   /** One try of one row, with a fault. */
   attempt(row: Delivery, fault: Fault): void {
     const { now, service } = this
     if (row.state === 'streaming' && row.attempt > 0) return
-    const tried = this.machine.step(row, { on: 'try', service, now })
+    const parts = this.cuts.get(row.id)!
+    const tried = this.machine.step(row, { on: 'try', service, parts, now })
     if (!tried.ok || !tried.act) throw new Error('a due row can be tried, and does something')
-    if (fault !== 'crash before the row') this.put(tried.row)
+    if (fault !== 'crash before the row') {
+      this.put(tried.row)
+      if (row.state !== 'streaming' && !this.cut.has(row.id)) this.cut.set(row.id, parts)
+    }
+    // As another version of the renderer would: what was cut stays as it is.
+    this.cuts.set(row.id, (parts % 3) + 1)
     if (fault === 'crash before the row' || fault === 'crash before sending') this.crash()
     else if (tried.act.do === 'lookUp') this.lookUp(tried.row, fault)
     else this.send(tried.row, tried.act, fault)
@@ -85,9 +108,9 @@ class World {
       this.crash()
       return
     }
-    const there = this.chat(row.chat).some(shown => shown.key === String(row.id))
+    const there = this.chat(row.chat).some(shown => shown.key === keyOf(row, row.part))
     const found = fault !== 'none' ? 'unknown' : there ? 'sent' : 'absent'
-    this.settle(row, { on: 'lookedUp', attempt: row.attempt, found, now: this.now })
+    this.settle(row, { on: 'lookedUp', part: row.part, attempt: row.attempt, found, now: this.now })
   }
   send(row: Delivery, act: Extract<DeliveryAct, { do: 'send' }>, fault: Fault): void {
     const arrives = !['request lost', 'refused', 'hopeless'].includes(fault)
@@ -99,8 +122,17 @@ class World {
     if (fault === 'hopeless' && !act.first) this.hopeless.add(row.id)
     const failed = { sent: false, retryable: fault !== 'hopeless', code: 'network', message: fault } as const
     const outcome: SendOutcome =
-      fault === 'none' ? { sent: true, remoteId } : { ...failed, certain: fault === 'refused' || fault === 'hopeless' }
-    const after = this.settle(row, { on: 'outcome', attempt: act.attempt, outcome, now: this.now })
+      fault === 'none' || fault === 'answer late'
+        ? { sent: true, remoteId }
+        : { ...failed, certain: fault === 'refused' || fault === 'hopeless' }
+    const { part, attempt, first } = act
+    const event = { on: 'outcome', part, attempt, first, outcome, now: this.now } as const
+    if (first && fault === 'answer late') {
+      this.late.set(row.id, event)
+      return
+    }
+    const after = this.settle(row, event)
+    if (outcome.sent && !first) return
     const again = after.state === 'pending' || after.state === 'uncertain'
     if (again && after.notBefore < this.now + 1000) throw new Error('no backoff after a failure')
   }
@@ -118,7 +150,7 @@ class World {
       shown[Number(act.edit)]!.text = 'final'
       return act.edit
     }
-    const key = act.first ? `${row.id}:first` : String(row.id)
+    const key = act.first ? `${row.id}:first` : keyOf(row, act.part)
     const old = shown.findIndex(each => each.key === key)
     if (this.service.keyed && old >= 0) return String(old)
     if (!act.first) this.inOrder(row)
@@ -126,19 +158,21 @@ class World {
   }
   /** D3: whoever is shown for the first time comes after all that were put before it, save those in doubt for 5 minutes. */
   inOrder(row: Delivery): void {
-    if (this.visible(row).length > 0) return
+    if (this.visible(row, row.part).length > 0) return
+    if (row.part > 0 && this.visible(row, row.part - 1).length === 0) throw new Error('a part before the one before it')
     for (const before of this.rows.filter(each => each.chat === row.chat && each.id < row.id)) {
-      const settled = before.state === 'sent' || before.state === 'dead' || this.visible(before).length > 0
+      const last = this.cut.has(before.id) && this.visible(before, this.cut.get(before.id)! - 1).length > 0
+      const settled = before.state === 'sent' || before.state === 'dead' || last
       if (!settled && !this.waited(before) && before.state !== 'streaming') throw new Error('out of order')
     }
   }
-  visible(row: Delivery): Shown[] {
-    return this.chat(row.chat).filter(
-      shown => shown.key === String(row.id) || (shown.key === `${row.id}:first` && shown.text === 'final'),
-    )
+  visible(row: Delivery, part: number): Shown[] {
+    const grown = (shown: Shown) => part === 0 && shown.key === `${row.id}:first` && shown.text === 'final'
+    return this.chat(row.chat).filter(shown => shown.key === keyOf(row, part) || grown(shown))
   }
 
   crash(): void {
+    this.late.clear()
     for (const row of this.open()) this.settle(row, { on: 'recover', now: this.now })
   }
 
@@ -163,25 +197,36 @@ class World {
   end(): void {
     for (const row of this.rows.filter(each => each.state === 'streaming')) this.finish(row)
     for (let i = 0; this.open().length > 0; i++) {
-      if (i > 20 * this.rows.length + 20) throw new Error('stuck')
+      if (i > 60 * this.rows.length + 20) throw new Error('stuck')
       this.drain(i, 'none')
     }
+    const exact = this.service.keyed || this.service.lookup
     for (const row of this.rows) {
-      const seen = this.visible(row)
-      if (row.state === 'dead') {
-        if (row.attempt < maxAttempts && !this.hopeless.has(row.id)) throw new Error('given up too early')
-      } else if (seen.length === 0) throw new Error('sent, but never shown')
-      const exact = this.service.keyed || this.service.lookup
-      if (exact && seen.length > 1) throw new Error('shown twice')
-      if (seen.slice(1).some(shown => !shown.marked)) throw new Error('a repeat is not marked')
-      const orphan = this.chat(row.chat).some(shown => shown.key === `${row.id}:first` && shown.text === 'preview')
-      if (orphan && seen.some(shown => !shown.marked)) throw new Error('a repeat of a first showing is not marked')
+      const dead = row.state === 'dead'
+      if (dead && row.attempt < maxAttempts && !this.hopeless.has(row.id)) throw new Error('given up too early')
+      const parts = this.cut.get(row.id) ?? 0
+      if (!dead && (row.parts !== parts || row.remoteIds.length !== parts)) throw new Error('parts were forgotten')
+      for (let part = 0; part < parts; part++) {
+        const seen = this.visible(row, part)
+        if (seen.length === 0 && (part < row.part || !dead)) throw new Error('sent, but never shown')
+        if (exact && seen.length > 1) throw new Error('shown twice')
+        if (seen.slice(1).some(shown => !shown.marked)) throw new Error('a repeat is not marked')
+        const orphan = this.chat(row.chat).some(shown => shown.key === `${row.id}:first` && shown.text === 'preview')
+        if (part === 0 && orphan && seen.some(shown => !shown.marked)) {
+          throw new Error('a repeat of a first showing is not marked')
+        }
+      }
     }
   }
   finish(row: Delivery): void {
     this.settle(row, { on: 'finish', now: this.now })
+    const late = this.late.get(row.id)
+    if (late) this.settle(this.rows.find(each => each.id === row.id)!, late)
+    this.late.delete(row.id)
   }
 }
+
+const keyOf = (row: Delivery, part: number) => `${row.id}/${part}`
 
 const move = fc.record({
   what: fc.constantFrom('add', 'add', 'stream', 'first', 'finish', 'drain', 'drain', 'drain', 'drain', 'pass', 'retry'),
@@ -199,8 +244,8 @@ const walk = (machine: Machine) =>
     for (const { what, chat, pick, fault, ms } of moves) {
       const streams = world.rows.filter(row => row.state === 'streaming')
       const dead = world.rows.filter(row => row.state === 'dead')
-      if (what === 'add') world.add(chat, 'pending')
-      else if (what === 'stream') world.add(chat, 'streaming')
+      if (what === 'add') world.add(chat, 'pending', (pick % 3) + 1)
+      else if (what === 'stream') world.add(chat, 'streaming', (pick % 3) + 1)
       else if (what === 'first' && streams.length > 0) world.attempt(streams[pick % streams.length]!, fault)
       else if (what === 'finish' && streams.length > 0) world.finish(streams[pick % streams.length]!)
       else if (what === 'drain') world.drain(pick, fault)
@@ -280,6 +325,38 @@ const planted: Record<string, Machine> = {
   },
   doubtDoesNotBlock: misjudged(row => (row.doubtSince === null ? row : { ...row, doubtSince: 0 })),
   doubtBlocksForEver: misjudged(row => ({ ...row, doubtSince: null })),
+  partsStartAgainAfterACrash: spoilt((row, before, on) =>
+    on === 'recover' && before.state === 'sending' ? { part: 0, remoteIds: [] } : row,
+  ),
+  partsStartAgainWhenRetried: spoilt((row, _, on) => (on === 'retry' ? { part: 0, remoteIds: [] } : row)),
+  sentAfterTheFirstPart: spoilt((row, before, on) =>
+    on === 'outcome' && row.part > before.part ? { state: 'sent' } : row,
+  ),
+  aPartIsSkipped: spoilt((row, before) =>
+    row.part > before.part && row.part + 1 < row.parts
+      ? { part: row.part + 1, remoteIds: [...row.remoteIds, null] }
+      : row,
+  ),
+  nextPartEditsTheOneBefore: spoilt((row, before) =>
+    row.part > before.part ? { remoteId: row.remoteIds.at(-1)! } : row,
+  ),
+  cutAnewAtEachTry: {
+    ...real,
+    step: (row, event) => {
+      const done = step(row, event)
+      return done.ok && event.on === 'try' && row.state !== 'streaming'
+        ? { ...done, row: { ...done.row, parts: Math.max(event.parts, row.part + 1) } }
+        : done
+    },
+  },
+  lookedUpPartEndsAll: spoilt((row, _, on) => (on === 'lookedUp' && row.part > 0 ? { state: 'sent' } : row)),
+  lateFirstShowingForgotten: {
+    ...real,
+    step: (row, event) =>
+      event.on === 'outcome' && event.first && row.state === 'pending'
+        ? { ok: true, row: { ...row, orphan: false }, act: null }
+        : step(row, event),
+  },
   neverWakes: { ...real, next: (open, now) => ({ ...next(open, now), wakeAt: null }) },
 }
 

@@ -2,11 +2,13 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { afterEach, beforeEach, expect, test } from 'vitest'
-import type { Outbound, OutboundMessage, SendOutcome } from '../core/ports.ts'
+import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import type { Content } from '../core/chat.ts'
+import type { HouseEvent, Outbound, OutboundMessage, SendOutcome } from '../core/ports.ts'
 import { apply } from '../store/apply.ts'
 import { noCrash } from '../store/crash.ts'
 import { openStore, type Store } from '../store/open.ts'
+import { samples } from '../store/samples.ts'
 import { type Deliverer, openDeliverer } from './deliver.ts'
 
 let dir: string
@@ -45,6 +47,7 @@ function deliverer(outbound: Outbound | null): Deliverer {
   const made = openDeliverer({
     store,
     outbound: () => outbound,
+    grows: () => true,
     clock: { now: () => Date.now() },
     crash: noCrash,
     log: () => undefined,
@@ -62,10 +65,17 @@ async function put(key: string, to = 'anna'): Promise<void> {
         run: 'r',
         key,
         route: { channel: 'fake', account: '', to },
-        text: `words ${key}`,
+        content: { text: `words ${key}` },
         at: Date.now(),
       },
     ]),
+  )
+}
+
+/** As a process leaves it that died while the service was answering. */
+async function diesWhileSending(key: string): Promise<void> {
+  await store.write('sending', tx =>
+    tx.updateTable('outbox').set({ state: 'sending', attempt: 1 }).where('key', '=', key).execute(),
   )
 }
 
@@ -120,10 +130,7 @@ test('killed between send and answer: a keyed service sees the key again, anothe
   for (const keyed of [true, false]) {
     const key = `k${keyed}`
     await put(key, `chat-${keyed}`)
-    // As a process leaves it that died while the service was answering.
-    await store.write('sending', tx =>
-      tx.updateTable('outbox').set({ state: 'sending', attempt: 1 }).where('key', '=', key).execute(),
-    )
+    await diesWhileSending(key)
     const { seen, outbound } = service(() => ok, { keyed })
     await deliverer(outbound).start()
     await until(async () => (await states()).at(-1) === 'sent')
@@ -133,9 +140,7 @@ test('killed between send and answer: a keyed service sees the key again, anothe
 
 test('a service with a look-up is asked instead of told again', async () => {
   await put('a')
-  await store.write('sending', tx =>
-    tx.updateTable('outbox').set({ state: 'sending', attempt: 1 }).where('key', '=', 'a').execute(),
-  )
+  await diesWhileSending('a')
   const { seen, outbound } = service(() => ok, { lookup: async () => 'sent' })
   await deliverer(outbound).start()
   await until(async () => (await states())[0] === 'sent')
@@ -151,4 +156,227 @@ test('a channel that throws leaves its message in doubt, never lost', async () =
   await until(async () => (await states())[0] === 'uncertain')
   const row = await store.read.selectFrom('outbox').selectAll().executeTakeFirstOrThrow()
   expect(row.error).toBe('network: line cut')
+})
+
+const cut = (content: Content) => content.text.split(' ').map(text => ({ text }))
+
+test('a long message goes out in parts; what was sent before a kill is not sent again, and the cut stays', async () => {
+  await put('a')
+  let down = true
+  const first = service(n => (n === 2 && down ? new Promise(() => undefined) : ok), { parts: cut })
+  await deliverer(first.outbound).start()
+  await until(async () => (await states())[0] === 'sending' && first.seen.length === 1)
+  const row = await store.read.selectFrom('outbox').selectAll().executeTakeFirstOrThrow()
+  expect([row.part, row.remote_ids, row.parts]).toEqual([1, '["1"]', '[{"text":"words"},{"text":"a"}]'])
+  down = false
+  open.splice(0)
+  // Another version would cut it otherwise.
+  const second = service(() => ok, { parts: () => [{ text: 'x' }, { text: 'y' }, { text: 'z' }] })
+  await deliverer(second.outbound).start()
+  await until(async () => (await states())[0] === 'sent')
+  expect(second.seen.map(message => [message.content.text, message.key, message.maybeRepeat])).toEqual([
+    ['a', 'a/2', true],
+  ])
+})
+
+test('a row of an earlier version, with words only, is sent', async () => {
+  await put('a')
+  await store.write('sending', tx => tx.updateTable('outbox').set({ payload: '{"text":"old"}' }).execute())
+  const { seen, outbound } = service(() => ok)
+  await deliverer(outbound).start()
+  await until(async () => (await states())[0] === 'sent')
+  expect(seen[0]!.content).toEqual({ text: 'old' })
+})
+
+test('an account that is away, with more messages than are looked at in one pass, hides nobody else', async () => {
+  await store.write('finish', tx =>
+    apply(
+      tx,
+      Array.from({ length: 700 }, (_, i) => ({
+        do: 'outbox.put' as const,
+        session: 's',
+        run: null,
+        key: `x${i}`,
+        route: { channel: 'fake', account: 'away', to: `chat ${i}` },
+        content: { text: 'x' },
+        at: 1,
+      })),
+    ),
+  )
+  await put('a', 'zoe')
+  const { seen, outbound } = service(() => ok)
+  const box = openDeliverer({
+    store,
+    outbound: place => (place.account === 'away' ? null : outbound),
+    grows: () => false,
+    clock: { now: () => Date.now() },
+    crash: noCrash,
+    log: () => undefined,
+  })
+  open.push(box)
+  await box.start()
+  await until(async () => seen.length === 1)
+  expect(seen[0]!.route.to).toBe('zoe')
+})
+
+test('an account that is told to slow down says one thing at a time until it may go on', async () => {
+  let atWork = 0
+  let most = 0
+  let slow = false
+  const { seen, outbound } = service(async () => {
+    if (!slow) {
+      slow = true
+      const retryAtMs = Date.now() + 300
+      return { sent: false, certain: true, retryable: true, code: 'rate_limit', message: 'slow', retryAtMs }
+    }
+    most = Math.max(most, ++atWork)
+    await sleep(5)
+    atWork--
+    return ok
+  })
+  const box = deliverer(outbound)
+  await box.start()
+  await put('first', 'chat 0')
+  box.ring()
+  await until(async () => slow && (await states())[0] === 'pending')
+  for (let i = 1; i <= 10; i++) await put(`k${i}`, `chat ${i}`)
+  box.ring()
+  await until(async () => seen.length >= 5)
+  expect(most).toBe(1)
+  await until(async () => (await states()).every(state => state === 'sent'))
+})
+
+describe('words that grow in the chat', () => {
+  const route = { channel: 'fake', account: '', to: 'anna' }
+  const delta = (text: string): HouseEvent => ({
+    on: 'run.delta',
+    run: 'r',
+    session: 's',
+    sessionKey: 'k',
+    agent: 'main',
+    wireId: 'w',
+    text,
+    delta: text,
+    replace: false,
+  })
+
+  async function run(state: 'running' | 'done' = 'running'): Promise<void> {
+    const row = {
+      ...samples.runs,
+      id: 'r',
+      session: 's',
+      state,
+      turn: 1,
+      route: JSON.stringify(route),
+      return_to: null,
+    }
+    await store.write('claim', tx =>
+      tx
+        .insertInto('runs')
+        .values(row as never)
+        .execute(),
+    )
+  }
+
+  async function finish(text: string): Promise<void> {
+    await store.write('finish', tx =>
+      apply(tx, [
+        { do: 'outbox.put', session: 's', run: 'r', key: 'r:final', route, content: { text }, grown: true, at: 5 },
+      ]),
+    )
+  }
+
+  test('are one message: shown first, and edited to the final words under the row that was there before', async () => {
+    await run()
+    const { seen, outbound } = service(() => ok)
+    const box = deliverer(outbound)
+    await box.start()
+    box.hear(delta('The beginning of a long answer'))
+    await until(async () => seen.length === 1)
+    expect(await states()).toEqual(['streaming'])
+    await finish('The beginning and the end')
+    box.ring()
+    await until(async () => (await states())[0] === 'sent')
+    expect(seen.map(message => [message.content.text, message.edit])).toEqual([
+      ['The beginning of a long answer', null],
+      ['The beginning and the end', '1'],
+    ])
+    const rows = await store.read.selectFrom('outbox').select(['key', 'state']).execute()
+    expect(rows).toEqual([{ key: 'r:final', state: 'sent' }])
+  })
+
+  test('that become final while they are shown for the first time are edited, not said again', async () => {
+    await run()
+    let answer: (outcome: SendOutcome) => void = () => undefined
+    const { seen, outbound } = service(n => (n === 1 ? new Promise(resolve => (answer = resolve)) : ok))
+    const box = deliverer(outbound)
+    await box.start()
+    box.hear(delta('The beginning of a long answer'))
+    await until(async () => (await states())[0] === 'streaming')
+    await sleep(20)
+    await finish('All of it')
+    box.ring()
+    await sleep(20)
+    answer(ok)
+    await until(async () => (await states())[0] === 'sent')
+    expect(seen.map(message => [message.edit, message.maybeRepeat])).toEqual([
+      [null, false],
+      ['1', false],
+    ])
+  })
+
+  test('are marked when nobody knows whether their beginning stands there', async () => {
+    await run()
+    const first = service(() => new Promise<never>(() => undefined))
+    const dying = deliverer(first.outbound)
+    await dying.start()
+    dying.hear(delta('The beginning of a long answer'))
+    await until(async () => (await states())[0] === 'streaming')
+    await until(
+      async () => (await store.read.selectFrom('outbox').select('attempt').executeTakeFirstOrThrow()).attempt === 1,
+    )
+    open.splice(0)
+    const second = service(() => ok)
+    const box = deliverer(second.outbound)
+    await box.start()
+    box.hear(delta('The beginning once more, longer'))
+    await sleep(50)
+    await finish('All of it')
+    box.ring()
+    await until(async () => (await states())[0] === 'sent')
+    expect(second.seen.map(message => [message.content.text, message.edit, message.maybeRepeat])).toEqual([
+      ['All of it', null, true],
+    ])
+  })
+
+  test('are not shown of a turn that is over, nor when they may turn out to be silence', async () => {
+    await run('done')
+    const { seen, outbound } = service(() => ok)
+    const box = deliverer(outbound)
+    await box.start()
+    box.hear(delta('The beginning of a long answer'))
+    await sleep(50)
+    expect(await states()).toEqual([])
+    await store.write('claim', tx => tx.updateTable('runs').set({ state: 'running' }).execute())
+    box.hear(delta('NO_REPLY'))
+    await sleep(50)
+    expect([await states(), seen]).toEqual([[], []])
+  })
+
+  test('stay as they are when no final words come, also when that happens while the gateway is down', async () => {
+    await run()
+    const { seen, outbound } = service(() => ok)
+    const box = deliverer(outbound)
+    await box.start()
+    box.hear(delta('The beginning of a long answer'))
+    await until(async () => seen.length === 1)
+    await until(async () => {
+      const row = await store.read.selectFrom('outbox').select('remote_id').executeTakeFirstOrThrow()
+      return row.remote_id === '1'
+    })
+    open.splice(0)
+    await store.write('finish', tx => tx.updateTable('runs').set({ state: 'done' }).execute())
+    await deliverer(outbound).start()
+    expect([await states(), seen.length]).toEqual([['sent'], 1])
+  })
 })

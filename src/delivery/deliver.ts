@@ -3,19 +3,29 @@
  *
  * Owns calling `Outbound.send` and `lookup` (nobody else may), and the rows of the outbox after they were put. The machine of
  * core/delivery.ts says what may follow; here it is carried out: the state is written first, then the service is asked, then
- * its answer is written (decisions.md 22). A channel that is missing or throws never stops the others.
+ * its answer is written (decisions.md 22). A channel that is missing or throws never stops the others, and an account that
+ * is told to slow down says one thing at a time until it may go on.
+ *
+ * Invariant: at most one call of the service is at work for a row, the edits of growing words (growing.ts) included.
  */
-import { type Delivery, type DeliveryAct, type DeliveryEvent, type DeliveryStep, next, step } from '../core/delivery.ts'
+import { type DeliveryAct, type DeliveryEvent, type DeliveryStep, next, step } from '../core/delivery.ts'
 import type { Content } from '../core/chat.ts'
-import type { Clock, Outbound, OutboundMessage, SendOutcome } from '../core/ports.ts'
+import type { Clock, HouseEvent, Outbound, OutboundMessage, SendOutcome } from '../core/ports.ts'
 import type { Route } from '../core/types.ts'
 import type { CrashPoints } from '../store/crash.ts'
-import type { Store, Tx } from '../store/open.ts'
+import type { Store } from '../store/open.ts'
+import { deliveryColumns, outboxOf, type OutboxRow } from '../store/outbox.ts'
+import { openGrowing } from './growing.ts'
+import { accountsWith, headRows } from './rows.ts'
+
+export type Place = Pick<Route, 'channel' | 'account'>
 
 export interface DeliverOptions {
   store: Store
   /** The way out of an account; null while it is not running: its messages wait. */
-  outbound(route: Pick<Route, 'channel' | 'account'>): Outbound | null
+  outbound(place: Place): Outbound | null
+  /** Whether words to this address are shown while they grow: configuration wants it, and the service can edit. */
+  grows(route: Route): boolean
   clock: Clock
   crash: CrashPoints
   log: (line: string) => void
@@ -24,30 +34,40 @@ export interface DeliverOptions {
 export interface Deliverer {
   /** Something was put into the outbox, or a channel has come up. */
   ring(): void
+  /** Shows words while they grow. */
+  hear(event: HouseEvent): void
   /** After a crash: what was being sent is in doubt, never simply sent again. Then drains. */
   start(): Promise<void>
   /** An operator wants a dead message tried again. False when it is not dead. */
   retry(id: number): Promise<boolean>
+  /** Told of each row after it has changed. */
+  watch(listener: (row: OutboxRow) => void): () => void
   stop(): Promise<void>
 }
 
-interface Row extends Delivery {
-  key: string
-  channel: string
-  route: Route
-  content: Content
+/** What growing.ts needs of the drain. */
+export interface Flights {
+  /** Works on a row alone; false when somebody else is at it. */
+  fly(id: number, work: () => Promise<void>): boolean
+  change(id: number, event: DeliveryEvent, name: 'sending' | 'sent' | 'recover'): Promise<Changed | null>
+  send(out: Outbound, message: OutboundMessage): Promise<SendOutcome>
 }
+
+type Changed = DeliveryStep & { ok: true }
 
 /** Longest that a service may take to answer; then the send is in doubt. */
 const sendMs = 60_000
-/** Rows looked at in one pass; more chats than this at once wait for the next. */
-const atOnce = 500
+/** Calls of the service at once for one account; while it slows down, one. */
+const atOnce = 8
 /** setTimeout fires at once beyond 24.8 days. */
 const longestMs = 3_600_000
 
 export function openDeliverer(options: DeliverOptions): Deliverer {
   const { store, clock } = options
   const flying = new Map<number, Promise<void>>()
+  const busy = new Map<string, number>()
+  const slowUntil = new Map<string, number>()
+  const watchers = new Set<(row: OutboxRow) => void>()
   let timer: NodeJS.Timeout | null = null
   let looking = false
   let again = false
@@ -63,11 +83,14 @@ export function openDeliverer(options: DeliverOptions): Deliverer {
     try {
       do {
         again = false
-        const rows = await openRows(store.read)
-        const ready = rows.filter(row => options.outbound(row.route) !== null)
-        const { due, wakeAt } = next(ready, clock.now())
-        for (const row of due) if (!flying.has(row.id)) fly(row as Row)
-        sleep(wakeAt)
+        const accounts = (await accountsWith(store.read)).filter(place => options.outbound(place) !== null)
+        const wakes: number[] = []
+        for (const place of accounts) {
+          const { due, wakeAt } = next(await headRows(store.read, place), clock.now())
+          for (const row of due) begin(row as OutboxRow, place)
+          if (wakeAt !== null) wakes.push(wakeAt)
+        }
+        sleep(wakes.length > 0 ? Math.min(...wakes) : null)
       } while (again && !stopped)
     } catch (error) {
       if (!stopped) {
@@ -87,52 +110,88 @@ export function openDeliverer(options: DeliverOptions): Deliverer {
     timer.unref()
   }
 
-  function fly(row: Row): void {
-    const flight = deliver(row)
-      .catch(error => options.log(`outbox ${row.id}: ${words(error)}`))
+  function begin(row: OutboxRow, place: Place): void {
+    const account = `${place.channel}\n${place.account}`
+    const most = clock.now() < (slowUntil.get(account) ?? 0) ? 1 : atOnce
+    const now = busy.get(account) ?? 0
+    if (now >= most) return
+    const flown = fly(row.id, async () => {
+      busy.set(account, (busy.get(account) ?? 0) + 1)
+      try {
+        const retryAt = await deliver(row)
+        if (retryAt !== null) slowUntil.set(account, retryAt)
+      } finally {
+        busy.set(account, (busy.get(account) ?? 1) - 1)
+      }
+    })
+    if (!flown) return
+  }
+
+  function fly(id: number, work: () => Promise<void>): boolean {
+    if (flying.has(id) || stopped) return false
+    const flight = work()
+      .catch(error => options.log(`outbox ${id}: ${words(error)}`))
       .finally(() => {
-        flying.delete(row.id)
+        flying.delete(id)
         void pass()
       })
-    flying.set(row.id, flight)
+    flying.set(id, flight)
+    return true
   }
 
-  async function deliver(row: Row): Promise<void> {
+  /** Answers until when the account is asked to be slow. */
+  async function deliver(row: OutboxRow): Promise<number | null> {
     const out = options.outbound(row.route)
-    if (!out) return
+    if (!out) return null
     const service = { keyed: out.keyed, lookup: out.lookup !== undefined }
-    const tried = await change(row.id, { on: 'try', service, now: clock.now() }, 'sending')
-    if (!tried?.act) return
+    const cut = row.cut ?? cutOf(out, row)
+    const tried = await change(row.id, { on: 'try', service, parts: cut.length, now: clock.now() }, 'sending', cut)
+    if (!tried?.act) return null
     options.crash.hit('send', 'before')
-    const event = await ask(out, row, tried.act)
+    const event = await ask(out, row, cut, tried.act)
     options.crash.hit('send', 'after')
     await change(row.id, event, 'sent')
+    const slow = event.on === 'outcome' && !event.outcome.sent && event.outcome.code === 'rate_limit'
+    return slow ? ((event.outcome as { retryAtMs?: number }).retryAtMs ?? null) : null
   }
 
-  async function ask(out: Outbound, row: Row, act: DeliveryAct): Promise<DeliveryEvent> {
+  function cutOf(out: Outbound, row: OutboxRow): readonly Content[] {
+    try {
+      return out.parts(row.content)
+    } catch (error) {
+      options.log(`outbox ${row.id}: it could not be cut, and goes out whole: ${words(error)}`)
+      return [row.content]
+    }
+  }
+
+  async function ask(out: Outbound, row: OutboxRow, cut: readonly Content[], act: DeliveryAct): Promise<DeliveryEvent> {
+    const { part, attempt } = act
     const message: OutboundMessage = {
       id: String(row.id),
       route: row.route,
-      content: row.content,
-      key: row.key,
+      content: cut[part] ?? row.content,
+      key: part === 0 ? row.key : `${row.key}/${part + 1}`,
       edit: act.do === 'send' ? act.edit : null,
       maybeRepeat: act.do === 'send' && act.maybeRepeat,
     }
-    const signal = AbortSignal.timeout(sendMs)
     if (act.do === 'lookUp') {
-      const found = await out.lookup?.(message, signal).catch(error => {
+      const found = await out.lookup?.(message, AbortSignal.timeout(sendMs)).catch(error => {
         options.log(`outbox ${row.id}: the look-up failed: ${words(error)}`)
         return 'unknown' as const
       })
-      return { on: 'lookedUp', attempt: act.attempt, found: found ?? 'unknown', now: clock.now() }
+      return { on: 'lookedUp', part, attempt, found: found ?? 'unknown', now: clock.now() }
     }
-    // Whatever a channel throws may have happened after the message was seen.
-    const outcome: SendOutcome = await out
-      .send(message, signal)
-      .catch(
-        error => ({ sent: false, certain: false, retryable: true, code: 'network', message: words(error) }) as const,
-      )
-    return { on: 'outcome', attempt: act.attempt, outcome, now: clock.now() }
+    const outcome = await send(out, message)
+    return { on: 'outcome', part, attempt, first: act.first, outcome, now: clock.now() }
+  }
+
+  /** Whatever a channel throws may have happened after the message was seen. */
+  async function send(out: Outbound, message: OutboundMessage): Promise<SendOutcome> {
+    try {
+      return await out.send(message, AbortSignal.timeout(sendMs))
+    } catch (error) {
+      return { sent: false, certain: false, retryable: true, code: 'network', message: words(error) }
+    }
   }
 
   /** One step of the machine on the row as it is now; null when it does not follow. */
@@ -140,33 +199,32 @@ export function openDeliverer(options: DeliverOptions): Deliverer {
     id: number,
     event: DeliveryEvent,
     name: 'sending' | 'sent' | 'recover',
-  ): Promise<(DeliveryStep & { ok: true }) | null> {
-    return store.write(name, async tx => {
+    cut?: readonly Content[],
+  ): Promise<Changed | null> {
+    const done = await store.write(name, async tx => {
       const found = await tx.selectFrom('outbox').selectAll().where('id', '=', id).executeTakeFirst()
       if (!found) return null
-      const decided = step(rowOf(found), event)
+      const before = outboxOf(found)
+      const decided = step(before, event)
       if (!decided.ok) return null
-      const { row } = decided
+      const parts = decided.row.parts > 0 && before.cut === null && cut ? { parts: JSON.stringify(cut) } : {}
       await tx
         .updateTable('outbox')
-        .set({
-          state: row.state,
-          attempt: row.attempt,
-          doubt_since: row.doubtSince,
-          orphan: Number(row.orphan),
-          remote_id: row.remoteId,
-          error: row.error,
-          not_before: row.notBefore,
-          updated_at: row.updatedAt,
-        })
+        .set({ ...deliveryColumns(decided.row), ...parts })
         .where('id', '=', id)
         .execute()
-      return decided
+      return { decided, row: { ...before, ...decided.row } }
     })
+    if (!done) return null
+    for (const watcher of watchers) watcher(done.row)
+    return done.decided
   }
+
+  const growing = openGrowing(options, { fly, change, send })
 
   return {
     ring: () => void pass(),
+    hear: growing.hear,
     async start() {
       const now = clock.now()
       const open = await store.read
@@ -176,6 +234,7 @@ export function openDeliverer(options: DeliverOptions): Deliverer {
         .orderBy('id')
         .execute()
       for (const { id } of open) await change(id, { on: 'recover', now }, 'recover')
+      await growing.settle()
       await pass()
     },
     async retry(id) {
@@ -183,64 +242,16 @@ export function openDeliverer(options: DeliverOptions): Deliverer {
       void pass()
       return done !== null
     },
+    watch(listener) {
+      watchers.add(listener)
+      return () => void watchers.delete(listener)
+    },
     async stop() {
       stopped = true
       if (timer) clearTimeout(timer)
+      growing.stop()
       await Promise.all(flying.values())
     },
-  }
-}
-
-/** The oldest open rows; the order within each chat is the order of the whole. */
-async function openRows(db: Tx): Promise<Row[]> {
-  const rows = await db
-    .selectFrom('outbox')
-    .selectAll()
-    .where('state', 'not in', ['sent', 'dead'])
-    .orderBy('channel')
-    .orderBy('account')
-    .orderBy('chat')
-    .orderBy('id')
-    .limit(atOnce)
-    .execute()
-  return rows.map(rowOf)
-}
-
-function rowOf(row: {
-  id: number
-  key: string
-  channel: string
-  account: string
-  chat: string
-  route: string
-  payload: string
-  state: string
-  attempt: number
-  remote_id: string | null
-  error: string | null
-  not_before: number
-  doubt_since: number | null
-  orphan: number
-  created_at: number
-  updated_at: number
-}): Row {
-  const route = JSON.parse(row.route) as Route
-  return {
-    id: row.id,
-    chat: [row.channel, row.account, row.chat, route.thread ?? ''].join('\n'),
-    state: row.state as Delivery['state'],
-    attempt: row.attempt,
-    doubtSince: row.doubt_since,
-    orphan: row.orphan === 1,
-    remoteId: row.remote_id,
-    error: row.error,
-    notBefore: row.not_before,
-    createdAt: row.created_at,
-    updatedAt: row.updated_at,
-    key: row.key,
-    channel: row.channel,
-    route,
-    content: JSON.parse(row.payload) as Content,
   }
 }
 

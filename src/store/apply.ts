@@ -11,12 +11,12 @@ import { plus } from '../core/budget.ts'
 import type { Run, Spend } from '../core/types.ts'
 import { endTree } from './end-tree.ts'
 import type { Tx } from './open.ts'
+import { putOutbox } from './outbox.ts'
 import {
   inboxRow,
   messageRow,
   type MoneyColumns,
   moneyColumns,
-  outboxRow,
   reservedRow,
   runColumns,
   runRow,
@@ -30,7 +30,6 @@ import {
 import type {
   InboxTable,
   MessagesTable,
-  OutboxTable,
   RunsTable,
   SessionsTable,
   StepsTable,
@@ -173,7 +172,7 @@ async function one(tx: Tx, effect: Single, applied: Applied): Promise<void> {
       await endTree(tx, effect, applied)
       return
     case 'outbox.put':
-      await tx.ask(putOutbox, outboxRow(effect))
+      await putOutbox(tx, effect)
       return
     case 'turn.answer': {
       const rows = await tx.ask(answerKeys, effect.turn, effect.run)
@@ -303,8 +302,6 @@ const chargeReserved = (db: Tx, run: string) =>
     }))
     .where('run', '=', run)
     .where('state', '=', 'reserved')
-
-const putOutbox = (db: Tx, row: Insertable<OutboxTable>) => db.insertInto('outbox').values(row)
 
 /** Wire ids whose mailbox row has been read. */
 const answerKeys = (db: Tx, turn: number, run: string) =>

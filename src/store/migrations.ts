@@ -10,7 +10,7 @@ import type { Tables } from './tables.ts'
 
 type Migration = (db: Kysely<Tables>, spelling: Spelling) => Promise<void>
 
-const migrations: readonly Migration[] = [createSchema, addViews]
+const migrations: readonly Migration[] = [createSchema, addViews, addOutboxParts]
 
 /** Version of a database that has every migration. */
 export const newestVersion = migrations.length
@@ -34,4 +34,14 @@ async function addViews(db: Kysely<Tables>, spelling: Spelling): Promise<void> {
   await db.schema.createIndex('views_session').on('views').columns(['session', 'at']).execute()
   await db.schema.alterTable('sessions').addColumn('view', 'text').execute()
   await db.schema.alterTable('inbox').addColumn('note', 'text').execute()
+}
+
+/** What is longer than one message goes out in parts: how it was cut, which is next, what was shown under which id. */
+async function addOutboxParts(db: Kysely<Tables>): Promise<void> {
+  const outbox = () => db.schema.alterTable('outbox')
+  await outbox()
+    .addColumn('part', 'bigint', column => column.notNull().defaultTo(0))
+    .execute()
+  await outbox().addColumn('parts', 'text').execute()
+  await outbox().addColumn('remote_ids', 'text').execute()
 }

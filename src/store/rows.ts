@@ -3,7 +3,7 @@
  * Owns the mapping only, the mirror of facts.ts; apply.ts writes.
  */
 import type { Effect, NewInbox, UsageRow } from '../core/run/facts.ts'
-import type { Message, Route, Run, Session, Spend, Step, View } from '../core/types.ts'
+import type { Message, Run, Session, Spend, Step, View } from '../core/types.ts'
 import type { RunsTable } from './tables.ts'
 
 export function sessionRow(session: Session) {
@@ -145,29 +145,6 @@ export function settledColumns({ charged, usage }: Effect & { do: 'usage.settle'
     output: usage.output,
     cache_read: usage.cacheRead,
     cache_write: usage.cacheWrite,
-  }
-}
-
-export function outboxRow(effect: Effect & { do: 'outbox.put' }) {
-  const { channel, account, to }: Route = effect.route
-  return {
-    session: effect.session,
-    run: effect.run,
-    key: effect.key,
-    channel,
-    account,
-    chat: to,
-    route: JSON.stringify(effect.route),
-    payload: JSON.stringify({ text: effect.text }),
-    state: 'pending',
-    attempt: 0,
-    remote_id: null,
-    error: null,
-    not_before: 0,
-    doubt_since: null,
-    orphan: 0,
-    created_at: effect.at,
-    updated_at: effect.at,
   }
 }
 

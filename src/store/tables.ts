@@ -211,7 +211,7 @@ export interface OutboxTable {
   chat: string
   /** JSON Route */
   route: string
-  /** JSON {text} */
+  /** JSON Content */
   payload: string
   state: string
   attempt: number
@@ -221,6 +221,12 @@ export interface OutboxTable {
   /** Since when it may have been seen without our knowing (core/delivery.ts). */
   doubt_since: number | null
   orphan: number
+  /** The part that is next, from 0. */
+  part: Generated<number>
+  /** JSON Content[], as it was cut at the first try; null before it. */
+  parts: string | null
+  /** JSON (string | null)[]: what the service calls the parts that were sent. */
+  remote_ids: string | null
   created_at: number
   updated_at: number
 }

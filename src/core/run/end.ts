@@ -6,6 +6,7 @@
  * descendant, no open reservation, no unread row without a reader; one of inbox row, outbox row, dead letter or none.
  */
 import type { ErrorCode } from '../../protocol/errors.ts'
+import { isSilent } from '../silence.ts'
 import { finalKey, resultKey } from '../ids.ts'
 import type { ChildEnd, InboxRow, Message, Outcome, Run, Terms } from '../types.ts'
 import { newRun, rouse } from './accept.ts'
@@ -99,14 +100,15 @@ export function end(view: EndView, event: EndEvent): Decision {
     effects.push({ do: 'session.close', session: box.session.id, at: event.now })
   if (run.route !== null && run.returnTo === null) {
     const text = event.outcome === 'succeeded' ? event.text : (event.error ?? event.outcome)
-    if (text)
+    if (text && !isSilent(text))
       effects.push({
         do: 'outbox.put',
         session: box.session.id,
         run: run.id,
         key: finalKey(run.id),
         route: run.route,
-        text,
+        content: { text },
+        grown: true,
         at: event.now,
       })
   }

@@ -5,6 +5,7 @@
  */
 import type { ErrorCode } from '../../protocol/errors.ts'
 import { plus } from '../budget.ts'
+import type { Content } from '../chat.ts'
 import type {
   InboxRow,
   InboxState,
@@ -112,7 +113,17 @@ export type Effect =
   | { do: 'usage.unknown'; run: string }
   /** Ends every live attached descendant, set-based, ancestors first; their results are `kept` (decisions.md 6, 7). */
   | { do: 'tree.end'; root: string; outcome: Outcome; code: ErrorCode; error: string; at: number }
-  | { do: 'outbox.put'; session: string; run: string | null; key: string; route: Route; text: string; at: number }
+  /** `grown`: the words of a run's turn, which take over the row of what has been shown of them, if there is one. */
+  | {
+      do: 'outbox.put'
+      session: string
+      run: string | null
+      key: string
+      route: Route
+      content: Content
+      grown?: true
+      at: number
+    }
   /** Wire ids that were answered by this turn's end: those whose rows are unread no more. */
   | { do: 'turn.answer'; run: string; turn: number }
   /** Wire ids that nobody has answered yet belong to a successor now. */

@@ -6,6 +6,7 @@
  * checked and mended once, or finish. A run whose check has failed never ends as succeeded.
  */
 import { interimKey } from '../ids.ts'
+import { isSilent } from '../silence.ts'
 import { misfits } from '../shape.ts'
 import type {
   InboxRow,
@@ -219,14 +220,15 @@ export function park(
 function interim(view: ReplyView, event: ReplyEvent, text: string): Effect[] {
   const { run, box, step } = view
   const effects: Effect[] = [{ do: 'turn.answer', run: run.id, turn: run.turn }]
-  if (text && run.route !== null && run.returnTo === null) {
+  if (text && !isSilent(text) && run.route !== null && run.returnTo === null) {
     effects.push({
       do: 'outbox.put',
       session: box.session.id,
       run: run.id,
       key: interimKey(run.id, step.n),
       route: run.route,
-      text,
+      content: { text },
+      grown: true,
       at: event.now,
     })
   }

@@ -115,7 +115,7 @@ export async function answer(
       run: null,
       key: finalKey(answered.id),
       route,
-      text: answered.text,
+      content: { text: answered.text },
       at: answered.at,
     })
   const after = await carryOut(tx, effects, { sessions: [session], runs: [], at: answered.at })
