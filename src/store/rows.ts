@@ -1,5 +1,5 @@
 /**
- * Facts to rows: the columns of sessions, messages, mailbox, runs, steps, usage and outbox rows.
+ * Facts to rows: the columns of sessions, messages, mailbox, runs, steps and usage rows.
  * Owns the mapping only, the mirror of facts.ts; apply.ts writes.
  */
 import type { Effect, NewInbox, UsageRow } from '../core/run/facts.ts'
