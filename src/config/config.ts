@@ -8,6 +8,7 @@ import { check, type Finding, isRecord } from './check.ts'
 import type { Home } from './home.ts'
 import type { SecretInput } from './kit.ts'
 import { nearest } from './nearest.ts'
+import { channelAdvice, channelRules, withVariables } from './rules-channels.ts'
 import { root, type Settings } from './schema.ts'
 
 export type { SecretInput, SecretRef } from './kit.ts'
@@ -33,7 +34,8 @@ export function readConfig(
   const settings = checked as Settings
   const agents = { ...settings.agents, list: [], entries: entriesOf(settings, issues) }
   const gateway = { ...settings.gateway, auth: withEnv(settings.gateway.auth, env) }
-  const config: Config = { ...settings, agents, gateway, home }
+  const channels = withVariables(settings.channels, env)
+  const config: Config = { ...settings, agents, gateway, channels, home }
   issues.push(...rules(config))
   warnings.push(...advice(config))
   return { config: issues.length === 0 ? deepFreeze(config) : null, issues, warnings }
@@ -141,7 +143,7 @@ function rules(config: Config): Finding[] {
     if (secret === '')
       findings.push({ path, message: 'found an empty string; allowed: a secret, or leave the key out' })
   }
-  return findings
+  return [...findings, ...channelRules(config, known)]
 }
 
 function isPattern(text: string): boolean {
@@ -168,6 +170,7 @@ function advice(config: Config): Finding[] {
     return [{ path: `gateway.auth.${name}`, message: 'has fewer than 16 characters and may be guessed' }]
   })
   return [
+    ...channelAdvice(config),
     ...short,
     ...strangers('agents.defaults.subagents.allowAgents', config.agents.defaults.subagents.allowAgents),
     ...ids.flatMap(id =>

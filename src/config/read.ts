@@ -7,6 +7,7 @@
 import { existsSync } from 'node:fs'
 import { networkInterfaces } from 'node:os'
 import { join } from 'node:path'
+import { senderForm } from '../core/sender.ts'
 import type { ToolPolicy } from '../core/tool-policy.ts'
 import type { Purse } from '../core/types.ts'
 import { DeputyError } from '../protocol/errors.ts'
@@ -372,6 +373,15 @@ export function commandSendersOf(config: Config): {
   owners: readonly string[]
 } {
   const { allowFrom, ownerAllowFrom } = config.commands
-  const names = Object.entries(allowFrom).map(([channel, senders]) => [channel, senders.map(String)])
-  return { allowFrom: Object.fromEntries(names), owners: ownerAllowFrom ?? [] }
+  const names = Object.entries(allowFrom).map(([channel, senders]) => [
+    channel,
+    senders.map(sender => (channel === '*' ? String(sender) : senderForm(channel, String(sender)))),
+  ])
+  return { allowFrom: Object.fromEntries(names), owners: ownerAllowFrom.map(ownerForm) }
+}
+
+/** `channel:id` with the id in the one form that a sender has. */
+function ownerForm(entry: string): string {
+  const [, channel = '', id = ''] = /^([^:]+):(.+)$/.exec(entry.trim().toLowerCase()) ?? []
+  return channel === '' ? entry : `${channel}:${senderForm(channel, id)}`
 }

@@ -275,9 +275,9 @@ export const session = object(
   {
     scope: choice('One conversation per sender, or one for all', ['per-sender', 'global'], 'per-sender'),
     dmScope: choice(
-      'What direct chats share a conversation',
+      'What direct chats share a conversation; the default gives each sender their own',
       ['main', 'per-peer', 'per-channel-peer', 'per-account-channel-peer'],
-      'main',
+      'per-channel-peer',
     ),
     groupScope: choice('What groups share a conversation', ['per-group', 'main'], 'per-group'),
     identityLinks: map('Peers that are the same person', list('Peers', text('channel:id'))),
@@ -327,14 +327,27 @@ export const messages = object(
       },
       ['debounceMs', 'debounceMsByChannel'],
     ),
+    inbound: object('Messages that come soon after each other', {
+      debounceMs: whole('A new turn waits so long for the next message', { default: 0, max: 60_000 }),
+      byChannel: map('By channel', whole('Milliseconds', { max: 60_000 })),
+    }),
+    groupChat: object(
+      'Groups',
+      {
+        mentionPatterns: listOrNone(
+          'Expressions that address the agent besides a mention',
+          text('A regular expression'),
+        ),
+        historyLimit: whole('Messages before the one that is answered, shown to the agent', { default: 50, max: 500 }),
+      },
+      ['visibleReplies', 'unmentionedInbound'],
+    ),
   },
   [
     'responsePrefix',
     'ackReaction',
     'ackReactionScope',
-    'groupChat',
     'visibleReplies',
-    'inbound',
     'statusReactions',
     'usageTemplate',
     'responseUsage',

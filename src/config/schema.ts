@@ -21,6 +21,7 @@ import {
   whole,
 } from './kit.ts'
 import { agents, bindings, messages, session } from './schema-agents.ts'
+import { accessGroups, channels } from './schema-channels.ts'
 import { auth, models, secrets, tools } from './schema-tools.ts'
 
 const gateway = object(
@@ -206,6 +207,8 @@ export const root = object(
     session,
     messages,
     commands,
+    channels,
+    accessGroups,
     tools,
     models,
     auth,
@@ -222,7 +225,6 @@ export const root = object(
     'telemetry',
     'browser',
     'ui',
-    'accessGroups',
     'acp',
     'nodeHost',
     'worktreeRoot',
@@ -235,7 +237,6 @@ export const root = object(
     'cron',
     'transcripts',
     'hooks',
-    'channels',
     'discovery',
     'talk',
     'cloudWorkers',

@@ -1,9 +1,10 @@
 /**
- * Which secret references of a configuration are in use: those of the door's mode, of the store, of every provider.
+ * Which secret references of a configuration are in use: those of the door's mode, of the store, of every provider, of every channel.
  * Pure. Never resolves one.
  */
 import { isSecretRef } from './check.ts'
 import type { Config, SecretInput, SecretRef } from './config.ts'
+import { channelSecrets } from './read-channels.ts'
 
 export interface ActiveRef {
   path: string
@@ -28,5 +29,6 @@ export function activeRefs(config: Config): ActiveRef[] {
     for (const [name, value] of Object.entries(provider.headers))
       add(`models.providers.${id}.headers.${name}`, value, false)
   }
+  for (const { path, input } of channelSecrets(config)) add(path, input, false)
   return refs
 }

@@ -97,7 +97,7 @@ export async function acceptMessage(
     return { after, session: { ...session, seq: session.seq + 1 }, run, absorbed: box.live !== null }
   })
   if (done.again) return done.again
-  announce(done.after, bells, options.tell)
+  announce(done.after, input.begin ? held(bells, input.begin) : bells, options.tell)
   if (input.mode === 'interrupt' && done.absorbed) deps.interrupt(done.run.id)
   return {
     wireId: input.idempotencyKey,
@@ -213,6 +213,11 @@ export async function acceptSpawn(deps: AcceptDeps, input: SpawnInput): Promise<
   })
   if (done.after) announce(done.after, bells, options.tell)
   return done.receipt
+}
+
+/** The bells, with that of a new run given away: losing it loses nothing but time. */
+function held(bells: Bells, begin: (ring: () => void) => void): Bells {
+  return { ...bells, queued: runs => begin(() => bells.queued(runs)) }
 }
 
 /** A revocation that came since the door looked counts (decisions.md 17). */

@@ -38,6 +38,8 @@ export interface AcceptInput {
   thinking?: string
   timeoutSeconds?: number
   from?: string
+  /** Is handed the doorbell of the run that this message starts, to be rung a little later: more may follow. */
+  begin?(ring: () => void): void
 }
 
 export interface Accepted {
