@@ -11,13 +11,18 @@ import type { AgentOptions, Bells } from './agent/room.ts'
 import { openRunner } from './agent/runner.ts'
 import { openGuides } from './agent/guide.ts'
 import { modelsOptions } from './agent/providers.ts'
+import { openAccounts } from './channels/accounts.ts'
+import { type Channels, channels as services } from './channels/all.ts'
+import { accountDir, menuCommands, typingListener, wishesOf } from './gateway/chats.ts'
 import { openDevices } from './gateway/devices.ts'
 import { gatewayIdentity } from './gateway/identity.ts'
+import { openIngest } from './gateway/ingest.ts'
 import { openLogbook } from './gateway/logbook.ts'
 import { gatewaySettings } from './gateway/settings.ts'
 import { ensureDir, prepareHome } from './config/home.ts'
 import { firstConfig } from './config/first.ts'
 import { agentOf, commandSendersOf, lanesOf, loggingOf } from './config/read.ts'
+import { showsGrowing } from './config/read-channels.ts'
 import { openSecrets } from './config/secrets.ts'
 import { openConfig } from './config/store.ts'
 import type { Clock, HouseEvent, Tell } from './core/ports.ts'
@@ -45,6 +50,8 @@ export interface AppOptions {
   log(line: string): void
   /** False: the unix socket only. */
   tcp?: boolean
+  /** The chat services that there are; default: all of this version. */
+  channels?: Channels
   version: string
 }
 
@@ -186,8 +193,14 @@ async function open(
     limits: () => ({ ...lanesOf(config.current()), agent: id => policies.agent(id).maxConcurrent }),
     log,
   })
-  // No channel runs yet: what is put into the outbox waits there.
-  const deliverer = openDeliverer({ store, outbound: () => null, grows: () => false, clock, crash, log })
+  const deliverer = openDeliverer({
+    store,
+    outbound: route => accounts.outbound(route),
+    grows: route => accounts.edits(route) && showsGrowing(config.current(), route),
+    clock,
+    crash,
+    log,
+  })
   const senders = () => commandSendersOf(config.current())
   const house = openHouse({ options: agent, bells, runner, senders })
   listeners.add(house.hear)
@@ -198,6 +211,28 @@ async function open(
     await deliverer.stop()
     await tools.endAll()
   })
+
+  const ingest = openIngest({
+    store,
+    house,
+    config: () => config.current(),
+    workspace: id => policies.prompt(id).workspace,
+    clock,
+    uuid: randomUUID,
+    outbox: () => deliverer.ring(),
+    log: (level, message, fields) => book.write(level, 'channels', message, fields),
+  })
+  const accounts = openAccounts({
+    channels: options.channels ?? services,
+    wishes: () => wishesOf(config.current(), secrets),
+    stateDir: (channel, account) => accountDir(config.home.dir, channel, account),
+    ingest: message => ingest.take(message),
+    commands: menuCommands,
+    changed: ({ status }) => void (status.state === 'connected' && deliverer.ring()),
+    clock,
+    log: (level, message, fields) => book.write(level, 'channels', message, fields),
+  })
+  listeners.add(typingListener(ingest.routeOf, accounts.typing))
 
   const doorLog: Log = (level, message, fields) => book.write(level, 'gateway', message, fields)
   const key = await gatewayKey(config.home.dir)
@@ -250,6 +285,12 @@ async function open(
   await engine.start()
   await deliverer.start()
   closing.push(lookAfter(store, log))
+  // Nobody waits for a chat service; its messages stop coming before anything else stops.
+  void accounts.sync()
+  closing.push(async () => {
+    await accounts.close()
+    ingest.stop()
+  })
   await config.markGood()
   closing.push(config.watch())
   closing.push(
@@ -264,7 +305,10 @@ async function open(
       log(
         `configuration changed: ${change.changed.join(', ')}${change.restart.length > 0 ? `; after a restart: ${change.restart.join(', ')}` : ''}`,
       )
-      secrets.load().catch(error => log(`secrets: ${error instanceof Error ? error.message : String(error)}`))
+      secrets
+        .load()
+        .catch(error => log(`secrets: ${error instanceof Error ? error.message : String(error)}`))
+        .then(() => accounts.sync())
     }),
   )
   // Nothing waits for an Ollama; it is used once it has been found.

@@ -12,9 +12,11 @@
  * 3. `send` says `sent` only on the service's own answer, and `certain` only when nobody can have seen the message.
  * 4. `status` is what is so now; nothing that a service does ends the process.
  */
-import type { Capabilities, InboundMessage, Ingested } from '../core/chat.ts'
+import type { AccountStatus, Capabilities, InboundMessage, Ingested, LoginStep } from '../core/chat.ts'
 import type { Clock, Outbound } from '../core/ports.ts'
 import type { Route } from '../core/types.ts'
+
+export type { AccountStatus, LoginStep } from '../core/chat.ts'
 
 /** One service, before anything of it is running. Its library is loaded by `open`, not by import of the folder. */
 export interface Channel {
@@ -41,26 +43,6 @@ export interface AccountOptions {
   clock: Clock
   log(level: 'debug' | 'info' | 'warn' | 'error', message: string, fields?: Record<string, unknown>): void
 }
-
-export interface AccountStatus {
-  /** `off`: stopped; `login`: waits for a person to log in; `failed`: will not try again by itself. */
-  state: 'off' | 'connecting' | 'connected' | 'reconnecting' | 'login' | 'failed'
-  /** Who the account is on its service, once known: a number, a bot's name. */
-  self: string | null
-  /** Stable code and words of what is wrong now, and how to mend it. */
-  problem: { code: string; message: string; fix: string } | null
-  connectedAt: number | null
-  lastInboundAt: number | null
-  lastOutboundAt: number | null
-  reconnects: number
-}
-
-/** How a person is asked to log in: what to show them now. Ends with `done` or `failed`. */
-export type LoginStep =
-  | { show: 'qr'; data: string; expiresAt: number }
-  | { show: 'code'; code: string; expiresAt: number }
-  | { show: 'done'; self: string | null }
-  | { show: 'failed'; code: string; message: string; fix: string }
 
 export interface Account {
   /** Begins to connect, and goes on trying by itself; resolves at once. What is wrong stands in `status`. */

@@ -258,3 +258,10 @@ export function queueOf(config: Config, channel: string) {
     debounceMs: inbound.byChannel[channel] ?? inbound.debounceMs,
   }
 }
+
+/** Whether words are shown there while they are written; unless it is switched off, they are. */
+export function showsGrowing(config: Config, at: { channel: string; account: string }): boolean {
+  const streaming = accountOf(config, at.channel, at.account)?.settings['streaming']
+  const mode = isRecord(streaming) ? streaming['mode'] : streaming
+  return mode !== 'off' && mode !== false
+}

@@ -135,12 +135,12 @@ const telegram = {
   webhookPath: text('Path to listen on'),
   webhookHost: text('Address to listen on. Default: 127.0.0.1'),
   webhookPort: whole('Port to listen on', { max: 65_535 }),
+  webhookCertPath: text('Certificate that Telegram is to trust'),
   apiRoot: text('Address of the Bot API'),
   linkPreview: flag('Show previews of links'),
 }
 const knownTelegram = [
   ...knownCommon,
-  'webhookCertPath',
   'network',
   'errorPolicy',
   'richMessages',

@@ -132,3 +132,42 @@ export interface Capabilities {
   /** Longest text of one message, in the service's own unit. */
   maxText: number
 }
+
+// -------------------------------------------------------------------------------------------------------- accounts
+
+export interface AccountStatus {
+  /** `off`: stopped; `login`: waits for a person to log in; `failed`: will not try again by itself. */
+  state: 'off' | 'connecting' | 'connected' | 'reconnecting' | 'login' | 'failed'
+  /** Who the account is on its service, once known: a number, a bot's name. */
+  self: string | null
+  /** Stable code and words of what is wrong now, and how to mend it. */
+  problem: { code: string; message: string; fix: string } | null
+  connectedAt: number | null
+  lastInboundAt: number | null
+  lastOutboundAt: number | null
+  reconnects: number
+}
+
+/** How a person is asked to log in: what to show them now. Ends with `done` or `failed`. */
+export type LoginStep =
+  | { show: 'qr'; data: string; expiresAt: number }
+  | { show: 'code'; code: string; expiresAt: number }
+  | { show: 'done'; self: string | null }
+  | { show: 'failed'; code: string; message: string; fix: string }
+
+/** One account of a service as operators see it. */
+export interface AccountView {
+  channel: string
+  /** As people name the service. */
+  label: string
+  account: string
+  name: string | null
+  enabled: boolean
+  /** It has what it needs to connect; a login is not counted. */
+  configured: boolean
+  /** The service works with a login instead of a token; null while its folder was not read. */
+  login: boolean | null
+  status: AccountStatus
+  startedAt: number | null
+  stoppedAt: number | null
+}

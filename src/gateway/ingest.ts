@@ -209,7 +209,7 @@ export function openIngest(options: IngestOptions): Ingest {
       const to: Route = { channel, account, to: chat.id, ...(chat.thread === null ? {} : { thread: chat.thread }) }
       // No conversation exists for it, and none is made.
       await apply(tx, [
-        { do: 'outbox.put', session: '', run: null, key: `knock:${fresh.id}`, route: to, text, at: now },
+        { do: 'outbox.put', session: '', run: null, key: `knock:${fresh.id}`, route: to, content: { text }, at: now },
       ])
       return true
     })
