@@ -28,9 +28,9 @@ test('a person who is let in gets an answer where they wrote, and sees that work
 test('an agent delegates from a chat: interim words, then the results', async () => {
   world = await openChatWorld({ dmPolicy: 'open', allowFrom: ['*'] })
   world.service.direct('7', 'say I ask two others\ndelegate to main: say one\ndelegate to main: say two')
-  const shown = await until(texts, seen => seen.some(text => text.includes('one') && text.includes('two')))
+  const shown = await until(texts, seen => seen.some(text => text.includes('I ask two others')))
   expect(shown[0]).toContain('Waiting for 2 sub-agents')
-  expect(shown.length).toBeGreaterThan(1)
+  expect(shown.at(-1)).toMatch(/one[\s\S]*two/)
 })
 
 test('a command is answered in the chat and reaches no model', async () => {

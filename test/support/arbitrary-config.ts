@@ -67,7 +67,15 @@ export function fitting(rule: AnyRule): fc.Arbitrary<unknown> {
 
 /** Whole configurations that pass the table and the rules between keys. */
 export const validConfig = (fitting(root) as fc.Arbitrary<Record<string, unknown>>).map(value => {
-  const { agents, bindings: _, gateway, logging, channels, messages, ...rest } = value as Record<string, Record<string, unknown>>
+  const {
+    agents,
+    bindings: _,
+    gateway,
+    logging,
+    channels,
+    messages,
+    ...rest
+  } = value as Record<string, Record<string, unknown>>
   const entries = (agents?.['entries'] ?? {}) as Record<string, Record<string, unknown>>
   const one = Object.fromEntries(Object.entries(entries).map(([id, { default: _, ...entry }]) => [id, entry]))
   return {
