@@ -204,6 +204,7 @@ async function open(
   const senders = () => commandSendersOf(config.current())
   const house = openHouse({ options: agent, bells, runner, senders })
   listeners.add(house.hear)
+  listeners.add(deliverer.hear)
   closing.push(async () => {
     timers.stop()
     engine.stop()
