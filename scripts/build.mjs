@@ -7,7 +7,7 @@
  * writes there instead of dist/.
  */
 import { createHash } from 'node:crypto'
-import { readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { copyFileSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { join, relative, resolve } from 'node:path'
 
 const root = resolve(import.meta.dirname, '..')
@@ -67,6 +67,10 @@ if (!process.argv.includes('--if-changed') || built() !== now) {
     minify: { compress: false, mangle: false, codegen: true },
   })
   await bundle.close()
+  // Parts of the page, which its chunk reads from beside itself.
+  const page = join(root, 'src/gateway/page')
+  for (const name of readdirSync(page).filter(name => name.startsWith('page.') && !name.endsWith('.ts')))
+    copyFileSync(join(page, name), join(fresh, 'chunks', name))
   writeFileSync(join(fresh, '.stamp'), now)
   rmSync(dist, { recursive: true, force: true })
   renameSync(fresh, dist)

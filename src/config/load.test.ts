@@ -170,12 +170,12 @@ describe('hostile files', () => {
 describe('$include', () => {
   test('siblings win over what is included, later files over earlier ones', () => {
     const home = tempDir()
-    put(join(home, 'parts/a.json5'), '{ port: 1, auth: { mode: "none" } }')
+    put(join(home, 'parts/a.json5'), '{ port: 1, auth: { mode: "token" } }')
     put(join(home, 'parts/b.json5'), '{ port: 2, bind: "lan" }')
     const config = opened('{ gateway: { $include: ["parts/a.json5", "./parts/b.json5"], bind: "auto" } }', {
       home,
     }).current()
-    expect(config.gateway).toMatchObject({ port: 2, bind: 'auto', auth: { mode: 'none' } })
+    expect(config.gateway).toMatchObject({ port: 2, bind: 'auto', auth: { mode: 'token' } })
   })
 
   test('cycles, levels, strangers, links out and missing files are refused', () => {

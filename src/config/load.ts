@@ -15,6 +15,7 @@ import { type Env, layeredEnv } from './env.ts'
 import { closeFile, type Home, isThere, reason } from './home.ts'
 import { include, substitute } from './include.ts'
 import { maxBytes, parseText, tooLarge } from './parse.ts'
+import { openDoor } from './read.ts'
 
 export interface Issue extends Finding {
   code: ErrorCode
@@ -107,6 +108,14 @@ export function judge(raw: string, around: Surroundings & { exists: boolean; war
     })
     const read = readConfig(value as Record<string, unknown>, home, env)
     issues.push(...read.issues.map((issue): Issue => ({ code: 'CONFIG_INVALID', ...issue })))
+    const open = read.config && openDoor(read.config)
+    if (open)
+      issues.push({
+        code: 'CONFIG_UNSAFE_BIND',
+        path: 'gateway.auth.mode',
+        message: `found "none" while the gateway listens on ${open.join(', ')}; allowed: "token", "password" or "trusted-proxy"`,
+        fix: 'Set gateway.auth.mode to token, or gateway.bind to loopback.',
+      })
     const config = issues.length === 0 ? read.config : null
     return {
       exists,

@@ -8,6 +8,7 @@ import {
   commandSendersOf,
   defaultAgent,
   gatewayOf,
+  openDoor,
   hasAgent,
   lanesOf,
   modelsOf,
@@ -176,18 +177,13 @@ describe('the door', () => {
     expect(auth({ password: 'x', mode: 'none' }).mode).toBe('none')
   })
 
-  test('beyond this machine with no secret it is refused', () => {
-    const unsafe = (gateway: unknown) => () => gatewayOf(read({ gateway }))
-    expect(unsafe({ bind: 'lan', auth: { mode: 'none' } })).toThrow(
-      expect.objectContaining({ code: 'CONFIG_UNSAFE_BIND' }),
-    )
-    expect(unsafe({ bind: 'custom', customBindHost: '10.0.0.1', auth: { mode: 'none' } })).toThrow(
-      expect.objectContaining({ code: 'CONFIG_UNSAFE_BIND' }),
-    )
-    expect(unsafe({ bind: 'custom', customBindHost: '::1', auth: { mode: 'none' } })()).toMatchObject({
-      loopback: true,
-    })
-    expect(unsafe({ bind: 'lan', auth: { mode: 'token' } })()).toMatchObject({ hosts: ['0.0.0.0'], loopback: false })
+  test('beyond this machine with nobody asked who they are', () => {
+    const open = (gateway: unknown) => openDoor(read({ gateway }))
+    expect(open({ bind: 'lan', auth: { mode: 'none' } })).toEqual(['0.0.0.0'])
+    expect(open({ bind: 'custom', customBindHost: '10.0.0.1', auth: { mode: 'none' } })).toEqual(['10.0.0.1'])
+    expect(open({ bind: 'custom', customBindHost: '::1', auth: { mode: 'none' } })).toBe(null)
+    expect(open({ bind: 'lan', auth: { mode: 'token' } })).toBe(null)
+    expect(gatewayOf(read({ gateway: { bind: 'lan' } }))).toMatchObject({ hosts: ['0.0.0.0'], loopback: false })
   })
 
   test('a proxy that knows the user; header names in small letters', () => {

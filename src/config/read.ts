@@ -222,18 +222,19 @@ export interface Gateway {
   httpTools: { allow: readonly string[] | null; deny: readonly string[] }
 }
 
-/** Throws `CONFIG_UNSAFE_BIND` when it would listen beyond this machine with no one asked who they are. */
+/** Where it would listen beyond this machine with no one asked who they are; null when it would not. */
+export function openDoor(config: Config): readonly string[] | null {
+  const { auth, bind, customBindHost } = config.gateway
+  if (auth.mode !== 'none') return null
+  const hosts = hostsOf(bind, customBindHost)
+  return hosts.every(isLoopback) ? null : hosts
+}
+
 export function gatewayOf(config: Config): Gateway {
   const { gateway } = config
   const { auth } = gateway
   const hosts = () => hostsOf(gateway.bind, gateway.customBindHost)
   const mode = auth.mode ?? (auth.password !== undefined && auth.token === undefined ? 'password' : 'token')
-  if (mode === 'none' && !hosts().every(isLoopback))
-    throw new DeputyError(
-      'CONFIG_UNSAFE_BIND',
-      `gateway.bind "${gateway.bind}" listens on ${hosts().join(', ')}, and gateway.auth.mode is "none".`,
-      { details: { hosts: hosts() } },
-    )
   return {
     port: gateway.port,
     bind: gateway.bind,
@@ -263,7 +264,7 @@ export function gatewayOf(config: Config): Gateway {
     trustedProxies: gateway.trustedProxies,
     allowedOrigins: gateway.controlUi.allowedOrigins,
     publicOrigin: gateway.publicOrigin?.replace(/\/$/, '') ?? null,
-    controlUi: { enabled: gateway.controlUi.enabled, basePath: gateway.controlUi.basePath ?? '' },
+    controlUi: { enabled: gateway.controlUi.enabled, basePath: pathOf(gateway.controlUi.basePath ?? '') },
     endpoints: {
       chatCompletions: gateway.http.endpoints.chatCompletions.enabled,
       responses: gateway.http.endpoints.responses.enabled,
@@ -271,6 +272,12 @@ export function gatewayOf(config: Config): Gateway {
     hsts: gateway.http.securityHeaders.strictTransportSecurity ?? null,
     httpTools: { allow: gateway.tools.allow ?? null, deny: gateway.tools.deny ?? [] },
   }
+}
+
+/** `deputy`, `/deputy` and `/deputy/` are `/deputy`. */
+function pathOf(text: string): string {
+  const path = text.split('/').filter(Boolean).join('/')
+  return path === '' ? '' : `/${path}`
 }
 
 function hostsOf(bind: Config['gateway']['bind'], custom: string | undefined): string[] {
@@ -295,7 +302,7 @@ function tailnet(): string[] {
   return ours.map(({ address }) => address)
 }
 
-function isLoopback(host: string): boolean {
+export function isLoopback(host: string): boolean {
   return host === 'localhost' || host === '::1' || /^127\.\d+\.\d+\.\d+$/.test(host)
 }
 

@@ -31,11 +31,14 @@ export interface Secrets {
   hide<T>(value: T): T
   /** The inverse. Throws `CONFIG_SECRET_UNRESOLVED` when a name has no value any more. */
   reveal<T>(value: T): T
+  /** Told when a load has put other values in force. The function returned ends it. */
+  onLoad(listener: () => void): () => void
 }
 
 export function openSecrets(source: { current(): Config; readonly env: Env }): Secrets {
   let resolved = new Map<string, string>()
   const added = new Map<string, string>()
+  const listeners = new Set<() => void>()
   let table: { config: Config; placeholders: Placeholders } | null = null
 
   const resolve = (ref: SecretRef): string => {
@@ -82,6 +85,7 @@ export function openSecrets(source: { current(): Config; readonly env: Env }): S
       }
       resolved = next
       table = null
+      for (const listener of listeners) listener()
       return findings
     },
     read: input => (typeof input === 'string' ? input : resolve(input)),
@@ -93,6 +97,10 @@ export function openSecrets(source: { current(): Config; readonly env: Env }): S
     known: () => placeholders().known,
     hide: value => placeholders().hide(value),
     reveal: value => placeholders().reveal(value),
+    onLoad(listener) {
+      listeners.add(listener)
+      return () => void listeners.delete(listener)
+    },
   }
 }
 

@@ -30,6 +30,8 @@ export interface Session {
   principal: Principal
   /** The device that it stands on, if any. */
   cell: DeviceCell | null
+  /** False from when the settings no longer say what let it in. */
+  holds(): boolean
   protocol: Protocol
   client: ConnectParams['client']
   caps: ReadonlySet<string>

@@ -55,6 +55,8 @@ export interface Dispatcher {
   dispatch(frame: RequestFrame, caller: Caller): Promise<void>
   /** Requests at work. */
   open(connection: Connection): number
+  /** Whether one of them may be what changed the settings. */
+  changing(connection: Connection): boolean
   /** From now on every request is refused with GATEWAY_STOPPING. */
   stop(): void
 }
@@ -62,6 +64,9 @@ export interface Dispatcher {
 export function makeDispatcher(options: { handlers: Handlers; schemas: Schemas; log: Log }): Dispatcher {
   const { handlers, schemas, log } = options
   const open = new WeakMap<Connection, number>()
+  const changing = new WeakMap<Connection, number>()
+  const count = (counts: WeakMap<Connection, number>, connection: Connection, by: number) =>
+    void counts.set(connection, (counts.get(connection) ?? 0) + by)
   let stopping = false
 
   async function run(frame: RequestFrame, caller: Caller): Promise<unknown> {
@@ -103,21 +108,23 @@ export function makeDispatcher(options: { handlers: Handlers; schemas: Schemas; 
   return {
     async dispatch(frame, caller) {
       const { connection } = caller
-      const { id } = frame
-      if (connection) open.set(connection, (open.get(connection) ?? 0) + 1)
+      const { id, method } = frame
+      const counts = method.startsWith('config.') || method === 'secrets.reload' ? [open, changing] : [open]
+      if (connection) for (const each of counts) count(each, connection, 1)
       try {
         caller.respond({ type: 'res', id, ok: true, payload: await run(frame, caller) })
       } catch (thrown) {
         if (thrown instanceof FailedAnswer) {
           caller.respond({ type: 'res', id, ok: false, payload: thrown.payload, error: toWire(thrown.error.shape()) })
         } else {
-          caller.respond({ type: 'res', id, ok: false, error: toWire(shown(thrown, frame.method).shape()) })
+          caller.respond({ type: 'res', id, ok: false, error: toWire(shown(thrown, method).shape()) })
         }
       } finally {
-        if (connection) open.set(connection, open.get(connection)! - 1)
+        if (connection) for (const each of counts) count(each, connection, -1)
       }
     },
     open: connection => open.get(connection) ?? 0,
+    changing: connection => (changing.get(connection) ?? 0) > 0,
     stop() {
       stopping = true
     },

@@ -24,7 +24,7 @@ import { makeLimiter } from './limiter.ts'
 import { openLocal } from './local.ts'
 import { makeHandlers } from './methods/index.ts'
 import type { Room } from './methods/room.ts'
-import type { Peer } from './peer.ts'
+import { isLoopback, type Peer } from './peer.ts'
 import { makePresence } from './presence.ts'
 import { makeRunEvents } from './run-events.ts'
 import { openSchemas } from './schemas.ts'
@@ -46,6 +46,9 @@ export interface Gateway {
   /** Tells those who are connected, then closes everything. */
   close(reason?: string): Promise<void>
 }
+
+/** What let it in is not in the configuration any more. */
+const authChanged = 'gateway auth changed'
 
 /** How long connections may take to read what was last sent to them, ms. */
 const drainMs = 200
@@ -86,6 +89,7 @@ export function openGateway(options: GatewayOptions): Gateway {
     limiter: makeLimiter(settings),
     now: clock.now,
     skewMs: limits.skewMs,
+    exposed: () => bound !== null && !isLoopback(bound.host),
   }
   /** Connected and not let in yet. */
   const strangers = new Set<Connection>()
@@ -101,6 +105,14 @@ export function openGateway(options: GatewayOptions): Gateway {
   })
   /** Connections that are closed once what they asked last is answered. */
   const closing = new Map<Connection, string>()
+  const stopSettings = settings.watch(() => {
+    for (const connection of [...fanout.connections]) {
+      if (connection.session!.holds()) continue
+      // Whoever made the change is told first that it is made.
+      if (dispatcher.changing(connection)) closing.set(connection, authChanged)
+      else connection.close(closeCodes.authChanged, authChanged)
+    }
+  })
   const stopDevices = devices.watch(change => {
     if (change.change === 'told') return fanout.send(change.event, () => change.payload)
     const reason = `client invalidated: ${change.reason}`
@@ -152,12 +164,13 @@ export function openGateway(options: GatewayOptions): Gateway {
         if (delayMs > 0) await sleep(delayMs, undefined, { ref: false })
         return connection.refuse(frame.id, error, closeCode, closeReason)
       }
-      const { principal, protocol, cell } = decision.admission
+      const { principal, protocol, cell, holds } = decision.admission
       const { client, caps = [] } = params
-      const session = { principal, cell, protocol, client, caps: new Set(caps), connectedAt: clock.now() }
+      const session = { principal, cell, holds, protocol, client, caps: new Set(caps), connectedAt: clock.now() }
       // Its approval may have been taken while it was let in.
       if (cell && !cell.alive)
         return connection.close(closeCodes.authChanged, 'client invalidated: device-pair-removed')
+      if (!holds()) return connection.close(closeCodes.authChanged, authChanged)
       strangers.delete(connection)
       fanout.add(connection)
       if (connection.open(session, frame.id, helloDesk.hello(decision.admission, id, seen))) presence.joined()
@@ -188,7 +201,7 @@ export function openGateway(options: GatewayOptions): Gateway {
   const counts = () => ({ all: fanout.connections.size + strangers.size, handshakes: strangers.size })
 
   async function listenTcp(): Promise<{ host: string; port: number }> {
-    const server = makeHttpServer({ settings, facts, uptimeMs: () => clock.now() - startedAt })
+    const server = makeHttpServer({ settings, facts, log, uptimeMs: () => clock.now() - startedAt })
     // Idle HTTP connections are bounded too.
     server.maxConnections = 2 * limits.connections
     const sockets = attachSockets({ server, settings, limits, log, counts, accept })
@@ -234,6 +247,7 @@ export function openGateway(options: GatewayOptions): Gateway {
       dispatcher.stop()
       stopHouse()
       stopConfig()
+      stopSettings()
       stopDevices()
       runEvents.close()
       sessionEvents.close()

@@ -7,6 +7,7 @@
  * scopes are read from where they live at each use, so an approval widens and a revocation ends a live connection.
  * 4. Whoever is enough alone, and whoever only probes, leaves no request behind.
  */
+import { missingScopes } from '../core/authorize.ts'
 import type { Principal } from '../core/principal.ts'
 import type { AuthMethod, ConnectParams, HelloAuth } from '../protocol/connect.ts'
 import { negotiate, type Protocol } from '../protocol/dialect.ts'
@@ -26,6 +27,8 @@ export interface Admission {
   auth: HelloAuth
   /** The device that the connection stands on: it ends with the device's approval. */
   cell: DeviceCell | null
+  /** Whether what the settings said of it when it was let in is still so. */
+  holds(): boolean
 }
 
 export type Decision = { ok: true; admission: Admission } | { ok: false; refusal: Refusal }
@@ -36,6 +39,8 @@ export interface HandshakeContext {
   limiter: Limiter
   now(): number
   skewMs: number
+  /** Other machines reach the listener. It stays where it was opened, whatever the configuration says since. */
+  exposed(): boolean
 }
 
 /** Absent = all: whoever knows the secret may ask for all. */
@@ -55,6 +60,7 @@ export function admitLocal(params: ConnectParams): Decision {
       protocol: early.protocol,
       auth: { method: 'none', role: 'operator', scopes },
       cell: null,
+      holds: () => true,
     },
   }
 }
@@ -101,9 +107,11 @@ export async function admit(
   const shown = [auth.token, auth.password].filter(value => value !== undefined)
   const matches = secret === null || lockedMs > 0 ? [] : shown.map(value => equalSecrets(value, secret))
   const vouched = proxy ? proxyUser(peer, proxy, settings.trustedProxies()) : null
-  const here = peer.direct || settings.remoteDevices() === 'optional'
+  const isHere = () => peer.direct || settings.remoteDevices() === 'optional'
+  const here = isHere()
   // Without authentication being here is all there is to show; from elsewhere a device has to speak for itself.
-  const known = (mode === 'none' && here) || matches.includes(true) || vouched?.ok === true
+  const isOpen = () => peer.direct || (isHere() && !context.exposed())
+  const known = (mode === 'none' && isOpen()) || matches.includes(true) || vouched?.ok === true
 
   if (!known && !device) {
     if (vouched) return refuse(vouched.error)
@@ -170,6 +178,15 @@ export async function admit(
     if (matches.includes(true)) limiter.passed(peer)
     // Where the device is needed, the connection ends with its approval.
     const cell = !enough && verdict?.in ? verdict.cell : null
+    /** Asked again when the settings change: the same secret, the same user, the same way. */
+    const holds = (): boolean => {
+      const today = settings.auth()
+      if (today.mode !== mode) return false
+      if (mode === 'none') return isOpen()
+      if (mode !== 'trusted-proxy') return today.secret === secret && (cell !== null || isHere())
+      const still = today.proxy ? proxyUser(peer, today.proxy, settings.trustedProxies()) : null
+      return still?.ok === true && missingScopes(scopesOfUser(scopes, still.scopes), scopes).length === 0
+    }
     const scopes = vouched?.ok ? scopesOfUser(askedScopes(params), vouched.scopes) : askedScopes(params)
     const principal: Principal = {
       kind: 'operator',
@@ -179,7 +196,7 @@ export async function admit(
         return cell && !cell.alive ? [] : scopes
       },
     }
-    return passed(principal, mode, verdict, cell)
+    return passed(principal, mode, verdict, cell, holds)
   }
 
   if (!verdict?.in) {
@@ -208,6 +225,7 @@ export async function admit(
     method: AuthMethod,
     verdict: DeviceVerdict | null,
     cell: DeviceCell | null,
+    holds: () => boolean = () => true,
   ): Decision {
     const token = verdict?.in ? verdict.token : null
     const pending = verdict?.in && principal.kind === 'device' ? verdict.pending : null
@@ -218,7 +236,7 @@ export async function admit(
       ...(token === null ? {} : { deviceToken: token.value, issuedAtMs: token.issuedAt }),
       ...(pending === null ? {} : { pending: { ...pending, command: approveCommand(pending.requestId) } }),
     }
-    return { ok: true, admission: { principal, protocol, auth: hello, cell } }
+    return { ok: true, admission: { principal, protocol, auth: hello, cell, holds } }
   }
 
   function rateLimited(): Decision {

@@ -1,3 +1,4 @@
+import { hash } from 'node:crypto'
 import { request as httpRequest } from 'node:http'
 import { connect as connectTcp } from 'node:net'
 import { afterEach, describe, expect, test } from 'vitest'
@@ -60,6 +61,52 @@ describe('probes', () => {
     const remote = await ask('/readyz', { headers: { 'x-forwarded-for': '203.0.113.1' } })
     expect(remote).toMatchObject({ status: 503, body: '{"ready":false}' })
   })
+})
+
+describe('the page', () => {
+  test('one document that may run its own script and style, speak to its own gateway, and nothing else', async () => {
+    door = await openDoor()
+    const { status, headers, body } = await ask('/')
+    expect(status).toBe(200)
+    expect(headers['content-type']).toBe('text/html; charset=utf-8')
+    const policy = String(headers['content-security-policy'])
+    expect(policy).toMatch(
+      /^default-src 'none'; script-src 'sha256-[\w+/]+=*'; style-src 'sha256-[\w+/]+=*'; connect-src 'self'/,
+    )
+    expect(policy).toContain("frame-ancestors 'none'")
+    expect(policy).not.toContain('unsafe')
+    const script = /<script type="module">([\s\S]*?)<\/script>/.exec(body)![1]!
+    expect(policy).toContain(hash('sha256', script, 'base64'))
+    expect(body).not.toMatch(/https?:\/\/(?!\s| and)/)
+    // The dashboard of the 9.6 command asks this way.
+    expect(await ask('/', { method: 'HEAD' })).toMatchObject({ status: 200, body: '' })
+    expect((await ask('/', { method: 'POST' })).status).toBe(405)
+    expect((await ask('/', { headers: { host: 'evil.example' } })).status).toBe(403)
+    expect((await ask('/?token=abc')).status).toBe(400)
+  })
+
+  test('under a path, or not at all', async () => {
+    door = await openDoor({ settings: { page: { enabled: true, basePath: '/deputy' } } })
+    expect((await ask('/deputy')).status).toBe(200)
+    expect((await ask('/deputy/')).status).toBe(200)
+    expect((await ask('/')).status).toBe(404)
+    door.settings.page = { enabled: false, basePath: '' }
+    expect((await ask('/')).status).toBe(404)
+  })
+})
+
+test('a setting that cannot be read is an answer and a line in the log, not the end of the gateway', async () => {
+  door = await openDoor()
+  Object.defineProperty(door.settings, 'publicOrigin', {
+    get() {
+      throw new Error('no such address')
+    },
+  })
+  expect(await ask('/healthz')).toMatchObject({ status: 500, body: expect.not.stringContaining('address') })
+  await expect(openRaw(door.url)).rejects.toThrow()
+  expect(door.log.map(({ message }) => message)).toEqual(['a request failed', 'an upgrade failed'])
+  Object.defineProperty(door.settings, 'publicOrigin', { value: null })
+  expect((await ask('/healthz')).status).toBe(200)
 })
 
 describe('whose requests are served', () => {

@@ -46,6 +46,7 @@ function listener(options: { protocol?: Protocol; caps?: string[]; scopes?: Scop
     {
       principal: { kind: 'operator', via: 'socket', user: null, scopes },
       cell: null,
+      holds: () => true,
       protocol: options.protocol ?? 4,
       client,
       caps: new Set(options.caps ?? []),

@@ -36,6 +36,11 @@ export function gatewaySettings(
     allowedOrigins: () => gateway().allowedOrigins,
     publicOrigin: () => gateway().publicOrigin,
     rateLimit: () => gateway().auth.rateLimit,
+    page: () => gateway().controlUi,
+    watch(listener) {
+      const ends = [config.onChange(listener), secrets.onLoad(listener)]
+      return () => ends.forEach(end => void end())
+    },
   }
   /** Models that agents would be refused at their first call; one missing key is one problem, however many agents it stops. */
   const unusableModels = () => {

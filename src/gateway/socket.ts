@@ -47,7 +47,13 @@ export function attachSockets(options: {
 
   server.on('upgrade', (request: IncomingMessage, socket: Duplex, head: Buffer) => {
     socket.on('error', error => log('debug', 'a socket failed', { error: error.message }))
-    const refusal = refuseRequest(request, settings) ?? refuseCount()
+    let refusal: DeputyError | null
+    try {
+      refusal = refuseRequest(request, settings) ?? refuseCount()
+    } catch (cause) {
+      log('error', 'an upgrade failed', { cause: cause instanceof Error ? cause.stack : String(cause) })
+      return void socket.destroy()
+    }
     if (refusal) return refuseUpgrade(socket, refusal)
     upgrader.handleUpgrade(request, socket, head, ws => serve(ws, socket, peerOf(request, settings)))
   })

@@ -37,6 +37,10 @@ export interface Settings {
   publicOrigin(): string | null
   /** Failed attempts from elsewhere before a lockout. */
   rateLimit(): { maxAttempts: number; windowMs: number; lockoutMs: number }
+  /** The page, and the path that it is at: empty for the root, else `/name`. */
+  page(): { enabled: boolean; basePath: string }
+  /** Told when any of these may be other than before. Returns how to stop. */
+  watch(listener: () => void): () => void
 }
 
 /** Whom a proxy may vouch for (openclaw-facts.md §E2). Header names in lower case. */

@@ -21,7 +21,9 @@ export interface Door {
   url: string
   socketPath: string
   /** Change what the settings answer, mid-flight. */
-  settings: { [K in keyof Settings]: ReturnType<Settings[K]> }
+  settings: { [K in Exclude<keyof Settings, 'watch'>]: ReturnType<Settings[K]> }
+  /** Tells the gateway that they were changed. */
+  changed(): void
   log: { level: string; message: string; fields: unknown }[]
   gateway: ReturnType<typeof openGateway>
   rooms: ReturnType<typeof testRooms>
@@ -69,8 +71,10 @@ export async function openDoor(options: DoorOptions = {}): Promise<Door> {
     allowedOrigins: [],
     publicOrigin: null,
     rateLimit: { maxAttempts: 3, windowMs: 60_000, lockoutMs: 300_000 },
+    page: { enabled: true, basePath: '' },
     ...options.settings,
   }
+  const watchers = new Set<() => void>()
   const rooms = testRooms(dir)
   const gateway = openGateway({
     house,
@@ -83,6 +87,11 @@ export async function openDoor(options: DoorOptions = {}): Promise<Door> {
       allowedOrigins: () => settings.allowedOrigins,
       publicOrigin: () => settings.publicOrigin,
       rateLimit: () => settings.rateLimit,
+      page: () => settings.page,
+      watch(listener) {
+        watchers.add(listener)
+        return () => void watchers.delete(listener)
+      },
     },
     facts: {
       defaultAgent: () => 'main',
@@ -109,6 +118,7 @@ export async function openDoor(options: DoorOptions = {}): Promise<Door> {
     url: tcp ? `ws://127.0.0.1:${tcp.port}/` : '',
     socketPath,
     settings,
+    changed: () => watchers.forEach(tell => void tell()),
     log,
     gateway,
     rooms,

@@ -242,7 +242,7 @@ describe('the door', () => {
 
   test.each([
     [{ auth: { mode: 'none' } }, ['door.open']],
-    [{ bind: 'lan', auth: { mode: 'none' } }, ['door.bind', 'spawn.no-gateway']],
+    [{ bind: 'lan', auth: { mode: 'none' } }, ['config.invalid']],
     [{ bind: 'lan', auth: { token: 'x'.repeat(32), remoteDevices: 'optional' } }, ['door.secret-alone']],
     [{ controlUi: { allowedOrigins: ['*'] } }, ['door.any-origin']],
   ])('%j → %j', async (gateway, expected) => {

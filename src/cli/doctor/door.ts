@@ -37,7 +37,7 @@ function read(settings: Config): Gateway | DeputyError {
 function unsafe(problem: DeputyError): Finding {
   return finding('door.bind', 'error', {
     what: 'The gateway cannot listen as it is configured.',
-    why: 'It does not start: an open door without a lock, or an address that is not there.',
+    why: 'It does not start: the address is not there.',
     evidence: `${problem.message} [${problem.code}]`,
     fix: problem.fix,
   })

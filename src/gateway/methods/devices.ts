@@ -88,7 +88,8 @@ async function setupCode(
   const { host, port } = room.address() ?? { host: settings.host(), port: settings.port() }
   const scopes: readonly Scope[] = params.scopes ?? ['operator.read', 'operator.write']
   const { id, code, expiresAt } = await devices.setupCode({ ...decider(call), scopes, lifeMs: params.lifeMs })
-  const gatewayUrl = settings.publicOrigin()?.replace(/^http/, 'ws') ?? `ws://${host}:${port}`
+  const origin = `ws://${host.includes(':') ? `[${host}]` : host}:${port}`
+  const gatewayUrl = (settings.publicOrigin()?.replace(/^http/, 'ws') ?? origin) + settings.page().basePath
   return { setupId: id, setupCode: code, gatewayUrl, scopes, expiresAtMs: expiresAt }
 }
 

@@ -88,7 +88,7 @@ describe('configuration', () => {
     expect(schema).toMatchObject({ type: 'object', properties: { gateway: {} } })
     expect(uiHints['gateway.auth.token']).toMatchObject({ sensitive: true })
     const auth = await call('config.schema.lookup', { path: 'gateway.auth' })
-    expect(auth).toMatchObject({ path: 'gateway.auth', reloadKind: 'restart', hint: { help: expect.any(String) } })
+    expect(auth).toMatchObject({ path: 'gateway.auth', reloadKind: 'hot', hint: { help: expect.any(String) } })
     expect(auth.children.find(child => child.key === 'token')).toMatchObject({ path: 'gateway.auth.token' })
     const agent = await call('config.schema.lookup', { path: 'agents.entries.helper' })
     expect(agent).toMatchObject({ hintPath: 'agents.entries.*', reloadKind: 'hot' })

@@ -6,12 +6,12 @@
  */
 import { execFile } from 'node:child_process'
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
-import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, beforeAll } from 'vitest'
 import { type GatewayProcess, openGateways, stubConfig } from '../../support/gateway.ts'
+import { freePort } from '../../support/port.ts'
 import { type Provider, type ProviderReply, type ProviderRequest, startProvider } from '../../support/provider.ts'
 import { type Peer, peer } from './peers.ts'
 
@@ -144,17 +144,6 @@ export function parrot(request: ProviderRequest): ProviderReply {
     return { text: 'looking', toolCalls: [{ name: 'ls', args: { path: '.' } }] }
   const told = request.results.map(result => ` and ${result.text.slice(0, 40)}`).join('')
   return { text: `You said: ${request.user.split('\n').at(-1)}${told}` }
-}
-
-async function freePort(): Promise<number> {
-  return await new Promise((resolve, reject) => {
-    const server = createServer()
-    server.once('error', reject)
-    server.listen(0, '127.0.0.1', () => {
-      const { port } = server.address() as { port: number }
-      server.close(() => resolve(port))
-    })
-  })
 }
 
 /** Asks until it is so; rejects with what was seen last. */
