@@ -95,7 +95,7 @@ describe('over the settings', () => {
 
   test('a listener that others reach is never without a lock, whatever the configuration says since', async () => {
     const open = { auth: { mode: 'none', secret: null }, remoteDevices: 'optional' } as const
-    door = await openDoor({ settings: { ...open, host: '0.0.0.0' } })
+    door = await openDoor({ settings: { ...open, hosts: ['0.0.0.0'] } })
     expect(await enter()).toMatchObject({ ok: true })
     expect(await enter(proxied)).toMatchObject({ ok: false, code: 'AUTH_TOKEN_MISMATCH' })
     await door.close()

@@ -308,4 +308,15 @@ describe('the end', () => {
       details: { port, pid: process.pid },
     })
   })
+
+  test('every address is listened on, at one port; one that is taken opens none', async () => {
+    door = await openDoor({ settings: { hosts: ['127.0.0.1', '127.0.0.2'] } })
+    const { port } = new URL(door.url)
+    for (const host of ['127.0.0.1', '127.0.0.2'])
+      expect((await fetch(`http://${host}:${port}/healthz`)).status).toBe(200)
+    await expect(
+      openDoor({ settings: { hosts: ['127.0.0.3', '127.0.0.2'], port: Number(port) } }),
+    ).rejects.toMatchObject({ code: 'PORT_IN_USE' })
+    await expect(fetch(`http://127.0.0.3:${port}/healthz`)).rejects.toThrow()
+  })
 })

@@ -30,7 +30,7 @@ import { makeRunEvents } from './run-events.ts'
 import { openSchemas } from './schemas.ts'
 import { makeSessionEvents } from './session-events.ts'
 import { attachSockets } from './socket.ts'
-import type { GatewayOptions, Settings } from './types.ts'
+import type { GatewayOptions } from './types.ts'
 
 export interface Listening {
   /** Null without a TCP listener. */
@@ -58,6 +58,8 @@ export function openGateway(options: GatewayOptions): Gateway {
   const limits: Limits = { ...standard, ...options.limits }
   const startedAt = clock.now()
   let bound: { host: string; port: number } | null = null
+  /** Where TCP is listened on. */
+  let hosts: readonly string[] = []
   const schemas = openSchemas()
   const fanout = makeFanout()
   const desk = makeHealthDesk({ house, facts, clock, version, startedAt })
@@ -89,7 +91,7 @@ export function openGateway(options: GatewayOptions): Gateway {
     limiter: makeLimiter(settings),
     now: clock.now,
     skewMs: limits.skewMs,
-    exposed: () => bound !== null && !isLoopback(bound.host),
+    exposed: () => !hosts.every(isLoopback),
   }
   /** Connected and not let in yet. */
   const strangers = new Set<Connection>()
@@ -201,11 +203,21 @@ export function openGateway(options: GatewayOptions): Gateway {
   const counts = () => ({ all: fanout.connections.size + strangers.size, handshakes: strangers.size })
 
   async function listenTcp(): Promise<{ host: string; port: number }> {
+    hosts = settings.hosts()
+    for (const host of hosts) {
+      // Chosen by the system at the first address, it is the same at the others.
+      const port = await listenAt(host, bound?.port ?? settings.port())
+      bound ??= { host, port }
+    }
+    return bound!
+  }
+
+  async function listenAt(host: string, port: number): Promise<number> {
     const server = makeHttpServer({ settings, facts, log, uptimeMs: () => clock.now() - startedAt })
     // Idle HTTP connections are bounded too.
     server.maxConnections = 2 * limits.connections
     const sockets = attachSockets({ server, settings, limits, log, counts, accept })
-    await bind(server, settings)
+    await bind(server, host, port)
     server.on('error', error => log('error', 'the TCP listener failed', { error: error.message }))
     closers.push(async () => {
       const closed = new Promise(resolve => server.close(resolve))
@@ -213,22 +225,20 @@ export function openGateway(options: GatewayOptions): Gateway {
       server.closeAllConnections()
       await closed
     })
-    const { address: host, port } = server.address() as AddressInfo
-    bound = { host, port }
-    return bound
+    return (server.address() as AddressInfo).port
   }
 
   return {
     async listen({ tcp = true } = {}) {
-      const address = tcp ? await listenTcp() : null
       try {
+        const address = tcp ? await listenTcp() : null
         const local = await openLocal({ path: options.socketPath, limits, log, counts, accept })
         closers.push(() => local.close(drainMs))
+        return { tcp: address, socketPath: options.socketPath }
       } catch (error) {
         await Promise.all(closers.splice(0).map(close => close()))
         throw error
       }
-      return { tcp: address, socketPath: options.socketPath }
     },
 
     async inject(frame, principal) {
@@ -259,9 +269,7 @@ export function openGateway(options: GatewayOptions): Gateway {
   }
 }
 
-function bind(server: ReturnType<typeof makeHttpServer>, settings: Settings): Promise<void> {
-  const host = settings.host()
-  const port = settings.port()
+function bind(server: ReturnType<typeof makeHttpServer>, host: string, port: number): Promise<void> {
   return new Promise((resolve, reject) => {
     server.once('error', (cause: NodeJS.ErrnoException) => {
       const taken = cause.code === 'EADDRINUSE'

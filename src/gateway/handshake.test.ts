@@ -353,7 +353,8 @@ describe('refusals', () => {
     })
     expect((await knock({ minProtocol: 1, maxProtocol: 3 })).answer.payload?.['protocol']).toBe(3)
     expect((await knock({ minProtocol: 3, maxProtocol: 9 })).answer.payload?.['protocol']).toBe(4)
-    expect(await knock({ role: 'node' })).toMatchObject({ error: { message: 'invalid role: node' }, code: 1008 })
+    const node = { code: 'ROLE_NOT_SERVED', role: 'node', fix: expect.stringContaining('role operator') }
+    expect(await knock({ role: 'node' })).toMatchObject({ error: { details: node }, reason: 'invalid role: node' })
     expect((await knock({ surprise: 1 })).error?.message).toBe(
       `invalid connect params: at root: unexpected property 'surprise'`,
     )

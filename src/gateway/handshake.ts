@@ -78,6 +78,13 @@ function protocolAndRole(params: ConnectParams): { protocol: Protocol } | Decisi
     const error = new DeputyError('PROTOCOL_MISMATCH', 'protocol mismatch', { details })
     return refuse(error, 'protocol mismatch', closeCodes.protocolMismatch)
   }
+  if (role === 'node') {
+    const error = new DeputyError('ROLE_NOT_SERVED', 'invalid role: node: this gateway takes no nodes', {
+      fix: 'Connect with the role operator. Tools run on the machine of the gateway itself, so no node is asked for anything.',
+      details: { role, recommendedNextStep: 'review_auth_configuration' },
+    })
+    return refuse(error, 'invalid role: node')
+  }
   if (role !== 'operator') {
     return refuse(new DeputyError('ROLE_NOT_SERVED', `invalid role: ${role}`, { details: { role } }), 'invalid role')
   }

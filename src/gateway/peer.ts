@@ -117,7 +117,7 @@ export function refuseRequest(request: IncomingMessage, settings: Settings): Dep
     (isIP(name) !== 0 ||
       name === 'localhost' ||
       name.endsWith('.localhost') ||
-      name === settings.host() ||
+      settings.hosts().includes(name) ||
       named.includes(name))
   if (!known) {
     return new DeputyError('HOST_NOT_ALLOWED', `This gateway does not answer for the host ${JSON.stringify(host)}.`, {

@@ -20,7 +20,7 @@ export function gatewaySettings(
 ): { settings: Settings; facts: Facts } {
   const gateway = () => gatewayOf(config.current())
   const settings: Settings = {
-    host: () => gateway().hosts[0] ?? '127.0.0.1',
+    hosts: () => gateway().hosts,
     port: () => gateway().port,
     auth() {
       const { mode, token, password, trustedProxy, identityScopes } = gateway().auth

@@ -18,8 +18,8 @@ export type Log = (
 ) => void
 
 export interface Settings {
-  /** Address to bind, e.g. `127.0.0.1`; port 0 takes any. */
-  host(): string
+  /** Addresses to bind, e.g. `127.0.0.1`, at least one; port 0 takes any. */
+  hosts(): readonly string[]
   port(): number
   /** `secret` is null when none is configured; `proxy` only in that mode. */
   auth(): {

@@ -197,6 +197,7 @@ async function withLine(house: House, caller: Caller, action: Action, line: Line
     return { outcome: done }
   }
   if (action === 'approve') return approves(house, line)
+  if (action === 'slash') return commands(house, line)
   if (action === 'asks for more') {
     const wider = await knock(house.gate, caller, { scopes: [...readWrite, 'operator.approvals'] })
     if (!wider.in) throw new Error('asking for more cost it the door')
@@ -223,6 +224,21 @@ async function withLine(house: House, caller: Caller, action: Action, line: Line
   }
   const { runs } = await owner.request('runs.list', { sessionKey })
   return { outcome: runs[0]?.children.length === 1 ? done : 'no child' }
+}
+
+async function commands(house: House, line: Line) {
+  const key = randomUUID()
+  const task = `say ${key}`
+  const message = `/subagents spawn main ${task}`
+  const { error } = await line.call('chat.send', { sessionKey: `agent:main:${key}`, message, idempotencyKey: key })
+  if (error) {
+    namesRemedy(error, 'slash')
+    return { outcome: String(error.details!['code']) }
+  }
+  const { payload } = await line.call('agent.wait', { runId: key, timeoutMs: 10_000 })
+  expect(payload).toMatchObject({ status: 'ok', text: expect.stringContaining('Started #1: main') })
+  const { runs } = await house.owner.request('runs.list', {})
+  return { outcome: runs.some(each => each.task === task) ? done : 'no child' }
 }
 
 async function approves(house: House, line: Line) {

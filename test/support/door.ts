@@ -63,7 +63,7 @@ export async function openDoor(options: DoorOptions = {}): Promise<Door> {
   const house = fakeHouse()
   const log: Door['log'] = []
   const settings: Door['settings'] = {
-    host: '127.0.0.1',
+    hosts: ['127.0.0.1'],
     port: 0,
     auth: { mode: 'token', secret },
     remoteDevices: 'required',
@@ -79,7 +79,7 @@ export async function openDoor(options: DoorOptions = {}): Promise<Door> {
   const gateway = openGateway({
     house,
     settings: {
-      host: () => settings.host,
+      hosts: () => settings.hosts,
       port: () => settings.port,
       auth: () => settings.auth,
       remoteDevices: () => settings.remoteDevices,

@@ -50,7 +50,7 @@ export function fateOf({ mode, transport, shows, state }: Who): Fate {
   }
 }
 
-export const actions = ['tool call', 'CLI', 'v3', 'v4', 'probe', 'approve', 'asks for more'] as const
+export const actions = ['tool call', 'CLI', 'v3', 'v4', 'slash', 'probe', 'approve', 'asks for more'] as const
 export type Action = (typeof actions)[number]
 
 /** What a cell of the matrix says. */
@@ -100,10 +100,10 @@ export function report(rows: readonly Row[]): string {
     '  start on an address that others reach (`CONFIG_UNSAFE_BIND`), so it has no rows from another machine.',
     '- A device alone is what was approved for it. Asking for more never costs it that.',
     '',
-    "The first columns: a spawn by an agent's tool call, by the command line, over protocol 3 and 4; a probe; approving another",
-    'device; connecting again and asking for more. ✓ it is done, ✗ it is refused, ✓= what it had it keeps, and the rest waits',
-    'for an approval. A waiting device has asked and was not approved yet; an older generation shows the token that it had',
-    'before it was removed and approved again.',
+    "The first columns: a spawn by an agent's tool call, by the command line, over protocol 3 and 4, by `/subagents spawn` in a",
+    'chat; a probe; approving another device; connecting again and asking for more. ✓ it is done, ✗ it is refused, ✓= what it',
+    'had it keeps, and the rest waits for an approval. A waiting device has asked and was not approved yet; an older generation',
+    'shows the token that it had before it was removed and approved again.',
   ]
   for (const mode of modes) {
     lines.push('', `## ${mode}`, '')

@@ -3,7 +3,6 @@ import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Command } from 'commander'
 import { prepareHome } from '../../config/home.ts'
-import { gatewayOf } from '../../config/read.ts'
 import { openConfig } from '../../config/store.ts'
 import { DeputyError } from '../../protocol/errors.ts'
 import type { Context } from '../context.ts'
@@ -64,7 +63,7 @@ async function install(context: Context): Promise<number> {
   const manager = await openManager(context)
   const unit = unitOf(context)
   // Said now, and not by a service that fails in the background.
-  gatewayOf(openConfig({ home: home.dir, file: home.config, env: context.host.env }).current())
+  openConfig({ home: home.dir, file: home.config, env: context.host.env }).current()
   await refuseForeign(context, manager, unit)
   prepareHome(home)
   const keys = keysFile(context)

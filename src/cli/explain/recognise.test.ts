@@ -24,6 +24,8 @@ describe('what people paste', () => {
     ['unauthorized: gateway token missing', 'AUTH_TOKEN_MISSING'],
     ['unauthorized: device token mismatch (rotate/reissue device token)', 'AUTH_DEVICE_TOKEN_MISMATCH'],
     ['gateway closed (4001): client invalidated: device-token-revoked', 'AUTH_DEVICE_TOKEN_MISMATCH'],
+    ['gateway closed (4001): gateway auth changed', 'AUTH_TOKEN_MISMATCH'],
+    ['gateway closed (1008): invalid role: node', 'ROLE_NOT_SERVED'],
     ['unauthorized: gateway password mismatch', 'AUTH_PASSWORD_MISMATCH'],
     ['unauthorized: too many failed authentication attempts (retry later)', 'AUTH_RATE_LIMITED'],
     ['unauthorized: bootstrap token invalid or expired', 'AUTH_BOOTSTRAP_TOKEN_INVALID'],

@@ -50,11 +50,17 @@ const phrases: readonly (readonly [words: RegExp, code: ErrorCode, reading: stri
   [/scope[_ ]mismatch/i, 'MISSING_SCOPE', 'a device token that holds less than was asked for with it'],
   [/bootstrap[ _]token/i, 'AUTH_BOOTSTRAP_TOKEN_INVALID', 'a one-time code that was used, is too old, or is wrong'],
   [
-    /device[ _]token[ _]mismatch|client invalidated|gateway auth changed|\(4001\)/i,
+    /device[ _]token[ _]mismatch|client invalidated/i,
     'AUTH_DEVICE_TOKEN_MISMATCH',
     'a device whose token does not count any more',
   ],
   [/(gateway )?token[ _]missing\b/i, 'AUTH_TOKEN_MISSING', 'a connection without the gateway token'],
+  [
+    /gateway auth changed|\(4001\)/i,
+    'AUTH_TOKEN_MISMATCH',
+    'a connection that was let in by a token, password or mode that has been changed since',
+  ],
+  [/invalid role/i, 'ROLE_NOT_SERVED', 'a client with a role that this gateway does not serve'],
   [/token[ _]mismatch|gateway token/i, 'AUTH_TOKEN_MISMATCH', 'a connection with a wrong gateway token'],
   [/password[ _]missing\b/i, 'AUTH_PASSWORD_MISSING', 'a connection without the gateway password'],
   [/password[ _]mismatch|gateway password/i, 'AUTH_PASSWORD_MISMATCH', 'a connection with a wrong gateway password'],

@@ -85,7 +85,7 @@ async function setupCode(
   call: Call,
 ): Promise<Result<'device.pair.setupCode'>> {
   const { settings, devices } = room
-  const { host, port } = room.address() ?? { host: settings.host(), port: settings.port() }
+  const { host, port } = room.address() ?? { host: settings.hosts()[0]!, port: settings.port() }
   const scopes: readonly Scope[] = params.scopes ?? ['operator.read', 'operator.write']
   const { id, code, expiresAt } = await devices.setupCode({ ...decider(call), scopes, lifeMs: params.lifeMs })
   const origin = `ws://${host.includes(':') ? `[${host}]` : host}:${port}`
