@@ -53,8 +53,9 @@ if (!process.argv.includes('--if-changed') || built() !== now) {
       client: join(root, 'src/client/index.ts'),
     },
     platform: 'node',
-    // Native speed-ups of ws, which it does without when they are not there.
-    external: ['bufferutil', 'utf-8-validate'],
+    // Native speed-ups of ws, which it does without when they are not there; baileys stays a package of its own: it brings
+    // WebAssembly along, and may be left out of an installation.
+    external: ['bufferutil', 'utf-8-validate', 'baileys'],
     logLevel: 'warn',
   })
   // Written beside and swapped in: a build that fails leaves the last good one, a start never sees half of one.

@@ -9,4 +9,5 @@ export type Channels = Readonly<Record<string, () => Promise<Channel>>>
 
 export const channels: Channels = {
   telegram: async () => (await import('./telegram/index.ts')).telegram,
+  whatsapp: async () => (await import('./whatsapp/index.ts')).whatsapp,
 }

@@ -140,6 +140,11 @@ export class Line {
     })
   }
 
+  /** A frame that nobody sealed. */
+  babble(bytes: Uint8Array): void {
+    this.#frame(bytes)
+  }
+
   /** Last words, then a close that the client sees. */
   async bye(last: Stanza): Promise<void> {
     await this.send(last)

@@ -42,6 +42,7 @@ export class Post {
   readonly receipts: { by: string; type: string; ids: string[] }[] = []
   /** Messages as clients sent them, each time they did. */
   readonly sent: { by: string; to: string; id: string }[] = []
+  readonly #showing = new Set<Promise<void>>()
   readonly refusals: { by: string; id: string; code: string }[] = []
 
   fault(where: string, error: unknown): void {
@@ -90,7 +91,18 @@ export class Post {
 
   deliver(device: Device, message: Stanza): void {
     if (device.number > 0) device.post(message)
-    else device.person.phone.receive(message).catch(error => this.fault(`phone of ${device.person.name}`, error))
+    else {
+      const shown = device.person.phone.receive(message)
+      this.#showing.add(shown)
+      shown
+        .catch(error => this.fault(`phone of ${device.person.name}`, error))
+        .finally(() => this.#showing.delete(shown))
+    }
+  }
+
+  /** Resolves when the phones have shown what was sent to them so far. */
+  async shown(): Promise<void> {
+    await Promise.allSettled(this.#showing)
   }
 
   envelope(of: Envelope): Stanza {

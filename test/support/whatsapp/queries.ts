@@ -1,19 +1,7 @@
 /**
  * What a client asks the service (`iq` stanzas), answered from the people and the settings.
  */
-import {
-  bigEndian,
-  bytes,
-  child,
-  children,
-  host,
-  number,
-  type Stanza,
-  serial,
-  stanza,
-  wa,
-  words,
-} from './kit.ts'
+import { bigEndian, bytes, child, children, host, number, type Stanza, serial, stanza, wa, words } from './kit.ts'
 import type { Guest } from './linking.ts'
 import type { Device } from './people.ts'
 import type { Post } from './post.ts'

@@ -236,6 +236,7 @@ export class FakeWhatsApp {
     if (!device) return
     if (said.tag === 'message') {
       const reply = this.post.relay(device, said, verdict)
+      await this.post.shown()
       if (reply && verdict !== 'cut after') await line.send(reply)
     } else if (said.tag === 'receipt') {
       this.post.taken(device, said)

@@ -1,0 +1,238 @@
+/**
+ * One account of WhatsApp: its login, its line, what comes in and what goes out.
+ *
+ * Owns how the parts of this folder are put together. A message that comes in is handed over again and again until it is
+ * taken; nothing behind it is read or receipted meanwhile, and when the connection ends first the service brings it again.
+ */
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { WAMessage, WASocket } from 'baileys'
+import type { Route } from '../../core/types.ts'
+import type { Account, AccountOptions, AccountStatus } from '../channel.ts'
+import { guard } from './guard.ts'
+import { keepPath, openKeep } from './keep.ts'
+import type { Library } from './library.ts'
+import { Line } from './line.ts'
+import { type Login, openLogin, sentBefore } from './login.ts'
+import type { Fetch } from './media.ts'
+import { pair } from './pairing.ts'
+import { jidOf, readMessage } from './reading.ts'
+import { send } from './sending.ts'
+import { openReader } from './signal.ts'
+import { partsOf } from './writing.ts'
+
+const again = { firstMs: 100, mostMs: 10_000 }
+/** WhatsApp stops showing it by itself after some 25 seconds. */
+const typingEveryMs = 10_000
+
+interface Settings {
+  sendReadReceipts?: boolean
+}
+
+export function openAccount(options: AccountOptions, lib: Library): Account {
+  const { clock, ingest } = options
+  const settings = options.settings as Settings
+  const keep = openKeep(keepPath(options.stateDir))
+  const titles = new Map<string, string>()
+  const typing = new Map<string, NodeJS.Timeout>()
+  const taking = new Set<Promise<unknown>>()
+  let login: Login = openLogin(keep, lib, false)
+  let [lastInboundAt, lastOutboundAt] = [null as number | null, null as number | null]
+  let stopped = Promise.withResolvers<void>()
+  let over = true
+
+  const me = () => {
+    const { id = '', lid = '' } = login.state.creds.me ?? {}
+    return { id, lid: lid ?? '' }
+  }
+  const self = () => {
+    const user = login.linked() ? lib.jidDecode(me().id)?.user : undefined
+    return user ? `+${user}` : null
+  }
+  const line: Line = new Line({
+    open: openSocket,
+    loggedOut() {
+      login = openLogin(keep, lib, true)
+    },
+    changed: options.changed,
+    now: () => clock.now(),
+    log: options.log,
+  })
+
+  const fetch: Fetch = async (from, type, signal) => {
+    const socket = line.ready
+    if (!socket) throw new Error('there is no connection to WhatsApp')
+    const { hosts } = await socket.refreshMediaConn(false)
+    const host = hosts[0]?.hostname
+    if (!host) throw new Error('WhatsApp names no host for files')
+    return lib.downloadContentFromMessage(from, type, { host, options: { signal } })
+  }
+
+  function openSocket(): WASocket {
+    const reader = openReader({ lib, keep, me, take: (message, people) => take(message, people, socket) })
+    const socket: WASocket = lib.makeWASocket({
+      auth: login.state,
+      logger: quietly(options),
+      browser: ['Deputy', 'Chrome', '1.0.0'],
+      // The owner's phone goes on ringing.
+      markOnlineOnConnect: false,
+      syncFullHistory: false,
+      shouldIgnoreJid: jid => lib.isJidStatusBroadcast(jid) === true || lib.isJidNewsletter(jid) === true,
+      getMessage: async key => (key.id ? sentBefore(keep, lib, key.id) : undefined),
+      cachedGroupMetadata: async () => undefined,
+      makeSignalRepository: reader.makeSignalRepository,
+    })
+    guard(socket, words => options.log('warn', words))
+    const { state, changed } = login
+    socket.ws.prependListener('CB:message', reader.came)
+    socket.ev.on('creds.update', update => {
+      if (login.state === state) changed(update)
+      options.changed()
+    })
+    socket.ev.on('groups.upsert', groups => {
+      for (const { id, subject } of groups) titles.set(id, subject)
+    })
+    socket.ev.on('groups.update', groups => {
+      for (const { id, subject } of groups) if (id && subject) titles.set(id, subject)
+    })
+    socket.ev.on('connection.update', ({ connection }) => {
+      if (connection !== 'open') return
+      socket.groupFetchAllParticipating().then(
+        groups => {
+          for (const { id, subject } of Object.values(groups)) titles.set(id, subject)
+        },
+        () => options.log('debug', 'the names of groups are not known'),
+      )
+    })
+    return socket
+  }
+
+  /** Resolves when it is a row, or nothing to read; rejects when that cannot be any more. */
+  async function take(
+    from: WAMessage,
+    people: WASocket['signalRepository']['lidMapping'],
+    socket: WASocket,
+  ): Promise<{ text: string } | null> {
+    const message = await readMessage(from, {
+      lib,
+      channel: 'whatsapp',
+      account: options.account,
+      me: me(),
+      number: lid => people.getPNForLID(lid),
+      title: group => titles.get(group) ?? null,
+      fetch,
+    })
+    if (!message) return null
+    for (let wait = again.firstMs; ; wait = Math.min(again.mostMs, wait * 2)) {
+      if (over) throw new Error('stopped before the message was taken')
+      try {
+        const handed = ingest(message)
+        const settled = handed.catch(() => undefined)
+        taking.add(settled)
+        void settled.then(() => taking.delete(settled))
+        const { done } = await handed
+        lastInboundAt = clock.now()
+        if (done === 'accepted' || done === 'command') read(from, socket)
+        return { text: message.text }
+      } catch (error) {
+        options.log('error', 'a message could not be taken; it is tried again', {
+          id: message.id,
+          error: wordsOf(error),
+        })
+      }
+      await Promise.race([sleep(wait), stopped.promise])
+      if (!socket.ws.isOpen) throw new Error('the connection was lost before the message was taken')
+    }
+  }
+
+  function read({ key }: WAMessage, socket: WASocket): void {
+    if (settings.sendReadReceipts === false || key.fromMe) return
+    socket.readMessages([key]).catch(() => options.log('debug', 'a read receipt was not sent'))
+  }
+
+  function showTyping(route: Route, state: 'composing' | 'paused'): void {
+    line.ready?.sendPresenceUpdate(state, jidOf(route.to)).catch(() => options.log('debug', 'typing was not shown'))
+  }
+
+  return {
+    start() {
+      if (!over) return
+      over = false
+      stopped = Promise.withResolvers()
+      if (login.linked()) line.begin()
+      else line.lacksLogin()
+    },
+
+    async stop() {
+      over = true
+      stopped.resolve()
+      for (const timer of typing.values()) clearInterval(timer)
+      typing.clear()
+      await line.end()
+      await Promise.all(taking)
+    },
+
+    status(): AccountStatus {
+      return { ...line.status, self: self(), lastInboundAt, lastOutboundAt }
+    },
+
+    outbound: {
+      channel: 'whatsapp',
+      keyed: true,
+      parts: partsOf,
+      async send(message, signal) {
+        const outcome = await send(message, signal, { lib, keep, socket: () => line.ready, now: () => clock.now() })
+        if (outcome.sent) lastOutboundAt = clock.now()
+        return outcome
+      },
+    },
+
+    typing(route, on) {
+      const known = typing.get(route.to)
+      if (on === (known !== undefined)) return
+      if (on) typing.set(route.to, setInterval(() => showTyping(route, 'composing'), typingEveryMs).unref())
+      else {
+        clearInterval(known)
+        typing.delete(route.to)
+      }
+      showTyping(route, on ? 'composing' : 'paused')
+    },
+
+    async *login({ phone, signal }) {
+      if (line.ready) return void (yield { show: 'done' as const, self: self() })
+      over = false
+      if (!login.linked()) login = openLogin(keep, lib, true)
+      await line.end('login')
+      yield* pair({ line, phone, signal, self, now: () => clock.now() })
+      if (!login.linked()) login = openLogin(keep, lib, true)
+    },
+
+    async logout() {
+      await line.ready?.logout().catch(() => options.log('warn', 'WhatsApp was not told that the device is gone'))
+      await line.end('login')
+      login = openLogin(keep, lib, true)
+    },
+  }
+}
+
+type Logger = ReturnType<NonNullable<Parameters<Library['makeWASocket']>[0]['logger']>['child']>
+
+/** baileys' own words go into the log without what it hands along: keys and messages are in it. */
+function quietly({ log }: AccountOptions): Logger {
+  const say = (level: 'debug' | 'warn') => (about: unknown, words?: unknown) => {
+    const text = typeof words === 'string' ? words : about
+    if (typeof text === 'string') log(level, `baileys: ${text.slice(0, 200)}`)
+  }
+  const nothing = () => undefined
+  const logger: Logger = {
+    level: 'info',
+    child: () => logger,
+    trace: nothing,
+    debug: nothing,
+    info: say('debug'),
+    warn: say('debug'),
+    error: say('warn'),
+  }
+  return logger
+}
+
+const wordsOf = (error: unknown): string => (error instanceof Error ? error.message : String(error))
