@@ -175,6 +175,10 @@ describe('pins', () => {
     const rows = Object.entries(errors).map(([code, row]) => `${code} ${row.who}`)
     expect(rows.sort()).toMatchInlineSnapshot(`
       [
+        "APPROVAL_ANSWERED nobody",
+        "APPROVAL_BARRED operator",
+        "APPROVAL_DECISION you",
+        "APPROVAL_EXPIRED you",
         "AUTH_BOOTSTRAP_TOKEN_INVALID operator",
         "AUTH_DEVICE_TOKEN_MISMATCH operator",
         "AUTH_IDENTITY_HEADER_REQUIRED operator",
@@ -282,6 +286,7 @@ describe('pins', () => {
         "TOO_MANY_CONNECTIONS operator",
         "TOO_MANY_REQUESTS you",
         "UNKNOWN_AGENT operator",
+        "UNKNOWN_APPROVAL you",
         "UNKNOWN_DEVICE you",
         "UNKNOWN_METHOD you",
         "UNKNOWN_REQUEST you",

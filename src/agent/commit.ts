@@ -83,6 +83,7 @@ export function merged(one: After, other: After): After {
       ended: [...one.applied.ended, ...other.applied.ended],
       answered: [...one.applied.answered, ...other.applied.answered],
       calls: [],
+      cancelled: [...one.applied.cancelled, ...other.applied.cancelled],
     },
     runs: new Map([...one.runs, ...other.runs]),
     turn: one.turn,
@@ -140,10 +141,18 @@ export function announce(after: After, bells: Bells, tell: Tell): void {
       case 'outbox.put':
         outbox = true
         break
+      case 'approval.put':
+        tell({ on: 'approval', phase: 'requested', approval: effect.approval, at: after.at })
+        bells.timer(effect.approval.deadlineAt)
+        break
+      case 'approval.set':
+        tell({ on: 'approval', phase: 'resolved', approval: effect.approval, at: after.at })
+        break
       default:
         break
     }
   }
+  for (const approval of after.applied.cancelled) tell({ on: 'approval', phase: 'resolved', approval, at: after.at })
   for (const run of after.applied.ended) tellEnded(after, run, tell)
   if (after.applied.ended.length > 0) bells.ended(after.applied.ended.map(run => run.run))
   for (const run of after.runs.values()) if (run.state === 'done') bells.ended([run.id])

@@ -355,6 +355,7 @@ export function openDesk(work: Work, runId: string, agent: string): Desk & { sta
     // A newer message waits, or the run has ended: the rows say which.
     brokenOff: () => look(),
     used: tools.used,
+    hold: tools.hold,
     begin: step => tools.begin(step),
     context: tools.context,
     state: () => state,

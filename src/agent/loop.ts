@@ -5,9 +5,11 @@
  * before it is told and says what comes next. Never reads or writes storage, never decides who may what.
  *
  * Invariants: one model call at a time; the tools of one reply run side by side and are answered each on its own; a call
- * that ends the turn (a wait) is answered after all others; an abort ends the call in flight, and the desk says what follows.
+ * that ends the turn (a wait) is answered after all others, and none begins while a person is asked about another; an abort ends the call in flight, and the desk says what follows.
  */
+import { deniedWords } from '../core/approval.ts'
 import type { ModelEvent, ModelFailure, ModelRequest, Models, ToolAnswer, ToolContext } from '../core/ports.ts'
+import { undecided } from '../core/run/approve.ts'
 import type { Part, Step, StopReason, TokenUsage } from '../core/types.ts'
 
 export type Next =
@@ -50,6 +52,8 @@ export interface Desk {
   /** A tool that must not be repeated is about to begin. */
   begin(step: Step): Promise<boolean>
   context(step: Step, signal: AbortSignal): ToolContext
+  /** Nothing is left but calls that a person is asked about: the run waits, or goes on with what was answered by now. */
+  hold(): Promise<Next>
   /** Looks again at what is to be done. */
   look(): Promise<Next>
 }
@@ -176,11 +180,18 @@ async function listen(
 
 async function use(desk: Desk, hands: Hands, steps: readonly Step[], signal: AbortSignal): Promise<Next> {
   // Whatever ends the turn comes last and in order: its wait must see the results of the others.
-  const waits = steps.filter(step => ends.has(step.name))
-  const works = steps.filter(step => !ends.has(step.name))
+  const asking = steps.some(undecided)
+  const allowed = steps.filter(step => ends.has(step.name) && wasAsked(step) && !undecided(step))
+  const waits = steps.filter(step => ends.has(step.name) && !wasAsked(step))
+  const works = steps.filter(step => !ends.has(step.name) && !undecided(step))
   const done = await Promise.all(works.map(step => one(desk, hands, step, signal)))
   let next = done.at(-1) ?? null
   if (done.some(answer => answer.do === 'rest')) return { do: 'rest' }
+  for (const step of allowed) {
+    next = await one(desk, hands, step, signal)
+    if (next.do === 'rest') return next
+  }
+  if (asking) return desk.hold()
   for (const step of waits) {
     next = await one(desk, hands, step, signal)
     if (next.do === 'rest') return next
@@ -189,8 +200,14 @@ async function use(desk: Desk, hands: Hands, steps: readonly Step[], signal: Abo
   return done.find(answer => answer.do === 'model') ?? (next?.do === 'model' ? next : desk.look())
 }
 
+function wasAsked({ intent }: Step): boolean {
+  return intent.kind === 'tool' && intent.approval !== undefined
+}
+
 async function one(desk: Desk, hands: Hands, step: Step, signal: AbortSignal): Promise<Next> {
   const intent = step.intent
+  const denied = intent.kind === 'tool' ? deniedWords(intent) : null
+  if (denied !== null) return desk.used(step, { reply: { parts: [{ type: 'text', text: denied }], isError: true } })
   if (intent.kind === 'tool' && intent.repeat === 'never' && !(await desk.begin(step))) return { do: 'rest' }
   hands.crash.hit('tool', 'before')
   const answer = await hands.call(step, desk.context(step, signal))

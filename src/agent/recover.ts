@@ -8,6 +8,7 @@ import { fire, recover } from '../core/run/steps.ts'
 import type { Step } from '../core/types.ts'
 import { DeputyError, type ErrorCode } from '../protocol/errors.ts'
 import { loadMailbox, loadRun, loadSession, stepOf } from '../store/facts.ts'
+import { expireApproval } from './approving.ts'
 import { processOf } from './cancel.ts'
 import { announce, carryOut } from './commit.ts'
 import { endIds, endRun, failRun } from './ending.ts'
@@ -130,6 +131,15 @@ async function expire(options: AgentOptions, bells: Bells, now: number): Promise
     .orderBy('wait_until')
     .execute()
   for (const { id } of due) all = (await alone(options, bells, id, () => wake(id))) && all
+  const silent = await options.store.read
+    .selectFrom('approvals')
+    .select(['id', 'run'])
+    .where('state', '=', 'pending')
+    .where('deadline_at', '<=', now)
+    .orderBy('deadline_at')
+    .execute()
+  for (const { id, run } of silent)
+    all = (await alone(options, bells, run, () => expireApproval(options, bells, id, now))) && all
   return all
 
   async function end(id: string): Promise<void> {
@@ -228,7 +238,13 @@ export function openTimers(options: AgentOptions, bells: Bells): Timers {
       .select(eb => eb.fn.min('deadline_at').as('at'))
       .where('state', '<>', 'done')
       .executeTakeFirst()
-    for (const at of [wait?.at, deadline?.at]) if (at !== null && at !== undefined) next = Math.min(next, Number(at))
+    const silence = await read
+      .selectFrom('approvals')
+      .select(eb => eb.fn.min('deadline_at').as('at'))
+      .where('state', '=', 'pending')
+      .executeTakeFirst()
+    for (const at of [wait?.at, deadline?.at, silence?.at])
+      if (at !== null && at !== undefined) next = Math.min(next, Number(at))
     sleep()
   }
 

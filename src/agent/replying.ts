@@ -11,6 +11,7 @@ import type { MessageMeta, ModelIntent, Part, Run, Step } from '../core/types.ts
 import { countChildren, loadMailbox, loadSession, loadStep } from '../store/facts.ts'
 import type { Tx } from '../store/open.ts'
 import { carryTurn } from './answering.ts'
+import { openAsker } from './asking.ts'
 import { distinct, type ParsedCall, parseCall } from './calls.ts'
 import { liveTaskNames } from './children.ts'
 import type { Found, WorkerState, Work } from './desk.ts'
@@ -57,6 +58,7 @@ export async function replyStep(
   const messageId = options.uuid()
   const resultIds = calls.map(() => options.uuid())
   const uuids = calls.map(() => [options.uuid(), options.uuid()])
+  const approvalIds = calls.map(() => options.uuid())
   const now = options.clock.now()
   const usage = answer.usage
   const charged = chargeOf(usage, answer.costNano)
@@ -99,8 +101,26 @@ export async function replyStep(
     let liveChildren = spawns.length > 0 ? await countChildren(tx, current.id) : 0
     const taskNames = spawns.some(request => request.taskName) ? await liveTaskNames(tx, current.id) : []
     const policy = options.policies.spawn(current.agent)
-    const decided: ReplyCall[] = calls.map(({ tool: _tool, spawn, ...call }, i) => {
-      if (!spawn) return call
+    const asker = openAsker(tx, options.policies, current, session)
+    const decided: ReplyCall[] = []
+    for (const [i, { tool, spawn, ...call }] of calls.entries()) {
+      const verdict =
+        tool && call.refused === undefined
+          ? await asker.verdict(tool, call.args, spawn ? (spawn.request.agent ?? current.agent) : null)
+          : ({ do: 'go' } as const)
+      if (verdict.do === 'refuse') {
+        if (spawn) refused.push(spawn.ground)
+        decided.push({ ...call, refused: verdict.text })
+        continue
+      }
+      const asks =
+        verdict.do === 'ask'
+          ? await asker.approval(verdict, { id: approvalIds[i] ?? messageId, step: step.n + 1 + i, now })
+          : null
+      if (!spawn) {
+        decided.push(asks ? { ...call, asks } : call)
+        continue
+      }
       let next = 0
       const planned = planSpawn(payer, step.n + 1 + i, session, spawn.request, spawn.ground, {
         policy,
@@ -117,7 +137,14 @@ export async function replyStep(
       })
       if (!planned.ok) {
         refused.push(spawn.ground)
-        return { ...call, spawn: planned }
+        decided.push({ ...call, spawn: planned })
+        continue
+      }
+      // What is asked about is planned again when it is allowed: nothing is set aside for it meanwhile.
+      if (asks) {
+        refused.push(spawn.ground)
+        decided.push({ ...call, asks })
+        continue
       }
       const limit = planned.planned.plan.run.grant.budget
       payer = {
@@ -130,8 +157,8 @@ export async function replyStep(
       }
       liveChildren += 1
       if (spawn.request.taskName) taskNames.push(spawn.request.taskName)
-      return { ...call, spawn: { ok: true as const, ...planned.planned } }
-    })
+      decided.push({ ...call, spawn: { ok: true, ...planned.planned } })
+    }
 
     const decision = reply(
       { ...view, step: open },

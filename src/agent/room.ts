@@ -2,6 +2,7 @@
  * What the agent room is handed by the composition root, and what it shows to those above it.
  * Owns the shapes only.
  */
+import type { AskPolicy } from '../core/approval.ts'
 import type { SpawnPolicy } from '../core/grant.ts'
 import type { Clock, Models, Tell, Tool, ToolSpec, ToolView } from '../core/ports.ts'
 import type { Grant, Run } from '../core/types.ts'
@@ -35,6 +36,8 @@ export interface Policies {
   childThinking(caller: string): string | null
   sharing(): Sharing
   compaction(agent: string): Compaction
+  /** Which of its calls a person is asked about, where, and for how long. */
+  asking(agent: string): AskPolicy
   prompt(agent: string): Omit<PromptFacts, 'depth' | 'maxDepth' | 'canSpawn' | 'guide'>
 }
 

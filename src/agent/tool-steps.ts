@@ -6,6 +6,7 @@
  */
 import type { ToolAnswer, ToolContext } from '../core/ports.ts'
 import { started } from '../core/run/claim.ts'
+import { holdOn } from '../core/run/approve.ts'
 import { afterwards, type Mailbox } from '../core/run/facts.ts'
 import { ask, result, yielded } from '../core/run/steps.ts'
 import type { Message, Run, Step, ToolIntent, Wait } from '../core/types.ts'
@@ -16,6 +17,7 @@ import { findingsOf, isCheck, recordCheck } from './checking.ts'
 import { childAnswer, childFacts } from './children.ts'
 import { carryOut } from './commit.ts'
 import type { Found, Work, WorkerState } from './desk.ts'
+import { lateSpawn } from './late-spawn.ts'
 import { openFacts } from './looking.ts'
 import type { Desk, Next } from './loop.ts'
 import { sendStep } from './sending.ts'
@@ -58,7 +60,7 @@ export interface StepTools {
   ): Promise<Found | null>
 }
 
-export function openToolSteps(desk: DeskParts): Pick<Desk, 'used' | 'context'> & {
+export function openToolSteps(desk: DeskParts): Pick<Desk, 'used' | 'hold' | 'context'> & {
   begin(step: Step, process?: { pgid: number; startedAt: string }): Promise<boolean>
 } {
   const { work } = desk
@@ -185,8 +187,32 @@ export function openToolSteps(desk: DeskParts): Pick<Desk, 'used' | 'context'> &
           return recorded(tx, is, facts, messageId, words, false)
         })
       case 'spawn':
-        throw new Error('a spawn is decided with its reply')
+        return lateSpawn(options, { onStep, recorded }, desk.state(), step, wanted.request)
     }
+  }
+
+  async function hold(): Promise<Next> {
+    const mine = desk.state()
+    if (!mine) return { do: 'rest' }
+    const now = options.clock.now()
+    return desk.settle(
+      await options.store.write('wait', async (tx, is) => {
+        const run = await desk.held(tx, mine)
+        const session = run && (await loadSession(tx, run.session))
+        if (!run || !session) return null
+        const steps = await lastReply(tx, run.id)
+        const decision = holdOn({ run, box: await loadMailbox(tx, session, run), steps }, { epoch: mine.epoch })
+        if (!decision.ok) return null
+        if (decision.after === 'again') return desk.nextIn(tx, is, mine, run, now)
+        const after = await carryOut(tx, decision.effects, {
+          sessions: [session],
+          runs: [run],
+          wire: { [run.id]: mine.wireId },
+          at: now,
+        })
+        return { next: { do: 'rest' }, afters: [after], run, wireId: mine.wireId }
+      }),
+    )
   }
 
   function finishStep(step: Step, messageId: string, parts: Message['parts'], isError: boolean): Promise<Next> {
@@ -272,7 +298,7 @@ export function openToolSteps(desk: DeskParts): Pick<Desk, 'used' | 'context'> &
     }
   }
 
-  return { used, begin, context }
+  return { used, hold, begin, context }
 }
 
 function yieldWait(wanted: 'all' | 'any' | 'message', openChildren: number): Wait | null {

@@ -11,6 +11,8 @@ const policyKeys = {
   deny: patterns('Never these tools; wins over everything'),
 }
 
+const ask = patterns('Each call of these tools waits until a person has allowed it')
+
 const profile = choice('A ready-made set of tools', ['minimal', 'coding', 'messaging', 'full'])
 
 const exec = {
@@ -19,16 +21,16 @@ const exec = {
   timeoutSeconds: whole('Time limit of a command', { min: 1, was: 'timeoutSec' }),
   maxOutputBytes: whole('Longest output kept of a command', { min: 1024, max: 64 * 1024 * 1024 }),
   env: map('Variables that commands see', text('A value')),
+  mode: choice('Which commands run: security and ask in one word', ['deny', 'allowlist', 'ask', 'auto', 'full']),
+  security: choice('Which commands run without a question', ['deny', 'allowlist', 'full']),
+  ask: choice('When a person is asked about a command', ['off', 'on-miss', 'always']),
+  safeBins: list('Programs that run without a question, with plain words behind them', text('A program')),
 }
 
 const knownExec = [
   'host',
-  'mode',
-  'security',
-  'ask',
   'node',
   'pathPrepend',
-  'safeBins',
   'safeBinTrustedDirs',
   'safeBinProfiles',
   'strictInlineEval',
@@ -58,7 +60,7 @@ const knownTools = [
 /** `agents.entries.<id>.tools` */
 export const agentTools = object(
   'What it may use',
-  { profile, ...policyKeys, exec: object('Commands', exec, knownExec) },
+  { profile, ...policyKeys, ask, exec: object('Commands', exec, knownExec) },
   knownTools,
 )
 
@@ -67,6 +69,7 @@ export const tools = object(
   {
     profile,
     ...policyKeys,
+    ask,
     exec: object(
       'Commands',
       {
@@ -110,6 +113,28 @@ export const tools = object(
   },
   [...knownTools, 'web', 'media', 'links', 'toolSearch', 'updatePlan', 'github'],
 )
+
+const forwarding = {
+  enabled: flag('The chat that the work came from is asked too', true),
+  mode: choice('Which chats are asked: that one, the targets, or both', ['session', 'targets', 'both'], 'session'),
+  agentFilter: list('Only about calls of these agents', text('An agent id')),
+  sessionFilter: list('Only about work of sessions whose key has one of these in it', text('A part of a key')),
+  targets: list(
+    'Chats that are asked',
+    object('A chat', {
+      channel: text('telegram, whatsapp, discord or slack'),
+      to: text('The chat'),
+      accountId: text('The account; unset: the default one'),
+      threadId: text('The thread'),
+    }),
+  ),
+}
+
+export const approvals = object('Questions that work waits for', {
+  timeoutSeconds: whole('How long a question waits; then it counts as denied', { default: 1800, min: 10 }),
+  exec: object('Which chats are asked about commands', forwarding),
+  plugin: object('Which chats are asked about every other call', forwarding),
+})
 
 const modelEntry = object(
   'One model',

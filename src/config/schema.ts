@@ -22,7 +22,7 @@ import {
 } from './kit.ts'
 import { agents, bindings, messages, session } from './schema-agents.ts'
 import { accessGroups, channels } from './schema-channels.ts'
-import { auth, models, secrets, tools } from './schema-tools.ts'
+import { approvals, auth, models, secrets, tools } from './schema-tools.ts'
 
 const gateway = object(
   'The door',
@@ -210,6 +210,7 @@ export const root = object(
     channels,
     accessGroups,
     tools,
+    approvals,
     models,
     auth,
     env,
@@ -233,7 +234,6 @@ export const root = object(
     'broadcast',
     'attachments',
     'tts',
-    'approvals',
     'cron',
     'transcripts',
     'hooks',

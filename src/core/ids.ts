@@ -42,3 +42,14 @@ export function subagentKey(agent: string, uuid: string): string {
 export function turnId(run: string, turn: number): string {
   return turn === 0 ? run : `${run}:${turn}`
 }
+
+/** Inbox key of an approval's answer. */
+export function approvalKey(id: string): string {
+  return `${approvalPrefix}${id}`
+}
+
+const approvalPrefix = 'approval:'
+
+export function isApprovalKey(key: string): boolean {
+  return key.startsWith(approvalPrefix)
+}

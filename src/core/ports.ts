@@ -4,6 +4,7 @@
  * Owns shapes only. A port never carries authority that its caller does not have: whatever is allowed was decided before.
  */
 import type { ErrorCode } from '../protocol/errors.ts'
+import type { Approval } from './approval.ts'
 import type { Content } from './chat.ts'
 import type { ToolFacts } from './tool-facts.ts'
 import type { Deliverables, Message, Part, Purse, Repeat, Route, StopReason, TokenUsage, Wait } from './types.ts'
@@ -318,6 +319,8 @@ export type HouseEvent =
       at: number
     }
   | { on: 'session.message'; session: string; sessionKey: string; agent: string; message: Message }
+  /** A question to a person came up, or needs no answer any more: `approval.state` says why. */
+  | { on: 'approval'; phase: 'requested' | 'resolved'; approval: Approval; at: number }
   | { on: 'session.changed'; session: string; sessionKey: string; agent: string; reason: string; at: number }
 
 export type Tell = (event: HouseEvent) => void

@@ -79,7 +79,7 @@ function names(catalogue: readonly ToolEntry[], keep: (tool: ToolEntry) => boole
 }
 
 /** Whether a tool fits one of the patterns; they are read once for a whole catalogue. */
-function matcher(patterns: readonly string[]): (tool: ToolEntry) => boolean {
+export function matcher(patterns: readonly string[]): (tool: ToolEntry) => boolean {
   const tests = patterns.map(raw => {
     const pattern = raw.trim().toLowerCase()
     if (!pattern.startsWith('group:')) {

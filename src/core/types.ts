@@ -6,6 +6,7 @@
  * Never holds a prompt, a secret or a socket.
  */
 import type { Scope } from '../protocol/scopes.ts'
+import type { ApprovalState } from './approval.ts'
 import type { StopReason, TokenUsage } from './messages.ts'
 
 export type * from './messages.ts'
@@ -218,6 +219,8 @@ export interface ToolIntent {
   repeat: Repeat
   /** Set when the call could not be understood: the answer is given without running anything. */
   refused?: string
+  /** The question that the call waits for, and once there is one its answer (core/approval.ts). */
+  approval?: { id: string; decision?: Exclude<ApprovalState, 'pending'>; by?: string }
   /** Process group and its start time, written before a command is released (decisions.md 37). */
   process?: { pgid: number; startedAt: string }
 }

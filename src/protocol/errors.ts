@@ -146,6 +146,19 @@ export const errors = {
     'you',
     'The raw result is kept; deputy runs log <run> shows what the checks found.',
   ),
+  UNKNOWN_APPROVAL: row('There is no such question.', 'you', 'deputy approvals list shows what waits.'),
+  APPROVAL_ANSWERED: row('The question was decided already.', 'nobody', 'deputy approvals show <id>'),
+  APPROVAL_EXPIRED: row(
+    'The time for an answer was over: the question counts as denied.',
+    'you',
+    'Send the task again; approvals.timeoutSeconds says how long a question waits.',
+  ),
+  APPROVAL_DECISION: row('This can’t be the answer to that question.', 'you', 'deputy approvals show <id>'),
+  APPROVAL_BARRED: row(
+    'What is asked for is not allowed any more, whatever the answer.',
+    'operator',
+    'Deny it, or change the policy that forbids it.',
+  ),
   RUN_REVOKED: row(
     'The authority that the run worked under was taken away.',
     'operator',

@@ -15,6 +15,7 @@ import { apply } from '../store/apply.ts'
 import { openSessionByKey, runOf } from '../store/facts.ts'
 import type { Tx } from '../store/open.ts'
 import { acceptSpawn } from './accepting.ts'
+import { openApprovals } from './approvals.ts'
 import { injectWords, openSession, patchSession } from './changing.ts'
 import { openCommands } from './commands/commands.ts'
 import type { Senders } from './commands/types.ts'
@@ -111,6 +112,7 @@ export function openHouse({ options, bells, runner, senders = nobody }: HouseOpt
   const house = {
     ...reads,
     ...openLedger(store.read),
+    approvals: openApprovals(options, bells),
     spawn: (input: SpawnInput) => acceptSpawn(deps, input),
     cancel,
     reset,

@@ -2,6 +2,7 @@
  * What the doors (gateway, channels, schedules) may ask of the house, and what they get back.
  * Owns the shapes; sessions/*.ts carries them out. Every call names its principal; nothing is inferred.
  */
+import type { Approval, ApprovalDecision, Remembered } from '../core/approval.ts'
 import type { Principal } from '../core/principal.ts'
 import type {
   Message,
@@ -74,6 +75,20 @@ export interface CancelInput {
   /** `device`: what works under its authority and was there at `before` (decisions.md 34). */
   target: { run: string } | { session: string } | { device: string; before: number } | { all: true }
   reason: string
+}
+
+/** Questions that work waits for (C8). Whoever answers or revokes has been checked for `operator.approvals`. */
+export interface Approvals {
+  /** Oldest first; of one run or of all. */
+  pending(run?: string): Promise<readonly Approval[]>
+  /** Newest first, decided before `before` (epoch ms). */
+  decided(limit: number, before?: number | null): Promise<readonly Approval[]>
+  /** By the whole id or its beginning, what waits before what was decided. Throws UNKNOWN_APPROVAL. */
+  find(id: string): Promise<Approval>
+  /** Throws what `giveAnswer` throws. `at`: the chat in which it was given. */
+  answer(input: { principal: Principal; id: string; decision: ApprovalDecision; at?: Route | null }): Promise<Approval>
+  remembered(agent: string | null): Promise<readonly Remembered[]>
+  revoke(input: { principal: Principal; id: string }): Promise<Remembered>
 }
 
 /** What was stopped and what was not (C7). */
@@ -180,6 +195,7 @@ export interface Wished {
 }
 
 export interface House {
+  approvals: Approvals
   accept(input: AcceptInput): Promise<Accepted>
   spawn(input: SpawnInput): Promise<Receipt>
   cancel(input: CancelInput): Promise<CancelReport>

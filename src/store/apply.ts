@@ -8,15 +8,19 @@
 import type { Insertable, Updateable } from 'kysely'
 import { type Effect, nothing } from '../core/run/facts.ts'
 import { plus } from '../core/budget.ts'
+import type { Approval } from '../core/approval.ts'
 import type { Run, Spend } from '../core/types.ts'
+import { approvalOf } from './approvals.ts'
 import { endTree } from './end-tree.ts'
 import type { Tx } from './open.ts'
 import { putOutbox } from './outbox.ts'
 import {
+  approvalRow,
   inboxRow,
   messageRow,
   type MoneyColumns,
   moneyColumns,
+  rememberedRow,
   reservedRow,
   runColumns,
   runRow,
@@ -28,6 +32,8 @@ import {
   viewRow,
 } from './rows.ts'
 import type {
+  ApprovalGrantsTable,
+  ApprovalsTable,
   InboxTable,
   MessagesTable,
   RunsTable,
@@ -54,10 +60,12 @@ export interface Applied {
   answered: string[]
   /** Messages between conversations whose turn is over: the key under which its sender waits, and the run that read it. */
   calls: { key: string; run: string }[]
+  /** Questions that were not answered before their run ended. */
+  cancelled: Approval[]
 }
 
 export async function apply(tx: Tx, effects: readonly Effect[]): Promise<Applied> {
-  const applied: Applied = { inbox: new Map(), ended: [], answered: [], calls: [] }
+  const applied: Applied = { inbox: new Map(), ended: [], answered: [], calls: [], cancelled: [] }
   const held = new Map<string, Held>()
   const counters = newestMessages(effects)
   for (const effect of effects) {
@@ -173,6 +181,20 @@ async function one(tx: Tx, effect: Single, applied: Applied): Promise<void> {
       return
     case 'outbox.put':
       await putOutbox(tx, effect)
+      return
+    case 'approval.put':
+      await tx.ask(putApproval, approvalRow(effect.approval))
+      return
+    case 'approval.set': {
+      const { id, state, decided_by, decided_at } = approvalRow(effect.approval)
+      await tx.ask(setApproval, { state, decided_by, decided_at }, id)
+      return
+    }
+    case 'approvals.cancel':
+      applied.cancelled.push(...(await cancelApprovals(tx, [effect.run], effect.at)))
+      return
+    case 'remembered.put':
+      await tx.ask(putGrant, rememberedRow(effect.remembered))
       return
     case 'turn.answer': {
       const rows = await tx.ask(answerKeys, effect.turn, effect.run)
@@ -302,6 +324,27 @@ const chargeReserved = (db: Tx, run: string) =>
     }))
     .where('run', '=', run)
     .where('state', '=', 'reserved')
+
+const putApproval = (db: Tx, row: Insertable<ApprovalsTable>) => db.insertInto('approvals').values(row)
+
+const setApproval = (db: Tx, to: Updateable<ApprovalsTable>, id: string) =>
+  db.updateTable('approvals').set(to).where('id', '=', id)
+
+const putGrant = (db: Tx, row: Insertable<ApprovalGrantsTable>) => db.insertInto('approval_grants').values(row)
+
+/** Of runs that end: nobody needs to answer any more. */
+export async function cancelApprovals(tx: Tx, runs: readonly string[], at: number): Promise<Approval[]> {
+  const rows = await tx.ask(cancelPending, at, runs)
+  return rows.map(approvalOf)
+}
+
+const cancelPending = (db: Tx, at: number, runs: readonly string[]) =>
+  db
+    .updateTable('approvals')
+    .set({ state: 'cancelled', decided_at: at })
+    .where('run', 'in', runs)
+    .where('state', '=', 'pending')
+    .returningAll()
 
 /** Wire ids whose mailbox row has been read. */
 const answerKeys = (db: Tx, turn: number, run: string) =>

@@ -7,7 +7,7 @@
 import type { Effect } from '../core/run/facts.ts'
 import { resultKey } from '../core/ids.ts'
 import type { Run, Terms } from '../core/types.ts'
-import { type Applied, callsAmong } from './apply.ts'
+import { type Applied, callsAmong, cancelApprovals } from './apply.ts'
 import type { Tx } from './open.ts'
 
 /** Under the bound-parameter limits of both databases, with room for the other values. */
@@ -53,6 +53,7 @@ export async function endTree(tx: Tx, effect: Effect & { do: 'tree.end' }, appli
       .where('run', 'in', ids)
       .where('state', 'in', ['open', 'asking'])
       .execute()
+    applied.cancelled.push(...(await cancelApprovals(tx, ids, effect.at)))
     await tx
       .updateTable('runs')
       .set({

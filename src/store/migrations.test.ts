@@ -74,6 +74,9 @@ const questions: [string, string][] = [
   ["select * from messages where substr(parts, 1, 9) = '{\"body\":\"' and parts = 'p'", 'messages_body'],
   ["select * from steps where run = 'r' and state in ('open', 'asking')", 'sqlite_autoindex_steps_1'],
   ["select * from rpc_keys where key = 'k' order by at desc", 'rpc_keys_key'],
+  ["select min(deadline_at) from approvals where state = 'pending'", 'approvals_deadline'],
+  ["select * from approvals where run = 'r' and step = 1", 'approvals_step'],
+  ["select * from approval_grants where agent = 'a' and revoked_at is null", 'approval_grants_agent'],
 ]
 for (const [question, index] of questions)
   test(`${index} answers ${question}`, async () => {

@@ -10,7 +10,7 @@ import type { Tables } from './tables.ts'
 
 type Migration = (db: Kysely<Tables>, spelling: Spelling) => Promise<void>
 
-const migrations: readonly Migration[] = [createSchema, addViews, addOutboxParts]
+const migrations: readonly Migration[] = [createSchema, addViews, addOutboxParts, addApprovalGrants]
 
 /** Version of a database that has every migration. */
 export const newestVersion = migrations.length
@@ -44,4 +44,17 @@ async function addOutboxParts(db: Kysely<Tables>): Promise<void> {
     .execute()
   await outbox().addColumn('parts', 'text').execute()
   await outbox().addColumn('remote_ids', 'text').execute()
+}
+
+/** What a person has allowed for good, until it is revoked. */
+async function addApprovalGrants(db: Kysely<Tables>, spelling: Spelling): Promise<void> {
+  await createTable(db, spelling, 'approval_grants', {
+    columns: 'id agent kind pattern granted_by granted_at# approval revoked_by? revoked_at#?',
+    key: ['id'],
+  })
+  await db.schema
+    .createIndex('approval_grants_agent')
+    .on('approval_grants')
+    .columns(['agent', 'kind', 'pattern'])
+    .execute()
 }

@@ -6,6 +6,7 @@ import { DatabaseSync } from 'node:sqlite'
 import { sql } from 'kysely'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { startChild } from './child.ts'
+import { newestVersion } from './migrations.ts'
 import { openStore, type Store } from './open.ts'
 import { openReader } from './reader.ts'
 import { samples } from './samples.ts'
@@ -48,7 +49,7 @@ describe('a fresh file', () => {
       const settings = ['page_size', 'auto_vacuum', 'application_id', 'user_version', 'journal_mode', 'synchronous']
       const values = []
       for (const name of settings) values.push(await pragma(name))
-      expect(values).toEqual([8192, 2, 0x44707479, 1, 'wal', 2])
+      expect(values).toEqual([8192, 2, 0x44707479, newestVersion, 'wal', 2])
       expect([await pragma('wal_autocheckpoint'), await pragma('journal_size_limit')]).toEqual([0, 64 * 1024 * 1024])
     })
     expect(statSync(path).mode & 0o777).toBe(0o600)

@@ -2,9 +2,10 @@
  * Facts to rows: the columns of sessions, messages, mailbox, runs, steps and usage rows.
  * Owns the mapping only, the mirror of facts.ts; apply.ts writes.
  */
+import type { Approval, Remembered } from '../core/approval.ts'
 import type { Effect, NewInbox, UsageRow } from '../core/run/facts.ts'
 import type { Message, Run, Session, Spend, Step, View } from '../core/types.ts'
-import type { RunsTable } from './tables.ts'
+import type { ApprovalGrantsTable, ApprovalsTable, RunsTable } from './tables.ts'
 
 export function sessionRow(session: Session) {
   return {
@@ -145,6 +146,37 @@ export function settledColumns({ charged, usage }: Effect & { do: 'usage.settle'
     output: usage.output,
     cache_read: usage.cacheRead,
     cache_write: usage.cacheWrite,
+  }
+}
+
+export function approvalRow(approval: Approval): ApprovalsTable {
+  return {
+    id: approval.id,
+    run: approval.run,
+    step: approval.step,
+    session: approval.session,
+    kind: approval.kind,
+    request: JSON.stringify(approval.question),
+    state: approval.state,
+    route: approval.route === null ? null : JSON.stringify(approval.route),
+    deadline_at: approval.deadlineAt,
+    decided_by: approval.decidedBy,
+    decided_at: approval.decidedAt,
+    created_at: approval.createdAt,
+  }
+}
+
+export function rememberedRow(remembered: Remembered): ApprovalGrantsTable {
+  return {
+    id: remembered.id,
+    agent: remembered.agent,
+    kind: remembered.kind,
+    pattern: remembered.pattern,
+    granted_by: remembered.by,
+    granted_at: remembered.at,
+    approval: remembered.approval,
+    revoked_by: null,
+    revoked_at: null,
   }
 }
 

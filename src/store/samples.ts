@@ -163,6 +163,17 @@ export const samples: Samples = {
     decided_at: 8,
     created_at: 1,
   },
+  approval_grants: {
+    id: 'g1',
+    agent: 'main',
+    kind: 'exec',
+    pattern: 'ls',
+    granted_by: 'operator',
+    granted_at: 1,
+    approval: 'a1',
+    revoked_by: 'operator',
+    revoked_at: 2,
+  },
   outbox: {
     session: 's1',
     run: 'r1',

@@ -200,6 +200,19 @@ export interface ApprovalsTable {
   created_at: number
 }
 
+/** What was allowed for good, per agent. */
+export interface ApprovalGrantsTable {
+  id: string
+  agent: string
+  kind: string
+  pattern: string
+  granted_by: string
+  granted_at: number
+  approval: string
+  revoked_by: string | null
+  revoked_at: number | null
+}
+
 export interface OutboxTable {
   id: Generated<number>
   session: string
@@ -354,6 +367,7 @@ export interface Tables {
   usage: UsageTable
   rpc_keys: RpcKeysTable
   approvals: ApprovalsTable
+  approval_grants: ApprovalGrantsTable
   outbox: OutboxTable
   devices: DevicesTable
   pairing_requests: PairingRequestsTable

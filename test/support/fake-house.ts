@@ -78,6 +78,21 @@ export function fakeRun(id: string, session: Session, state: Run['state'] = 'run
   }
 }
 
+const none: House['approvals'] = {
+  pending: async () => [],
+  decided: async () => [],
+  find: async id => {
+    throw new DeputyError('UNKNOWN_APPROVAL', `There is no question ${id}.`)
+  },
+  answer: async ({ id }) => {
+    throw new DeputyError('UNKNOWN_APPROVAL', `There is no question ${id}.`)
+  },
+  remembered: async () => [],
+  revoke: async ({ id }) => {
+    throw new DeputyError('UNKNOWN_APPROVAL', `There is no question ${id}.`)
+  },
+}
+
 export function fakeHouse(): FakeHouse {
   const sessions = new Map<string, Session>()
   const runs = new Map<string, Run>()
@@ -118,6 +133,7 @@ export function fakeHouse(): FakeHouse {
   }
 
   return {
+    approvals: none,
     accepted,
     cancelled,
     messages,

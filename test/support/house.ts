@@ -14,6 +14,7 @@ import type { AgentOptions, Bells, Compaction, Policies } from '../../src/agent/
 import type { Sharing } from '../../src/config/sharing.ts'
 import type { HouseEvent, ModelEvent, ModelRequest, Models, ResolvedModel } from '../../src/core/ports.ts'
 import type { Principal } from '../../src/core/principal.ts'
+import type { AskPolicy } from '../../src/core/approval.ts'
 import { type AgentPolicy, rootGrant } from '../../src/core/grant.ts'
 import { type Engine, openEngine } from '../../src/engine/engine.ts'
 import type { Senders } from '../../src/sessions/commands/types.ts'
@@ -63,6 +64,8 @@ export interface HouseSetup {
   compaction?: Partial<Compaction>
   /** Tokens that the model can read. */
   contextWindow?: number
+  /** Default: nobody is asked about anything. By agent, or for all. */
+  asking?: (agent: string) => Partial<AskPolicy>
   /** Default: no sender of a channel may command. */
   senders?: Senders
 }
@@ -85,6 +88,16 @@ const compaction: Compaction = {
   reserveTokens: 20_000,
   timeoutMs: 60_000,
   instructions: null,
+}
+
+const asking: AskPolicy = {
+  exec: { security: 'full', ask: 'off', safeBins: [] },
+  tools: [],
+  timeoutMs: 60_000,
+  chats: {
+    exec: { origin: true, targets: [], sessions: null },
+    other: { origin: true, targets: [], sessions: null },
+  },
 }
 
 export const model: ResolvedModel = {
@@ -285,6 +298,7 @@ function testPolicies(setup: HouseSetup, catalogue: { name: string; group: strin
     childThinking: () => null,
     sharing: () => ({ ...sharing, ...setup.sharing }),
     compaction: () => ({ ...compaction, ...setup.compaction }),
+    asking: id => ({ ...asking, ...setup.asking?.(id) }),
     prompt: id => ({ agentId: id, agentName: id, instructions: null, workspace }),
   }
 }

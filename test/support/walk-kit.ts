@@ -3,15 +3,17 @@
  * A machine is handed in, so that a planted bug can stand in for a part of it.
  */
 import { accept, birth, newRun } from '../../src/core/run/accept.ts'
+import { answer, askForRun, holdOn, lapse } from '../../src/core/run/approve.ts'
 import { checked } from '../../src/core/run/check.ts'
 import { compact, compacted, wish } from '../../src/core/run/compact.ts'
-import { claim, intent, shown } from '../../src/core/run/claim.ts'
+import { claim, intent, shown, started } from '../../src/core/run/claim.ts'
 import { end } from '../../src/core/run/end.ts'
 import type { Decision, Effect } from '../../src/core/run/facts.ts'
 import { reply } from '../../src/core/run/reply.ts'
 import { answered, ask, cooldown, fire, recover, result, yielded } from '../../src/core/run/steps.ts'
 import type { Run, Session } from '../../src/core/types.ts'
 import { check } from './invariants.ts'
+import { checkApprovals } from './approval-rules.ts'
 import { apply, emptyWorld, mailbox, type World } from './world.ts'
 
 export const machine = {
@@ -22,6 +24,7 @@ export const machine = {
   compact,
   compacted,
   wish,
+  started,
   reply,
   checked,
   result,
@@ -31,6 +34,10 @@ export const machine = {
   cooldown,
   fire,
   recover,
+  holdOn,
+  askForRun,
+  answer,
+  lapse,
   end,
   newRun,
   birth,
@@ -130,9 +137,11 @@ function tellSenders(walk: Walk, effects: readonly Effect[]): void {
 export function carry(walk: Walk, decision: Decision): boolean {
   if (!decision.ok) return false
   const before = new Map(walk.world.runs)
+  const asked = new Map(walk.world.approvals)
   apply(walk.world, decision.effects)
   tellSenders(walk, decision.effects)
   check(walk.world, walk.slots, before)
+  checkApprovals(walk.world, { runs: before, approvals: asked })
   for (const run of walk.world.runs.values())
     if (run.terms?.deliverables && run.outcome === 'succeeded' && walk.faults.get(run.id) !== 0)
       throw new Error(`run ${run.id} succeeded with ${walk.faults.get(run.id)} faults`)

@@ -2,11 +2,13 @@
  * A worker of a walk: what it does next is read from the journal alone, as the real one does.
  * Owns no state; completed work is noted in the walk, and doing a step twice is an error there.
  */
+import { type Approval, approvalDecisions, deniedWords } from '../../src/core/approval.ts'
 import { childId } from '../../src/core/ids.ts'
+import { undecided } from '../../src/core/run/approve.ts'
 import { checkName } from '../../src/core/run/check.ts'
 import { type Decision, nothing } from '../../src/core/run/facts.ts'
 import { type ReplyCall, textOf } from '../../src/core/run/reply.ts'
-import type { Run, Step, Terms, View, Wait } from '../../src/core/types.ts'
+import type { Run, Step, Terms, ToolIntent, View, Wait } from '../../src/core/types.ts'
 import { carry, endIds, fresh, id, parts, pick, sendKey, session, usage, type Walk } from './walk-kit.ts'
 import { children, endView, lastReply, mailbox, stepsOf } from './world.ts'
 
@@ -18,8 +20,15 @@ export function work(walk: Walk, run: Run, dice: number, calm = false): boolean 
   const model = steps[0]
   const open = steps.filter(one => one.kind === 'tool' && (one.state === 'open' || one.state === 'asking'))
   if (model?.state === 'open' && dice % 5 > 0) return answer(walk, run, model, dice, calm)
-  const tool = open[dice % Math.max(1, open.length)]
+  // What waits for others comes after every question is answered.
+  const asking = open.some(undecided)
+  const ready = open.filter(one => !undecided(one) && !(asking && waits.includes(one.name)))
+  const tool = ready[dice % Math.max(1, ready.length)]
   if (tool) return use(walk, run, tool, dice, calm)
+  if (open.length > 0) {
+    const decision = by.holdOn({ run, box, steps }, { epoch: run.epoch })
+    return decision.ok && decision.after === 'waiting' && carry(walk, decision)
+  }
   const all = stepsOf(world, run.id)
   const last = all.length
   const condensing = all.find(one => one.kind === 'compact' && one.state === 'open') ?? null
@@ -27,6 +36,18 @@ export function work(walk: Walk, run: Run, dice: number, calm = false): boolean 
   const turnStart =
     model?.state === 'open' || steps.length <= 1 || steps.at(-1)?.name === 'yield' || steps.at(-1)?.kind === 'model'
   const reserve = { nano: 10, tokens: 10, calls: 1 }
+  // Its supervisor asks before some of its calls, and goes on however that is answered.
+  if (
+    !calm &&
+    model?.state !== 'open' &&
+    dice % 23 === 1 &&
+    !condensing &&
+    ![...world.approvals.values()].some(one => one.run === run.id)
+  )
+    return carry(
+      walk,
+      by.askForRun({ run, box }, { epoch: run.epoch, approval: approvalOf(walk, run, last, 'budget') }),
+    )
   if (run.spent.calls + run.lent.calls + 1 > (run.grant.budget.calls ?? 0)) {
     return carry(
       walk,
@@ -151,15 +172,19 @@ function callsOf(walk: Walk, run: Run, model: Step, dice: number): ReplyCall[] {
     ['never', 'yield'],
     ['refused'],
     ['send', 'spawn'],
-  ][dice % 10]!
+    ['gate'],
+    ['never', 'gate', 'gate', 'spawn'],
+    ['gate', 'ask'],
+  ][dice % 13]!
   let free = (run.grant.budget.calls ?? 0) - run.spent.calls - run.lent.calls
   return kinds.map((kind, i): ReplyCall => {
     const call = {
       callId: id(walk),
       name: kind,
       args: {},
-      repeat: kind === 'never' ? ('never' as const) : ('safe' as const),
+      repeat: kind === 'never' || kind === 'gate' ? ('never' as const) : ('safe' as const),
     }
+    if (kind === 'gate') return { ...call, asks: approvalOf(walk, run, model.n + 1 + i, 'exec') }
     if (kind === 'refused') return { ...call, refused: 'no' }
     if (kind !== 'spawn') return call
     if (run.grant.depth === 0 || free < 6) return { ...call, spawn: { ok: false, text: 'no' } }
@@ -193,6 +218,36 @@ function callsOf(walk: Walk, run: Run, model: Step, dice: number): ReplyCall[] {
         }
       : { ...call, spawn: { ok: true, plan: { ...born, session: child }, receipt: 'ok' } }
   })
+}
+
+/** A question of a step, or of the run's supervisor. */
+function approvalOf(walk: Walk, run: Run, step: number, kind: 'exec' | 'budget'): Approval {
+  const { now, sessions } = walk.world
+  const { route, key } = sessions.get(run.session)!
+  return {
+    id: id(walk),
+    run: run.id,
+    step,
+    session: run.session,
+    kind,
+    question: {
+      agent: run.agent,
+      sessionKey: key,
+      tool: kind === 'exec' ? 'exec' : null,
+      title: 'wants',
+      text: 'ls',
+      decisions: approvalDecisions,
+      remembers: 'ls',
+      rule: 'tools.exec',
+      chats: route ? [route] : [],
+    },
+    state: 'pending',
+    route,
+    deadlineAt: now + 60,
+    decidedBy: null,
+    decidedAt: null,
+    createdAt: now,
+  }
 }
 
 /** Calls that may wait: they come after the others of their reply. */
@@ -307,16 +362,18 @@ function use(walk: Walk, run: Run, tool: Step, dice: number, calm: boolean): boo
           runs,
           mode: dice % 2 === 0 ? 'all' : 'any',
           until: world.now + 7,
-          outside: dice % 3 > 0,
+          outside: true,
         },
       },
     )
     if (decision.ok && decision.effects.length === 0) decision = by.result(view, event)
   } else if (tool.name === 'send' && tool.state === 'open' && !calm) {
     return send(walk, run, tool, dice)
+  } else if (tool.name === 'gate' && deniedWords(tool.intent as ToolIntent) !== null && dice % 4 > 0) {
+    decision = by.result(view, { ...event, isError: true })
   } else if (tool.startedAt === null && (tool.intent as { repeat?: string }).repeat === 'never') {
-    walk.begun.set(`${run.id}/${tool.n}`, run.epoch)
-    decision = { ok: true, effects: [{ do: 'step.set', run: run.id, n: tool.n, to: { startedAt: world.now } }] }
+    decision = by.started({ run, step: tool }, { now: world.now, epoch: run.epoch })
+    if (decision.ok) walk.begun.set(`${run.id}/${tool.n}`, run.epoch)
     return carry(walk, decision)
   } else decision = by.result(view, event)
   const done = carry(walk, decision)

@@ -3,6 +3,7 @@
  *
  * Owns what may happen at random, and the fair drain at the end. Every transaction is checked against invariants.ts.
  */
+import { type Approval, approvalDecisions } from '../../src/core/approval.ts'
 import type { Run } from '../../src/core/types.ts'
 import { carry, endIds, fresh, id, parts, pick, runsIn, session, type Walk } from './walk-kit.ts'
 import { work } from './walk-worker.ts'
@@ -14,7 +15,7 @@ export { type Machine, machine, openWalk } from './walk-kit.ts'
 export function step(walk: Walk, what: number, at: number, dice: number): boolean {
   const { world, machine: by } = walk
   world.now += 1
-  switch (what % 12) {
+  switch (what % 14) {
     case 0: {
       const target = pick([...world.sessions.values()], at)!
       if (dice % 7 === 0)
@@ -112,6 +113,21 @@ export function step(walk: Walk, what: number, at: number, dice: number): boolea
         effects: by.birth({ session: child, run, messageId: id(walk) }, world.now, 'person'),
       })
     }
+    case 11: {
+      const approval = pick([...world.approvals.values()], at)
+      if (!approval) return false
+      const decision = approvalDecisions[dice % 3]!
+      const by_ = { now: world.now, decision, by: `person ${dice % 2}`, at: null, rememberedId: id(walk) }
+      return carry(walk, by.answer({ ...answerView(walk, approval), barred: dice % 11 === 0 ? 'no' : null }, by_))
+    }
+    case 12: {
+      if (dice % 4 > 0) return false
+      const approval = pick(
+        [...world.approvals.values()].filter(one => one.state === 'pending'),
+        at,
+      )
+      return approval !== undefined && silence(walk, approval)
+    }
     default: {
       const target = pick(
         [...world.sessions.values()].filter(one => one.depth === 0),
@@ -142,6 +158,22 @@ export function step(walk: Walk, what: number, at: number, dice: number): boolea
       )
     }
   }
+}
+
+function answerView(walk: Walk, approval: Approval) {
+  const { world } = walk
+  const run = world.runs.get(approval.run)!
+  const step = approval.kind === 'budget' ? null : stepsOf(world, run.id).find(one => one.n === approval.step)!
+  return { approval, run, box: mailbox(world, world.sessions.get(run.session)!), step }
+}
+
+/** Time passes, and nobody answers: the deadline comes, or an answer that comes with it. */
+function silence(walk: Walk, approval: Approval): boolean {
+  const { world, machine: by } = walk
+  world.now = Math.max(world.now, approval.deadlineAt)
+  if (world.now % 2 === 0) return carry(walk, by.lapse(answerView(walk, approval), { now: world.now }))
+  const late = { now: world.now, decision: 'allow-once' as const, by: 'late', at: null, rememberedId: id(walk) }
+  return carry(walk, by.answer({ ...answerView(walk, approval), barred: null }, late))
 }
 
 function revive(walk: Walk, run: Run): void {
@@ -193,6 +225,8 @@ export function drain(walk: Walk): void {
         )
       else if (now.state === 'running') work(walk, now, 1 + (round % 4), true)
       else if (now.state === 'waiting') {
+        const asked = [...world.approvals.values()].find(one => one.run === now.id && one.state === 'pending')
+        if (now.wait?.for === 'ask' && !now.wait.outside && asked) silence(walk, asked)
         const until = now.wait && 'until' in now.wait ? now.wait.until : null
         if (until !== null) world.now = Math.max(world.now, until)
         if (until !== null)

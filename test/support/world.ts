@@ -5,6 +5,7 @@
  * holds the two against each other. Used by the walks over the machine.
  */
 import type { Effect, Mailbox } from '../../src/core/run/facts.ts'
+import type { Approval, Remembered } from '../../src/core/approval.ts'
 import type { EndView } from '../../src/core/run/end.ts'
 import type { InboxRow, Message, ModelIntent, Run, Session, Spend, Step, View } from '../../src/core/types.ts'
 
@@ -27,6 +28,8 @@ export interface World {
   usage: Usage[]
   outbox: { run: string | null; key: string }[]
   views: View[]
+  approvals: Map<string, Approval>
+  remembered: Remembered[]
   /** Every effect so far, for the twin. */
   journal: Effect[][]
 }
@@ -42,6 +45,8 @@ export function emptyWorld(): World {
     usage: [],
     outbox: [],
     views: [],
+    approvals: new Map(),
+    remembered: [],
     journal: [],
   }
 }
@@ -243,6 +248,21 @@ function one(world: World, effect: Effect): void {
       if (world.outbox.some(row => row.key === effect.key)) throw new Error(`two deliveries ${effect.key}`)
       world.outbox.push({ run: effect.run, key: effect.key })
       return
+    case 'approval.put':
+      if (world.approvals.has(effect.approval.id)) throw new Error(`two approvals ${effect.approval.id}`)
+      world.approvals.set(effect.approval.id, effect.approval)
+      return
+    case 'approval.set':
+      world.approvals.set(effect.approval.id, effect.approval)
+      return
+    case 'approvals.cancel':
+      for (const one of world.approvals.values())
+        if (one.run === effect.run && one.state === 'pending')
+          world.approvals.set(one.id, { ...one, state: 'cancelled', decidedAt: effect.at })
+      return
+    case 'remembered.put':
+      world.remembered.push(effect.remembered)
+      return
     case 'turn.answer':
     case 'turn.hand':
       return
@@ -255,6 +275,7 @@ function endTree(world: World, effect: Effect & { do: 'tree.end' }): void {
     endTree(world, { ...effect, root: child.id })
     one(world, { do: 'usage.unknown', run: child.id })
     one(world, { do: 'steps.cancel', run: child.id, at: effect.at })
+    one(world, { do: 'approvals.cancel', run: child.id, at: effect.at })
     change(world, child.id, {
       state: 'done',
       outcome: effect.outcome,

@@ -65,7 +65,12 @@ export function accept(box: Mailbox, event: AcceptEvent): Decision {
 }
 
 /** Who reads a new unread row of this mailbox: the live run, woken if that satisfies its wait, or a new run. */
-export function rouse(box: Mailbox, row: Pick<InboxRow, 'kind'>, now: number, start: () => Run): Effect[] {
+export function rouse(
+  box: Mailbox,
+  row: Pick<InboxRow, 'kind'> & { key?: string },
+  now: number,
+  start: () => Run,
+): Effect[] {
   if (box.live === null) return [{ do: 'run.put', run: start() }]
   if (box.live.state !== 'waiting' || box.live.wait === null) return []
   // What was unread before does not end the wait, else it would be over (R9): the new row alone decides.

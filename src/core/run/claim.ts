@@ -4,6 +4,7 @@
  * Owns: claim (the only raise of an epoch), the intent of a model step with its reservation (decisions.md 2, 12), and the
  * mark that a tool which must not be repeated has begun. Never asks a model; never ends a run.
  */
+import { deniedWords } from '../approval.ts'
 import type { ModelIntent, Run, Spend, Step, ToolIntent } from '../types.ts'
 import { type Decision, type Effect, fenced, type Mailbox, nothing, refuse } from './facts.ts'
 
@@ -129,6 +130,8 @@ export function started(
   if (view.step.state !== 'open')
     return refuse('RUN_STALE', `step ${view.step.n} of run ${view.run.id} is ${view.step.state}`)
   const written = view.step.intent as ToolIntent
+  if (deniedWords(written) !== null)
+    return refuse('RUN_STALE', `step ${view.step.n} of run ${view.run.id} was not allowed`)
   const to = {
     startedAt: view.step.startedAt ?? event.now,
     ...(event.process ? { intent: { ...written, process: event.process } } : {}),

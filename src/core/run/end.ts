@@ -91,7 +91,11 @@ export function end(view: EndView, event: EndEvent): Decision {
     },
   })
   // A run that has finished has answered all its calls.
-  if (event.outcome !== 'succeeded') effects.push({ do: 'steps.cancel', run: run.id, at: event.now })
+  if (event.outcome !== 'succeeded')
+    effects.push(
+      { do: 'steps.cancel', run: run.id, at: event.now },
+      { do: 'approvals.cancel', run: run.id, at: event.now },
+    )
   if (run.payer !== null) effects.push({ do: 'run.settle', run: run.id })
   effects.push(...leftovers(view, event))
   effects.push(...sendHome(view, event))

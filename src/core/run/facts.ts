@@ -4,8 +4,10 @@
  * Owns the views, the effects and `satisfied`, the one rule of waking (decisions.md 1). Decides nothing else.
  */
 import type { ErrorCode } from '../../protocol/errors.ts'
+import type { Approval, Remembered } from '../approval.ts'
 import { plus } from '../budget.ts'
 import type { Content } from '../chat.ts'
+import { isApprovalKey } from '../ids.ts'
 import type {
   InboxRow,
   InboxState,
@@ -124,6 +126,12 @@ export type Effect =
       grown?: true
       at: number
     }
+  | { do: 'approval.put'; approval: Approval }
+  /** The row as it is from now on. */
+  | { do: 'approval.set'; approval: Approval }
+  /** Questions of this run that nobody has answered are `cancelled`. */
+  | { do: 'approvals.cancel'; run: string; at: number }
+  | { do: 'remembered.put'; remembered: Remembered }
   /** Wire ids that were answered by this turn's end: those whose rows are unread no more. */
   | { do: 'turn.answer'; run: string; turn: number }
   /** Wire ids that nobody has answered yet belong to a successor now. */
@@ -143,7 +151,7 @@ export function negative(spend: Spend): Spend {
  */
 export function satisfied(
   wait: Wait,
-  unread: readonly (Pick<InboxRow, 'kind'> & { id?: number })[],
+  unread: readonly (Pick<InboxRow, 'kind'> & { id?: number; key?: string })[],
   openChildren: number,
   askedOpen: number,
 ): boolean {
@@ -160,10 +168,15 @@ export function satisfied(
         row => (row.id ?? Number.POSITIVE_INFINITY) > wait.after && ['message', 'exit', 'timer'].includes(row.kind),
       )
     case 'ask': {
-      if (has('timer') || has('answer')) return true
-      if (!wait.outside) return false
+      const answers = unread.filter(row => row.kind === 'answer')
+      const forApproval = (row: { key?: string }) => row.key !== undefined && isApprovalKey(row.key)
+      if (!wait.outside) return answers.some(forApproval)
       return (
-        outside || (wait.runs.length > 0 && askedOpen === 0) || (wait.mode === 'any' && askedOpen < wait.runs.length)
+        has('timer') ||
+        answers.some(row => !forApproval(row)) ||
+        outside ||
+        (wait.runs.length > 0 && askedOpen === 0) ||
+        (wait.mode === 'any' && askedOpen < wait.runs.length)
       )
     }
   }

@@ -5,6 +5,7 @@
  * passed policy, and what happens when there is no call: wait for open children, go on with what came in, have the result
  * checked and mended once, or finish. A run whose check has failed never ends as succeeded.
  */
+import type { Approval } from '../approval.ts'
 import { interimKey } from '../ids.ts'
 import { isSilent } from '../silence.ts'
 import { misfits } from '../shape.ts'
@@ -23,6 +24,7 @@ import type {
   Wait,
 } from '../types.ts'
 import { birth, type ChildPlan } from './accept.ts'
+import { askEffects } from './approve.ts'
 import { checkStep, conclude } from './check.ts'
 import type { EndEvent, EndView } from './end.ts'
 import { type Decision, type Effect, fenced, negative, nothing, positions, refuse, satisfied } from './facts.ts'
@@ -40,6 +42,8 @@ export interface ReplyCall {
   refused?: string
   /** A spawn: decided here, in the reply's own transaction. */
   spawn?: { ok: true; plan: ChildPlan; receipt: string } | { ok: false; text: string }
+  /** Policy says to ask: the call waits, and so does what it would spawn. */
+  asks?: Approval
 }
 
 export interface ReplyEvent extends Omit<EndEvent, 'outcome' | 'code' | 'error' | 'text' | 'seq'> {
@@ -111,13 +115,14 @@ export function reply(view: ReplyView, event: ReplyEvent): Decision & { after?: 
     const n = step.n + 1 + i
     const answered = call.refused ?? (call.spawn ? (call.spawn.ok ? call.spawn.receipt : call.spawn.text) : null)
     const failed = call.refused !== undefined || call.spawn?.ok === false
+    if (call.asks) effects.push(...askEffects(call.asks))
     if (call.spawn?.ok) effects.push(...birth(call.spawn.plan, event.now, run.id))
     const at = answered === null ? null : next()
     const put: Step = {
       run: run.id,
       n,
       kind: 'tool',
-      state: at === null ? 'open' : 'done',
+      state: at !== null ? 'done' : call.asks ? 'asking' : 'open',
       name: call.name,
       intent: {
         kind: 'tool',
@@ -125,6 +130,7 @@ export function reply(view: ReplyView, event: ReplyEvent): Decision & { after?: 
         args: call.args,
         repeat: call.repeat,
         ...(call.refused === undefined ? {} : { refused: call.refused }),
+        ...(call.asks ? { approval: { id: call.asks.id } } : {}),
       },
       result: at === null ? null : { seq: at, isError: failed },
       startedAt: at === null ? null : event.now,

@@ -5,7 +5,7 @@ import type { Effect } from './facts.ts'
 
 const walks = process.env['DEPUTY_LONG'] ? 100_000 : 2_000
 
-const moves = fc.array(fc.tuple(fc.nat(11), fc.nat(30), fc.nat(5000)), { minLength: 5, maxLength: 150, size: 'max' })
+const moves = fc.array(fc.tuple(fc.nat(13), fc.nat(30), fc.nat(5000)), { minLength: 5, maxLength: 150, size: 'max' })
 
 function property(by: Machine) {
   return fc.property(moves, list => {

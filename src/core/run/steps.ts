@@ -6,10 +6,11 @@
  * only when its tool allows it (R7, decisions.md 21).
  */
 import type { ErrorCode } from '../../protocol/errors.ts'
-import { timerKey } from '../ids.ts'
-import type { ModelIntent, Part, Run, Spend, Step, TokenUsage, ToolIntent, Wait } from '../types.ts'
+import { approvalKey, isApprovalKey, timerKey } from '../ids.ts'
+import type { InboxRow, ModelIntent, Part, Run, Spend, Step, TokenUsage, ToolIntent, Wait } from '../types.ts'
 import { rouse, wake } from './accept.ts'
 import { type Decision, type Effect, fenced, type Mailbox, nothing, positions, refuse, satisfied } from './facts.ts'
+import { undecided } from './approve.ts'
 import { type After, park, toolMessage } from './reply.ts'
 
 export interface ToolView {
@@ -26,10 +27,14 @@ export interface ToolEvent {
   isError: boolean
 }
 
-/** Rows that ended a wait inside this step are spent with it: a timer or an answer never ends the next wait too. */
+/** Rows that ended a wait inside this step are spent with it: a timer or an answer never ends the next wait too. What answers the question of another call stays. */
 function spent(view: ToolView): Effect[] {
-  if (view.step.state !== 'asking') return []
-  const ids = view.box.unread.filter(row => row.kind === 'timer' || row.kind === 'answer').map(row => row.id)
+  const { approval } = view.step.intent as ToolIntent
+  const mine = (row: InboxRow) =>
+    isApprovalKey(row.key)
+      ? approval !== undefined && row.key === approvalKey(approval.id)
+      : view.step.state === 'asking' && (row.kind === 'timer' || row.kind === 'answer')
+  const ids = view.box.unread.filter(mine).map(row => row.id)
   if (ids.length === 0) return []
   return [
     {
@@ -154,7 +159,7 @@ export function answered(box: Mailbox, event: { now: number; key: string }): Dec
     ok: true,
     effects: [
       { do: 'inbox.put', row: { ...row, session: session.id, key: event.key, at: event.now } },
-      ...rouse(box, { kind: 'answer' }, event.now, () => live),
+      ...rouse(box, { kind: 'answer', key: event.key }, event.now, () => live),
     ],
   }
 }
@@ -236,12 +241,15 @@ export function recover(
       n: step.n,
       to: { state: 'unknown', result: { seq, isError: true }, endedAt: event.now },
     })
+    // The answer that allowed it is spent: it must not end the wait for another.
+    effects.push(...spent({ run, box, step }))
   })
   return { ok: true, effects }
 }
 
 function openStep(view: ToolView): Decision | null {
   const { step } = view
+  if (undecided(step)) return refuse('RUN_STALE', `step ${step.n} of run ${step.run} waits for an approval`)
   return step.state === 'open' || step.state === 'asking'
     ? null
     : refuse('RUN_STALE', `step ${step.n} of run ${step.run} is ${step.state}`)

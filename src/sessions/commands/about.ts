@@ -1,11 +1,11 @@
 /**
- * `/status`, `/agents`, `/whoami`, `/approve`, `/help`, `/commands`: what there is, who asks, what may be said. Read only.
+ * `/status`, `/agents`, `/whoami`, `/help`, `/commands`: what there is, who asks, what may be said. Read only.
  */
 import { meet } from '../../core/authorize.ts'
 import { spawnable } from '../../core/grant.ts'
 import { covers } from '../../protocol/scopes.ts'
 import { atWorkBelow } from './children.ts'
-import { firstWord, written } from './parse.ts'
+import { written } from './parse.ts'
 import type { Command } from './types.ts'
 import { amount, count, line, lines, money, standing } from './words.ts'
 
@@ -82,24 +82,6 @@ export const whoami: Command = {
       `Agent: ${session.agent}`,
       `Conversation: ${session.key}`,
     ]),
-}
-
-const decisions = ['allow-once', 'allow-always', 'deny']
-
-/** Nothing asks for an approval in this version; whoever answers one is told so, and not that it was done. */
-export const approve: Command = {
-  name: 'approve',
-  aliases: [],
-  category: 'management',
-  description: 'Answer a question that work waits for.',
-  usage: [`<id> <${decisions.join('|')}>`],
-  needs: 'operator.approvals',
-  run({ args }) {
-    const { word: id, rest: decision } = firstWord(args)
-    if (id !== '' && !decisions.includes(decision.toLowerCase()))
-      return lines([`Write: /approve ${line(id, 40)} <decision>`, `Decisions: ${decisions.join(', ')}`])
-    return id === '' ? 'Nothing waits for an approval.' : `No approval ${line(id, 40)} is pending; nothing was allowed.`
-  },
 }
 
 export const help: Command = {

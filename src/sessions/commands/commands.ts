@@ -99,6 +99,7 @@ export function openCommands(deps: CommandDeps): Pick<House, 'accept'> {
       opened,
       since,
       key,
+      route,
       args: given.args,
       files: parts.slice(1),
       now,

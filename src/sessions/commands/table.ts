@@ -2,7 +2,8 @@
  * The table of slash commands, in the order that help shows them. Owns the list; what each does is its family's file.
  * Everything that lists or finds commands reads it here: recognition, help, `commands.list`.
  */
-import { agents, approve, commands, help, status, whoami } from './about.ts'
+import { agents, commands, help, status, whoami } from './about.ts'
+import { approve } from './approving.ts'
 import { compact, fresh, reset } from './conversation.ts'
 import { explain, tasks } from './looking.ts'
 import { model, thinking, usage } from './settings.ts'

@@ -3,7 +3,7 @@
  */
 import type { AgentOptions } from '../../agent/room.ts'
 import type { Principal } from '../../core/principal.ts'
-import type { Part, Session } from '../../core/types.ts'
+import type { Part, Route, Session } from '../../core/types.ts'
 import type { Scope } from '../../protocol/scopes.ts'
 import type { Meant } from '../keys.ts'
 import type { Accepted, AcceptInput, House } from '../types.ts'
@@ -49,6 +49,8 @@ export interface CommandCall {
   since: number | null
   /** Idempotency key of the message; what is made of it adds a suffix of its own. */
   key: string
+  /** The chat that it was given in; null where there is none. */
+  route: Route | null
   args: string
   files: readonly Part[]
   now: number

@@ -1,0 +1,94 @@
+/**
+ * Rows of questions and of what was allowed for good, as facts.
+ *
+ * Owns their mapping and the reads that decisions and doors make of them. Reads only, but for revoking; apply.ts writes.
+ */
+import type { Kysely, Selectable } from 'kysely'
+import type { Approval, ApprovalKind, ApprovalState, Remembered } from '../core/approval.ts'
+import type { Tx } from './open.ts'
+import type { ApprovalGrantsTable, ApprovalsTable, Tables } from './tables.ts'
+
+export function approvalOf(row: Selectable<ApprovalsTable>): Approval {
+  return {
+    id: row.id,
+    run: row.run,
+    step: row.step,
+    session: row.session,
+    kind: row.kind as ApprovalKind,
+    question: JSON.parse(row.request),
+    state: row.state as ApprovalState,
+    route: row.route === null ? null : JSON.parse(row.route),
+    deadlineAt: row.deadline_at,
+    decidedBy: row.decided_by,
+    decidedAt: row.decided_at,
+    createdAt: row.created_at,
+  }
+}
+
+function rememberedOf(row: Selectable<ApprovalGrantsTable>): Remembered {
+  return {
+    id: row.id,
+    agent: row.agent,
+    kind: row.kind as Remembered['kind'],
+    pattern: row.pattern,
+    by: row.granted_by,
+    at: row.granted_at,
+    approval: row.approval,
+  }
+}
+
+export async function loadApproval(tx: Tx, id: string): Promise<Approval | null> {
+  const row = await tx.selectFrom('approvals').selectAll().where('id', '=', id).executeTakeFirst()
+  return row ? approvalOf(row) : null
+}
+
+/** What waits, oldest first. */
+export async function pendingApprovals(db: Kysely<Tables>, run?: string): Promise<Approval[]> {
+  let query = db.selectFrom('approvals').selectAll().where('state', '=', 'pending')
+  if (run !== undefined) query = query.where('run', '=', run)
+  return (await query.orderBy('created_at').orderBy('id').execute()).map(approvalOf)
+}
+
+/** What was decided, newest first. */
+export async function decidedApprovals(
+  db: Kysely<Tables>,
+  limit: number,
+  before: number | null = null,
+): Promise<Approval[]> {
+  let query = db.selectFrom('approvals').selectAll().where('state', '<>', 'pending')
+  if (before !== null) query = query.where('decided_at', '<', before)
+  return (await query.orderBy('decided_at', 'desc').orderBy('id').limit(limit).execute()).map(approvalOf)
+}
+
+/** By the whole id or its beginning; several when that fits several. */
+export async function findApprovals(db: Kysely<Tables>, id: string): Promise<Approval[]> {
+  const [first = '', last = ''] = [id, `${id}\uffff`]
+  const rows = await db
+    .selectFrom('approvals')
+    .selectAll()
+    .where('id', '>=', first)
+    .where('id', '<', last)
+    .orderBy('created_at', 'desc')
+    .limit(20)
+    .execute()
+  return rows.map(approvalOf)
+}
+
+/** What is allowed for good, of one agent or of all. */
+export async function rememberedOfAgent(db: Kysely<Tables>, agent: string | null): Promise<Remembered[]> {
+  let query = db.selectFrom('approval_grants').selectAll().where('revoked_at', 'is', null)
+  if (agent !== null) query = query.where('agent', '=', agent)
+  return (await query.orderBy('granted_at').orderBy('id').execute()).map(rememberedOf)
+}
+
+/** Takes it back; null when there is none of that id, or it was taken back before. */
+export async function revokeRemembered(tx: Tx, id: string, by: string, at: number): Promise<Remembered | null> {
+  const rows = await tx
+    .updateTable('approval_grants')
+    .set({ revoked_by: by, revoked_at: at })
+    .where('id', '=', id)
+    .where('revoked_at', 'is', null)
+    .returningAll()
+    .execute()
+  return rows[0] ? rememberedOf(rows[0]) : null
+}
