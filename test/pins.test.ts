@@ -57,6 +57,7 @@ describe('pins', () => {
         "node.list": "operator.read",
         "question.list": "operator.questions",
         "runs.cancel": "operator.write",
+        "runs.fork": "operator.write",
         "runs.get": "operator.read",
         "runs.list": "operator.read",
         "runs.log": "operator.read",

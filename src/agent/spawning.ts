@@ -160,6 +160,7 @@ export function planSpawn(
     route: null,
     // A copy keeps the places that its messages have in the caller's conversation.
     seq: fork ? session.seq : 0,
+    ...(fork && session.view !== undefined ? { view: session.view } : {}),
     createdAt: facts.now,
     updatedAt: facts.now,
     closedAt: null,

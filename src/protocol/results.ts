@@ -208,6 +208,17 @@ export interface RunRetried {
   left: readonly string[]
 }
 
+export interface RunForked {
+  run: string
+  of: string
+  step: number
+  sessionKey: string
+  agent: string
+  model: string
+  /** How many messages the copy begins with. */
+  messages: number
+}
+
 export interface SpawnReceipt {
   run: string
   session: string
@@ -237,5 +248,6 @@ export interface Results extends DeviceResults, SessionResults, SystemResults {
   'runs.cancel': CancelResult
   'runs.steer': RunSteered
   'runs.retry': RunRetried
+  'runs.fork': RunForked
   'runs.spawn': SpawnReceipt
 }

@@ -19,11 +19,12 @@ import { openApprovals } from './approvals.ts'
 import { injectWords, openSession, patchSession } from './changing.ts'
 import { openCommands } from './commands/commands.ts'
 import type { Senders } from './commands/types.ts'
+import { forkRun } from './forking.ts'
 import { meant, newSession } from './keys.ts'
 import { openLedger } from './ledger.ts'
 import { openReads } from './reading.ts'
 import { together } from './reports.ts'
-import type { CancelInput, CancelReport, CompactInput, House, PatchInput, SpawnInput } from './types.ts'
+import type { CancelInput, CancelReport, CompactInput, ForkInput, House, PatchInput, SpawnInput } from './types.ts'
 import { compactSession, undoCompaction } from './shortening.ts'
 import { openWaits, type Waits } from './waiting.ts'
 
@@ -114,6 +115,7 @@ export function openHouse({ options, bells, runner, senders = nobody }: HouseOpt
     ...openLedger(store.read),
     approvals: openApprovals(options, bells),
     spawn: (input: SpawnInput) => acceptSpawn(deps, input),
+    fork: (input: ForkInput) => forkRun(deps, input),
     cancel,
     reset,
     patch: (input: PatchInput) => patchSession(options, input),

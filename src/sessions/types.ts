@@ -194,10 +194,34 @@ export interface Wished {
   view: string | null
 }
 
+export interface ForkInput {
+  principal: Principal
+  run: string
+  /** A model call is made anew; after a tool's result it goes on with the next one. */
+  step: number
+  model?: string
+  /** What it is told; default: that it is a copy. */
+  message?: string
+  idempotencyKey: string
+}
+
+export interface Forked {
+  run: string
+  of: string
+  step: number
+  sessionKey: string
+  agent: string
+  model: string
+  /** How many messages it begins with. */
+  messages: number
+}
+
 export interface House {
   approvals: Approvals
   accept(input: AcceptInput): Promise<Accepted>
   spawn(input: SpawnInput): Promise<Receipt>
+  /** A copy of a run's conversation as it was at a step goes on with a new run. */
+  fork(input: ForkInput): Promise<Forked>
   cancel(input: CancelInput): Promise<CancelReport>
   /** `id` is a run id or a wire id. `turn`: the stretch that answers it; `done`: the run itself. `pending` after the timeout. */
   wait(

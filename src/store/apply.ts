@@ -142,7 +142,7 @@ async function one(tx: Tx, effect: Single, applied: Applied): Promise<void> {
       await tx.ask(putView, viewRow(effect.view))
       return
     case 'messages.copy':
-      await tx.ask(copyMessages, effect.to, effect.from, effect.upto)
+      await tx.ask(copyMessages, effect.to, effect.from, effect.upto, effect.place)
       return
     case 'inbox.put': {
       const [put] = await tx.ask(putInbox, inboxRow(effect.row))
@@ -232,7 +232,7 @@ const putView = (db: Tx, row: Insertable<ViewsTable>) => db.insertInto('views').
 const putMessage = (db: Tx, row: Insertable<MessagesTable>) => db.insertInto('messages').values(row)
 
 /** What a session's model has seen, at the same places of another session; whose run wrote it stays behind. */
-const copyMessages = (db: Tx, to: string, from: string, upto: number) =>
+const copyMessages = (db: Tx, to: string, from: string, upto: number, place: number) =>
   db
     .insertInto('messages')
     .columns(['session', 'seq', 'ord', 'id', 'role', 'parts', 'run', 'step', 'at', 'meta'])
@@ -253,7 +253,7 @@ const copyMessages = (db: Tx, to: string, from: string, upto: number) =>
         ])
         .where('session', '=', from)
         .where('seq', '<=', upto)
-        .where('ord', 'is not', null),
+        .where('ord', '<=', place),
     )
 
 const putInbox = (db: Tx, row: Insertable<InboxTable>) => db.insertInto('inbox').values(row).returning('id')

@@ -207,6 +207,15 @@ export function fakeHouse(): FakeHouse {
       session.settings = { ...session.settings, ...settings } as NonNullable<Session['settings']>
       return session
     },
+    fork: async input => ({
+      run: 'run-fork',
+      of: input.run,
+      step: input.step,
+      sessionKey: 'agent:main:fork-1',
+      agent: 'main',
+      model: input.model ?? 'test/model',
+      messages: 2,
+    }),
     compact: async () => ({ run: 'run-none', begun: false, view: null }),
     undoCompaction: async () => null,
     view: async () => null,

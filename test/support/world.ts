@@ -161,7 +161,7 @@ function one(world: World, effect: Effect): void {
     }
     case 'messages.copy': {
       const shown = world.messages.filter(
-        row => row.session === effect.from && row.seq <= effect.upto && row.ord !== null,
+        row => row.session === effect.from && row.seq <= effect.upto && row.ord !== null && row.ord <= effect.place,
       )
       world.messages.push(...shown.map(row => ({ ...row, session: effect.to, run: null, step: null })))
       return

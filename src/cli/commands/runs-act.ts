@@ -1,4 +1,4 @@
-/** `deputy runs cancel`, `steer` and `retry`: what a person does about a run. */
+/** `deputy runs cancel`, `steer`, `retry` and `fork`: what a person does about a run. */
 import { randomUUID } from 'node:crypto'
 import type { Command } from 'commander'
 import { DeputyError } from '../../protocol/errors.ts'
@@ -14,6 +14,12 @@ import { shortId } from '../runs.ts'
 interface CancelOptions {
   session?: string
   all?: boolean
+}
+
+interface ForkOptions {
+  at: string
+  model?: string
+  message?: string
 }
 
 export function registerActs(command: Command, cli: Cli): void {
@@ -46,6 +52,23 @@ export function registerActs(command: Command, cli: Cli): void {
     .option('--json', 'print one JSON document')
     .addHelpText('after', '\nExample:\n  $ deputy runs retry <run>')
     .action(cli.action((context, _options: object, [run]) => retry(context, run!)))
+
+  command
+    .command('fork')
+    .description('go on with a copy of a run from one of its steps; the run itself stays as it is')
+    .argument('<run>', 'its id')
+    .requiredOption(
+      '--at <step>',
+      'a model call is made anew, after a tool call its result is there (runs steps lists them)',
+    )
+    .option('--model <model>', 'another model, as provider/model or alias')
+    .option('--message <text>', 'what it is told to do now')
+    .option('--json', 'print one JSON document')
+    .addHelpText(
+      'after',
+      '\nThe copy is a conversation of its own: messages are copied, files and whatever else was done are not rolled back.\nIts result comes to you, never to where the run answers.\n\nExamples:\n  $ deputy runs fork <run> --at 3\n  $ deputy runs fork <run> --at 3 --model anthropic/claude-opus-4-5 --message "Try it without the cache"',
+    )
+    .action(cli.action<ForkOptions>((context, options, [run]) => fork(context, options, run!)))
 }
 
 async function cancel(context: Context, options: CancelOptions, run: string | undefined): Promise<number> {
@@ -110,5 +133,34 @@ async function retry(context: Context, id: string): Promise<number> {
   context.say(`${context.paint.green('started')} ${again.run}`)
   context.say(`  ${line(again.agent)} again; the result goes to ${line(again.returnTo)}`)
   if (again.left.length > 0) context.note(`Not asked again: ${again.left.join(', ')}`)
+  return exit.done
+}
+
+async function fork(context: Context, options: ForkOptions, id: string): Promise<number> {
+  const step = Number(options.at)
+  if (!Number.isInteger(step) || step < 1)
+    throw new DeputyError('USAGE', `--at needs the number of a step, not ${JSON.stringify(options.at.slice(0, 40))}.`, {
+      fix: 'deputy runs steps <run> lists them.',
+    })
+  const forked = await withGateway(context, async client => {
+    const run = await fullId(fromGateway(client), id)
+    return await client.request('runs.fork', {
+      run,
+      step,
+      idempotencyKey: randomUUID(),
+      ...(options.model !== undefined && { model: options.model }),
+      ...(options.message !== undefined && { message: options.message }),
+    })
+  })
+  if (context.json) {
+    context.document(forked)
+    return exit.done
+  }
+  const { paint: p } = context
+  context.say(`${p.green('started')} ${forked.run}`)
+  context.say(`  a copy of ${shortId(forked.of)} from step ${forked.step} on, with ${line(forked.model)}`)
+  context.say(`  in the conversation ${line(forked.sessionKey)}, which begins with ${forked.messages} messages`)
+  context.note('Files and whatever else the run did are as they are now: nothing was rolled back.')
+  context.note(`What it says: deputy runs result ${shortId(forked.run)}`)
   return exit.done
 }

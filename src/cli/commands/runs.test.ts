@@ -83,6 +83,25 @@ describe('one run', () => {
     expect(err).toContain('failed without a result')
   })
 
+  test('fork goes on from a step in a conversation of its own, and says that files are not rolled back', async () => {
+    await desk.start()
+    const run = await spawn('count TODO in notes.md')
+    await until(run, done)
+    const { document } = await desk.json<{ run: string; of: string; messages: number }>(
+      'runs',
+      'fork',
+      run,
+      '--at',
+      '1',
+    )
+    expect(document).toMatchObject({ of: run, messages: 1 })
+    expect((await until(document.run, done)).outcome).toBe('succeeded')
+    const told = await desk.deputy('runs', 'fork', run, '--at', '1', '--message', 'say hello')
+    expect(told.err).toContain('nothing was rolled back')
+    const wrong = await desk.deputy('runs', 'fork', run, '--at', 'first')
+    expect([wrong.code, wrong.err]).toEqual([2, expect.stringContaining('needs the number of a step')])
+  })
+
   test('steps and replay: what was shown, called and given back, in order, with the gateway stopped too', async () => {
     const gateway = await desk.start()
     put(`${desk.home}/workspace-extractor/notes.md`, 'TODO one\nTODO two\n')

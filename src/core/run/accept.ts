@@ -162,7 +162,15 @@ export function birth(plan: ChildPlan, now: number, from: string): Effect[] {
   const effects: Effect[] = [
     { do: 'session.put', session: plan.session },
     ...(plan.copyOf
-      ? [{ do: 'messages.copy' as const, from: plan.copyOf, to: plan.session.id, upto: plan.session.seq }]
+      ? [
+          {
+            do: 'messages.copy' as const,
+            from: plan.copyOf,
+            to: plan.session.id,
+            upto: plan.session.seq,
+            place: Number.MAX_SAFE_INTEGER,
+          },
+        ]
       : []),
     { do: 'message.put', message },
     {

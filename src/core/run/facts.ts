@@ -75,8 +75,8 @@ export type Effect =
   | { do: 'view.put'; view: View }
   /** Also raises the session's counter to `message.seq`. */
   | { do: 'message.put'; message: Message }
-  /** What a session's model has seen, up to `upto`, stands at the same places of another session. */
-  | { do: 'messages.copy'; from: string; to: string; upto: number }
+  /** What a session's model has seen, of what was written up to `upto` and stands at `place` or before, at the same places of another session. */
+  | { do: 'messages.copy'; from: string; to: string; upto: number; place: number }
   | { do: 'inbox.put'; row: NewInbox }
   /** `ord` places the rows' messages in the model's view: right before the reply that saw them. */
   | {

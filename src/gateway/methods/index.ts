@@ -8,7 +8,7 @@ import { chatAbort, chatHistory, chatInject, chatMessageGet, chatSend } from './
 import { configApply, configGet, configPatch, configSchemaAll, configSchemaLookup } from './config.ts'
 import { deviceHandlers } from './devices.ts'
 import type { Room } from './room.ts'
-import { runsRetry, runsSteer } from './runs-again.ts'
+import { runsFork, runsRetry, runsSteer } from './runs-again.ts'
 import { runsCancel, runsGet, runsList, runsLog, runsSpawn, runsTree } from './runs.ts'
 import * as change from './session-changes.ts'
 import { sessionsDescribe, sessionsGet, sessionsList, sessionsPreview, sessionsResolve } from './sessions.ts'
@@ -80,6 +80,7 @@ export function makeHandlers(room: Room): Handlers {
     'runs.cancel': (params, call) => runsCancel(room, params, call),
     'runs.steer': (params, call) => runsSteer(room, params, call),
     'runs.retry': (params, call) => runsRetry(room, params, call),
+    'runs.fork': (params, call) => runsFork(room, params, call),
     'runs.spawn': (params, call) => runsSpawn(room, params, call),
     ...deviceHandlers(room),
   }

@@ -1,8 +1,8 @@
 /**
- * A word to a run at work, and the task of an ended one once more.
+ * A word to a run at work, the task of an ended one once more, and a copy that goes on from a step.
  *
  * Owns what is refused and where the new run's result goes: to the place that the first one's went to, or nowhere at all.
- * The house starts both; neither changes the run that was named.
+ * The house starts them; neither changes the run that was named.
  */
 import type { Part, Run, Session } from '../../core/types.ts'
 import { DeputyError } from '../../protocol/errors.ts'
@@ -46,6 +46,20 @@ export async function runsRetry(room: Room, params: Params<'runs.retry'>, call: 
       : await spawnAgain(room, run, idempotencyKey, call)
   call.connection?.runs.add(again.run)
   return { ...again, of: run.id }
+}
+
+export async function runsFork(room: Room, params: Params<'runs.fork'>, call: Call): Promise<Result<'runs.fork'>> {
+  const { run, step, model, message, idempotencyKey = room.newId() } = params
+  const forked = await room.house.fork({
+    principal: call.principal,
+    run: (await viewOf(room, run)).run.id,
+    step,
+    idempotencyKey,
+    ...(model === undefined ? {} : { model }),
+    ...(message === undefined ? {} : { message }),
+  })
+  call.connection?.runs.add(forked.run)
+  return forked
 }
 
 type Again = Omit<Result<'runs.retry'>, 'of'>

@@ -61,6 +61,19 @@ export const runMethods = {
     params: z =>
       z.strictObject({ run: z.string().min(1).max(id), idempotencyKey: z.string().min(1).max(id).optional() }),
   }),
+  /** A copy of the run's conversation as it was at a step goes on with a new run. Files are not rolled back. */
+  'runs.fork': method({
+    scope: 'operator.write',
+    since: 3,
+    params: z =>
+      z.strictObject({
+        run: z.string().min(1).max(id),
+        step: z.int().min(1),
+        model: z.string().min(1).max(256).optional(),
+        message: z.string().min(1).optional(),
+        idempotencyKey: z.string().min(1).max(id).optional(),
+      }),
+  }),
   /** Starts a sub-agent as a person does; the answer is its receipt. Its end: `agent.wait {runId: run, until: 'done'}`. */
   'runs.spawn': method({
     scope: 'operator.write',
