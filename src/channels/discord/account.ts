@@ -1,0 +1,346 @@
+/**
+ * One bot: connects and stays connected, brings what is written to it into the house, and shows that it is at work.
+ *
+ * Owns the life of the account and its status. How events come is line.ts, what they say inbound.ts, what goes out
+ * outbound.ts. Invariants: an event counts as received only after `ingest` has resolved; messages of one channel are taken
+ * one after the other; a failure of the service is a status and a later attempt, never an end of anything else.
+ */
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { REST } from '@discordjs/rest'
+import type { APIChannel, APIInteraction, APIMessage, GatewayDispatchPayload } from 'discord-api-types/v10'
+import type { InboundMessage, Ingested } from '../../core/chat.ts'
+import type { Route } from '../../core/types.ts'
+import type { Account, AccountOptions, AccountStatus } from '../channel.ts'
+import { problemOf, statusOf, wordsOf } from './failure.ts'
+import { fetchFile } from './files.ts'
+import { isEdit, isWords, type RawMessage, readInteraction, readMessage, type Reading } from './inbound.ts'
+import { maxCommands, maxCommandWords, maxText } from './limits.ts'
+import { type Line, openLine } from './line.ts'
+import { openMemory, type Remembering } from './memory.ts'
+import { fetchMissed, pageSize } from './missed.ts'
+import { channelOf, openWayOut } from './outbound.ts'
+import { openPlaces, type Places } from './places.ts'
+import { readSettings, type Settings } from './settings.ts'
+import { openTyping } from './typing.ts'
+
+const firstWaitMs = 250
+const longestWaitMs = 30_000
+
+interface Life {
+  over: AbortController
+  begun: Promise<void>
+  line: Line | null
+  remembering: Remembering
+  places: Places
+  /** The bot's own id, and that of its application. */
+  me: string
+  application: string
+  /** What is being taken, by channel: the last of each. */
+  last: Map<string, Promise<void>>
+  /** By message: a line that came back may tell what is still being taken. */
+  open: Map<string, Promise<void>>
+}
+
+export function openAccount(options: AccountOptions): Account {
+  const read = readSettings(options.settings)
+  const settings = read.ok ? read.settings : null
+  const status: { -readonly [K in keyof AccountStatus]: AccountStatus[K] } = {
+    state: 'off',
+    self: null,
+    problem: null,
+    connectedAt: null,
+    lastInboundAt: null,
+    lastOutboundAt: null,
+    reconnects: 0,
+  }
+  let rest: Promise<REST> | null = null
+  let life: Life | null = null
+
+  function change(to: Partial<AccountStatus>): void {
+    const before = JSON.stringify([status.state, status.self, status.problem])
+    Object.assign(status, to)
+    if (JSON.stringify([status.state, status.self, status.problem]) !== before) options.changed()
+  }
+
+  function theRest(): Promise<REST> {
+    if (!settings) throw new Error('the account has no settings that work')
+    rest ??= openRest(settings)
+    return rest
+  }
+
+  function ill(error: unknown): boolean {
+    const { final, ...problem } = problemOf(error)
+    if (status.problem?.code !== problem.code) options.log('warn', problem.message, { code: problem.code })
+    change({ state: final ? 'failed' : status.connectedAt === null ? 'connecting' : 'reconnecting', problem })
+    return final
+  }
+
+  /** Whatever it takes, until it is done or the account is stopped. Null when there is no use in it. */
+  async function persist<T>(
+    call: () => Promise<T>,
+    signal: AbortSignal,
+    hopeless: (error: unknown) => boolean = ill,
+  ): Promise<T | null> {
+    for (let wait = firstWaitMs; ; wait = Math.min(longestWaitMs, wait * 2)) {
+      try {
+        return await call()
+      } catch (error) {
+        if (signal.aborted || hopeless(error)) return null
+        await sleep(wait, undefined, { signal }).catch(() => undefined)
+        if (signal.aborted) return null
+      }
+    }
+  }
+
+  async function live(mine: Life, known: Settings): Promise<void> {
+    const { signal } = mine.over
+    const api = await theRest()
+    const me = (await persist(() => api.get('/users/@me', { signal }), signal)) as { id: string; username: string } | null
+    if (!me) return
+    mine.me = me.id
+    change({ self: `@${me.username}` })
+    const app = (await persist(() => api.get('/applications/@me', { signal }), signal)) as { id: string } | null
+    if (!app) return
+    mine.application = app.id
+    const knew = mine.remembering.memory.session !== null || mine.remembering.memory.newest.size > 0
+    const line = await openLine({
+      token: known.token,
+      rest: api,
+      remembering: mine.remembering,
+      event: payload => event(payload, mine),
+      up: fresh => up(fresh, knew || status.connectedAt !== null, mine),
+      down() {
+        if (!signal.aborted && status.state === 'connected') change({ state: 'reconnecting' })
+      },
+      failed: error => void ill(error),
+    })
+    mine.line = line
+    if (signal.aborted) return
+    await persist(() => line.connect(), signal)
+  }
+
+  function up(fresh: boolean, before: boolean, mine: Life): void {
+    if (mine.over.signal.aborted) return
+    const reconnects = status.reconnects + Number(status.connectedAt !== null)
+    change({ state: 'connected', problem: null, connectedAt: options.clock.now(), reconnects })
+    if (!fresh) return
+    void list(mine)
+    if (before) void catchUp(mine)
+  }
+
+  /** The service shows them while a person types. Not worth more than one attempt. */
+  async function list({ application, over: { signal } }: Life): Promise<void> {
+    const body = options
+      .commands()
+      .filter(({ name }) => /^[-_a-z0-9]{1,32}$/.test(name))
+      .slice(0, maxCommands)
+      .map(({ name, description }) => ({
+        name,
+        description: description.slice(0, maxCommandWords) || name,
+        options: [{ type: 3, name: 'args', description: 'What follows the command', required: false }],
+      }))
+    const api = await theRest()
+    await api.put(`/applications/${application}/commands`, { body, signal }).catch(error => {
+      if (!signal.aborted) options.log('warn', 'the commands could not be listed', { why: wordsOf(error) })
+    })
+  }
+
+  /** A line that was begun anew tells nothing of what was written before. */
+  async function catchUp(mine: Life): Promise<void> {
+    const { signal } = mine.over
+    const api = await theRest()
+    const found = await fetchMissed({
+      newest: new Map(mine.remembering.memory.newest),
+      signal,
+      async page(channel, after) {
+        const query = new URLSearchParams({ after, limit: String(pageSize) })
+        const got = await persist(
+          () => api.get(`/channels/${channel}/messages`, { query, signal }) as Promise<APIMessage[]>,
+          signal,
+          error => (statusOf(error) ?? 500) < 500,
+        )
+        return got?.reverse() ?? null
+      },
+      take: message => takeMessage(message, false, mine).catch(() => undefined),
+    }).catch(error => options.log('warn', 'missed messages could not be fetched', { why: wordsOf(error) }))
+    if (found) options.log('info', 'fetched what was written meanwhile', { messages: found })
+  }
+
+  async function event(payload: GatewayDispatchPayload, mine: Life): Promise<void> {
+    const { t } = payload
+    if (t === 'CHANNEL_UPDATE' || t === 'CHANNEL_DELETE' || t === 'THREAD_UPDATE' || t === 'THREAD_DELETE')
+      return mine.places.forget(payload.d.id)
+    if (t === 'MESSAGE_CREATE') return takeMessage(payload.d, false, mine)
+    if (t === 'MESSAGE_UPDATE' && isEdit(payload.d)) return takeMessage(payload.d, true, mine)
+    if (t === 'INTERACTION_CREATE') return takeInteraction(payload.d, mine)
+  }
+
+  function takeMessage(raw: RawMessage, edited: boolean, mine: Life): Promise<void> {
+    if (!wellFormed(raw)) {
+      options.log('warn', 'a message could not be read and is left out')
+      return Promise.resolve()
+    }
+    if (!isWords(raw, mine.me)) return Promise.resolve()
+    const key = `${raw.id} ${edited ? raw.edited_timestamp : ''}`
+    return inTurn(raw.channel_id, key, mine, async () => {
+      const message = await readSafely(raw.channel_id, mine, reading => readMessage(raw, edited, reading))
+      if (message) await hand(message, mine)
+      const { memory, changed } = mine.remembering
+      const newest = memory.newest.get(raw.channel_id)
+      memory.newest.delete(raw.channel_id)
+      memory.newest.set(raw.channel_id, newest && BigInt(newest) > BigInt(raw.id) ? newest : raw.id)
+      changed()
+    })
+  }
+
+  function takeInteraction(raw: APIInteraction, mine: Life): Promise<void> {
+    const channel = raw.channel?.id
+    if (typeof raw.id !== 'string' || typeof channel !== 'string') return Promise.resolve()
+    return inTurn(channel, raw.id, mine, async () => {
+      const message = await readSafely(channel, mine, reading => readInteraction(raw, reading))
+      if (!message) return
+      const taken = await hand(message, mine)
+      await answer(raw, message, taken).catch(error =>
+        options.log('debug', 'a press or command was taken, but not shown as such', { why: wordsOf(error) }),
+      )
+    })
+  }
+
+  /** The service shows the asker a failure unless it hears something within three seconds. */
+  async function answer(raw: APIInteraction, message: InboundMessage, taken: Ingested): Promise<void> {
+    const api = await theRest()
+    const dropped = taken.done === 'dropped'
+    const flags = settings?.ephemeral === false && !dropped ? {} : { flags: 64 }
+    const body =
+      message.via === 'button'
+        ? dropped
+          ? { type: 6 }
+          : { type: 7, data: { components: [] } }
+        : { type: 4, data: { content: dropped ? 'Nothing was done.' : `\`${message.text.replaceAll('`', "'").slice(0, 1900)}\``, ...flags } }
+    await api.post(`/interactions/${raw.id}/${raw.token}/callback`, { body, auth: false })
+  }
+
+  async function readSafely(
+    channel: string,
+    mine: Life,
+    read: (reading: Reading) => InboundMessage | null,
+  ): Promise<InboundMessage | null> {
+    const { signal } = mine.over
+    for (let wait = firstWaitMs; ; wait = Math.min(longestWaitMs, wait * 2)) {
+      signal.throwIfAborted()
+      try {
+        const place = await mine.places.of(channel)
+        return read({
+          account: options.account,
+          me: mine.me,
+          place,
+          fetchFile: (url, maxBytes, until) => fetchFile(settings!, url, maxBytes, until),
+        })
+      } catch (error) {
+        const answered = statusOf(error)
+        const away = answered === null ? !(error instanceof TypeError) : answered >= 500 || answered === 429
+        if (!away) {
+          options.log('warn', 'a message could not be read and is left out', { why: wordsOf(error) })
+          return null
+        }
+        await sleep(wait, undefined, { signal })
+      }
+    }
+  }
+
+  function inTurn(channel: string, key: string, mine: Life, take: () => Promise<void>): Promise<void> {
+    const known = mine.open.get(key)
+    if (known) return known
+    const done = (mine.last.get(channel) ?? Promise.resolve()).then(take)
+    const settled = done
+      .catch(error => {
+        if (!mine.over.signal.aborted) options.log('error', 'a message could not be taken', { why: String(error) })
+      })
+      .then(() => {
+        if (mine.last.get(channel) === settled) mine.last.delete(channel)
+        mine.open.delete(key)
+      })
+    mine.last.set(channel, settled)
+    mine.open.set(key, done)
+    return done
+  }
+
+  async function hand(message: InboundMessage, mine: Life): Promise<Ingested> {
+    const { signal } = mine.over
+    change({ lastInboundAt: options.clock.now() })
+    for (let wait = firstWaitMs; ; wait = Math.min(longestWaitMs, wait * 2)) {
+      signal.throwIfAborted()
+      try {
+        return await options.ingest(message)
+      } catch (error) {
+        options.log('error', 'a message could not be taken; it stays with Discord until it is', { why: String(error) })
+        await sleep(wait, undefined, { signal })
+      }
+    }
+  }
+
+  const typing = openTyping(async (route: Route) => {
+    await (await theRest()).post(`/channels/${channelOf(route)}/typing`)
+  })
+
+  return {
+    start() {
+      if (life) return
+      if (!read.ok) return change({ state: 'failed', problem: read.problem })
+      const mine: Life = {
+        over: new AbortController(),
+        begun: Promise.resolve(),
+        line: null,
+        remembering: openMemory(options.stateDir, why =>
+          options.log('warn', 'how far messages were taken could not be kept', { why }),
+        ),
+        places: openPlaces(async channel => (await (await theRest()).get(`/channels/${channel}`)) as APIChannel),
+        me: '',
+        application: '',
+        last: new Map(),
+        open: new Map(),
+      }
+      life = mine
+      change({ state: 'connecting', problem: null, connectedAt: null })
+      mine.begun = live(mine, read.settings).catch(error => {
+        if (!mine.over.signal.aborted) ill(error)
+      })
+    },
+    async stop() {
+      const mine = life
+      typing.stop()
+      if (!mine) return change({ state: 'off' })
+      mine.over.abort()
+      await mine.line?.close()
+      await Promise.race([mine.begun, sleep(longestWaitMs, undefined, { ref: false })])
+      while (mine.last.size > 0) await Promise.all(mine.last.values())
+      mine.remembering.flush()
+      life = null
+      change({ state: 'off', problem: null })
+    },
+    status: () => ({ ...status }),
+    outbound: openWayOut({
+      rest: theRest,
+      textLimit: settings?.textLimit ?? maxText,
+      clock: options.clock,
+      sent: () => change({ lastOutboundAt: options.clock.now() }),
+    }),
+    typing: (route, on) => typing.set(route, on),
+  }
+}
+
+/** The library waits for nobody's limits and repeats nothing by itself: what is to be sent stands in the outbox. */
+async function openRest({ token, apiRoot }: Settings): Promise<REST> {
+  const { REST } = await import('@discordjs/rest')
+  return new REST({ version: '10', api: apiRoot, retries: 0, rejectOnRateLimit: () => true }).setToken(token)
+}
+
+function wellFormed(raw: RawMessage): boolean {
+  return (
+    typeof raw.id === 'string' &&
+    /^\d+$/.test(raw.id) &&
+    typeof raw.channel_id === 'string' &&
+    typeof raw.author?.id === 'string' &&
+    typeof raw.content === 'string'
+  )
+}

@@ -1,0 +1,36 @@
+/**
+ * The sign that the bot is writing: the service shows it for ten seconds, so it is sent again for as long as it holds.
+ *
+ * Owns the timers. A failure ends the sign and nothing else: it carries no promise.
+ */
+import type { Route } from '../../core/types.ts'
+
+export interface Typing {
+  set(route: Route, on: boolean): void
+  stop(): void
+}
+
+const againMs = 8000
+
+export function openTyping(show: (route: Route) => Promise<void>): Typing {
+  const timers = new Map<string, NodeJS.Timeout>()
+
+  function clear(key: string): void {
+    clearInterval(timers.get(key))
+    timers.delete(key)
+  }
+
+  return {
+    set(route, on) {
+      const key = `${route.to}\n${route.thread ?? ''}`
+      if (!on) return clear(key)
+      if (timers.has(key)) return
+      const once = (): void => void show(route).catch(() => clear(key))
+      timers.set(key, setInterval(once, againMs).unref())
+      once()
+    },
+    stop() {
+      for (const key of [...timers.keys()]) clear(key)
+    },
+  }
+}
