@@ -8,6 +8,7 @@ import type { Channel } from './channel.ts'
 export type Channels = Readonly<Record<string, () => Promise<Channel>>>
 
 export const channels: Channels = {
+  discord: async () => (await import('./discord/index.ts')).discord,
   telegram: async () => (await import('./telegram/index.ts')).telegram,
   whatsapp: async () => (await import('./whatsapp/index.ts')).whatsapp,
 }

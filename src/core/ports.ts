@@ -237,6 +237,8 @@ export type SendOutcome =
 export interface Outbound {
   channel: string
   keyed: boolean
+  /** How long after the first try the service still knows its key; absent: always. */
+  keyedForMs?: number
   /** Cuts what is to be said into what fits into one message of the service each. Pure: the same content, the same parts. */
   parts(content: Content): readonly Content[]
   send(message: OutboundMessage, signal: AbortSignal): Promise<SendOutcome>

@@ -138,6 +138,31 @@ test('killed between send and answer: a keyed service sees the key again, anothe
   }
 })
 
+test('a service that forgets its keys: in time it recognises the message, later the repeat is marked', async () => {
+  for (const [key, ago] of [
+    ['soon', 10_000],
+    ['late', 600_000],
+  ] as const) {
+    await put(key, `chat-${key}`)
+    await store.write('sending', tx =>
+      tx
+        .updateTable('outbox')
+        .set({ state: 'uncertain', attempt: 1, doubt_since: Date.now() - ago })
+        .where('key', '=', key)
+        .execute(),
+    )
+  }
+  const { seen, outbound } = service(() => ok, { keyed: true, keyedForMs: 120_000 })
+  await deliverer(outbound).start()
+  await until(async () => (await states()).every(state => state === 'sent'))
+  expect(new Map(seen.map(message => [message.key, message.maybeRepeat]))).toEqual(
+    new Map([
+      ['soon', false],
+      ['late', true],
+    ]),
+  )
+})
+
 test('a service with a look-up is asked instead of told again', async () => {
   await put('a')
   await diesWhileSending('a')

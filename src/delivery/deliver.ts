@@ -143,7 +143,7 @@ export function openDeliverer(options: DeliverOptions): Deliverer {
   async function deliver(row: OutboxRow): Promise<number | null> {
     const out = options.outbound(row.route)
     if (!out) return null
-    const service = { keyed: out.keyed, lookup: out.lookup !== undefined }
+    const service = { keyed: knowsKey(out, row, clock.now()), lookup: out.lookup !== undefined }
     const cut = row.cut ?? cutOf(out, row)
     const tried = await change(row.id, { on: 'try', service, parts: cut.length, now: clock.now() }, 'sending', cut)
     if (!tried?.act) return null

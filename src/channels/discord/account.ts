@@ -11,6 +11,7 @@ import type { APIChannel, APIInteraction, APIMessage, GatewayDispatchPayload } f
 import type { InboundMessage, Ingested } from '../../core/chat.ts'
 import type { Route } from '../../core/types.ts'
 import type { Account, AccountOptions, AccountStatus } from '../channel.ts'
+import { openTyping } from '../typing.ts'
 import { problemOf, statusOf, wordsOf } from './failure.ts'
 import { fetchFile } from './files.ts'
 import { isEdit, isWords, type RawMessage, readInteraction, readMessage, type Reading } from './inbound.ts'
@@ -21,10 +22,11 @@ import { fetchMissed, pageSize } from './missed.ts'
 import { channelOf, openWayOut } from './outbound.ts'
 import { openPlaces, type Places } from './places.ts'
 import { readSettings, type Settings } from './settings.ts'
-import { openTyping } from './typing.ts'
 
 const firstWaitMs = 250
 const longestWaitMs = 30_000
+/** The service shows it for ten seconds. */
+const typingAgainMs = 8000
 
 interface Life {
   over: AbortController
@@ -95,7 +97,10 @@ export function openAccount(options: AccountOptions): Account {
   async function live(mine: Life, known: Settings): Promise<void> {
     const { signal } = mine.over
     const api = await theRest()
-    const me = (await persist(() => api.get('/users/@me', { signal }), signal)) as { id: string; username: string } | null
+    const me = (await persist(() => api.get('/users/@me', { signal }), signal)) as {
+      id: string
+      username: string
+    } | null
     if (!me) return
     mine.me = me.id
     change({ self: `@${me.username}` })
@@ -216,7 +221,13 @@ export function openAccount(options: AccountOptions): Account {
         ? dropped
           ? { type: 6 }
           : { type: 7, data: { components: [] } }
-        : { type: 4, data: { content: dropped ? 'Nothing was done.' : `\`${message.text.replaceAll('`', "'").slice(0, 1900)}\``, ...flags } }
+        : {
+            type: 4,
+            data: {
+              content: dropped ? 'Nothing was done.' : `\`${message.text.replaceAll('`', "'").slice(0, 1900)}\``,
+              ...flags,
+            },
+          }
     await api.post(`/interactions/${raw.id}/${raw.token}/callback`, { body, auth: false })
   }
 
@@ -279,7 +290,7 @@ export function openAccount(options: AccountOptions): Account {
     }
   }
 
-  const typing = openTyping(async (route: Route) => {
+  const typing = openTyping(typingAgainMs, async (route: Route) => {
     await (await theRest()).post(`/channels/${channelOf(route)}/typing`)
   })
 

@@ -131,8 +131,20 @@ describe('what comes in', () => {
     expect(fake.listed.map(one => one.name)).toEqual(['status'])
     const chat = fake.world.direct('ann')
     const id = fake.world.id()
-    const data = { type: 1, id: '9', name: 'subagents', options: [{ type: 3, name: 'args', value: 'spawn extractor x' }] }
-    fake.gateway.tell('INTERACTION_CREATE', { id, token: 't', type: 2, channel: chat, user: fake.world.user('ann'), data })
+    const data = {
+      type: 1,
+      id: '9',
+      name: 'subagents',
+      options: [{ type: 3, name: 'args', value: 'spawn extractor x' }],
+    }
+    fake.gateway.tell('INTERACTION_CREATE', {
+      id,
+      token: 't',
+      type: 2,
+      channel: chat,
+      user: fake.world.user('ann'),
+      data,
+    })
     expect(await next('/subagents spawn extractor x')).toMatchObject({ via: 'command', id, chat: { kind: 'direct' } })
     await until(
       () => fake.callbacks.length,
@@ -147,7 +159,10 @@ describe('what comes in', () => {
     const buttons = [[{ label: 'Allow', value: '/approve 7 allow-once', style: 'primary' as const }]]
     await say({ text: 'May I?', buttons }, { to: chat.id })
     const [question] = fake.world.byBot(chat.id)
-    expect(question!.components![0]!.components[0]).toMatchObject({ label: 'Allow', custom_id: '/approve 7 allow-once' })
+    expect(question!.components![0]!.components[0]).toMatchObject({
+      label: 'Allow',
+      custom_id: '/approve 7 allow-once',
+    })
     const press = (who: string) => ({
       id: fake.world.id(),
       token: 't',
@@ -184,10 +199,7 @@ describe('lines', () => {
     ingest = () => new Promise(() => undefined)
     const { s } = fake.say(ann, fake.world.direct('ann'), 'in the middle')
     await next('in the middle')
-    await until(
-      () => existsSync(join(bench.stateDir, 'session.json')),
-      Boolean,
-    )
+    await until(() => existsSync(join(bench.stateDir, 'session.json')), Boolean)
     // What a killed process leaves: the file alone. The first one is not let write any more.
     const left = await until(
       () => JSON.parse(readFileSync(join(bench.stateDir, 'session.json'), 'utf8')) as { sequence: number },

@@ -8,7 +8,12 @@ import type { Settings } from './settings.ts'
 
 const hosts = /^(cdn|media)\.discordapp\.(com|net)$/
 
-export async function fetchFile(settings: Settings, url: string, maxBytes: number, signal: AbortSignal): Promise<Uint8Array> {
+export async function fetchFile(
+  settings: Settings,
+  url: string,
+  maxBytes: number,
+  signal: AbortSignal,
+): Promise<Uint8Array> {
   const address = new URL(url)
   const allowed = settings.official
     ? address.protocol === 'https:' && hosts.test(address.hostname) && address.port === ''

@@ -11,6 +11,7 @@ import type { REST } from '@discordjs/rest'
 import type { Button, Content, OutboundMedia } from '../../core/chat.ts'
 import type { Clock, Outbound, OutboundMessage, SendOutcome } from '../../core/ports.ts'
 import type { Route } from '../../core/types.ts'
+import { markRepeat } from '../repeat.ts'
 import { failureOf, statusOf } from './failure.ts'
 import {
   maxLabel,
@@ -31,6 +32,9 @@ export interface WayOutOptions {
 }
 
 type Body = Record<string, unknown>
+
+/** The service says "a few minutes" of its nonces; this is surely within them. */
+const keyedForMs = 120_000
 
 /** A thread is a channel of its own to the service. */
 export function channelOf(route: Route): string {
@@ -58,7 +62,7 @@ export function openWayOut(options: WayOutOptions): Outbound {
     const { content, route } = message
     const base = `/channels/${channelOf(route)}/messages` as const
     if (content.react) return react(rest, base, content.react, signal)
-    const body = bodyOf(content)
+    const body = bodyOf(content, message.maybeRepeat)
     const target = message.edit ?? content.edit
     if (target !== undefined && target !== null) {
       try {
@@ -78,7 +82,7 @@ export function openWayOut(options: WayOutOptions): Outbound {
     return idOf(made)
   }
 
-  return { channel: 'discord', keyed: true, parts: content => cut(content, options.textLimit), send }
+  return { channel: 'discord', keyed: true, keyedForMs, parts: content => cut(content, options.textLimit), send }
 }
 
 /** Sets a reaction; an empty emoji takes away what this account has set. */
@@ -101,22 +105,20 @@ async function react(
   return message
 }
 
-function bodyOf(content: Content): Body {
+function bodyOf(content: Content, maybeRepeat: boolean): Body {
   if (content.poll) {
     const { question, options, multiple } = content.poll
     return {
       poll: {
         question: { text: question.slice(0, maxPollQuestion) },
-        answers: options
-          .slice(0, maxPollOptions)
-          .map(text => ({ poll_media: { text: text.slice(0, maxPollOption) } })),
+        answers: options.slice(0, maxPollOptions).map(text => ({ poll_media: { text: text.slice(0, maxPollOption) } })),
         duration: 24,
         allow_multiselect: multiple,
       },
     }
   }
   return {
-    content: content.text,
+    content: markRepeat(content.text, maybeRepeat),
     // Whatever the words say, they call nobody.
     allowed_mentions: { parse: [] },
     components: (content.buttons ?? [])

@@ -22,7 +22,11 @@ export function openPlaces(ask: (channel: string) => Promise<APIChannel>): Place
   const known = new Map<string, Promise<Place>>()
 
   async function look(channel: string): Promise<Place> {
-    const raw = (await ask(channel)) as APIChannel & { name?: string | null; guild_id?: string; parent_id?: string | null }
+    const raw = (await ask(channel)) as APIChannel & {
+      name?: string | null
+      guild_id?: string
+      parent_id?: string | null
+    }
     const title = raw.name ?? null
     if (raw.type === direct) return { kind: 'direct', id: channel, thread: null, title: null, guild: null }
     if (raw.type === group) return { kind: 'group', id: channel, thread: null, title, guild: null }

@@ -4,15 +4,16 @@
  * Owns the writer of the service's marks and how content is cut. Pure. The text of a part is Discord's already.
  */
 import type { Content } from '../../core/chat.ts'
+import { repeatMark } from '../repeat.ts'
 import { type Mark, prefixLines, renderParts, type Writer } from '../text.ts'
 import { maxFiles } from './limits.ts'
 
 const signs: Record<Mark, string> = { bold: '**', italic: '*', strike: '~~', spoiler: '||' }
 
 /** Signs that mean something anywhere, and those that do at the beginning of a line. A mention is broken by a joiner. */
-function escape(text: string, lineStart: boolean): string {
-  const plain = text.replace(/[\\*_~`|[\]<>]/g, '\\$&').replace(/@(everyone|here)/g, '@\u200b$1')
-  return lineStart ? plain.replace(/^(\s*)([#+-]|\d+[.)])(?=\s)/, (_all, space, sign) => `${space}\\${sign}`) : plain
+function plain(text: string, lineStart: boolean): string {
+  const inert = text.replace(/[\\*_~`|[\]<>]/g, '\\$&').replace(/@(everyone|here)/g, '@\u200b$1')
+  return lineStart ? inert.replace(/^(\s*)([#+-]|\d+[.)])(?=\s)/, (_all, space, sign) => `${space}\\${sign}`) : inert
 }
 
 /** Backticks inside can't be escaped: more of them around. */
@@ -25,11 +26,12 @@ function code(text: string): string {
 
 function writer(max: number): Writer {
   return {
-    max,
-    escape,
+    max: max - repeatMark.length,
+    escape: plain,
     mark: (mark, inner) => `${signs[mark]}${inner}${signs[mark]}`,
     code,
-    block: (text, language) => `\`\`\`${language.replace(/[^\w+#-]/g, '')}\n${text.replaceAll('```', '``\u200b`')}\n\`\`\``,
+    block: (text, language) =>
+      `\`\`\`${language.replace(/[^\w+#-]/g, '')}\n${text.replaceAll('```', '``\u200b`')}\n\`\`\``,
     link: (inner, url, label) => (label === url ? url : `[${inner}](<${url.replace(/[<>\s]/g, encodeURIComponent)}>)`),
     quote: inner => prefixLines(inner, '> '),
     heading: (inner, level) => (level <= 3 ? `${'#'.repeat(level)} ${inner}` : `**${inner}**`),

@@ -10,6 +10,7 @@ import type { Update, UserFromGetMe } from 'grammy/types'
 import type { InboundMessage, Ingested } from '../../core/chat.ts'
 import type { Route } from '../../core/types.ts'
 import type { Account, AccountOptions, AccountStatus } from '../channel.ts'
+import { openTyping } from '../typing.ts'
 import { problemOf, refusalOf, wordsOf } from './failure.ts'
 import { kinds, type Reading, toInbound } from './inbound.ts'
 import { type Intake, openIntake } from './intake.ts'
@@ -17,13 +18,14 @@ import { maxCommands, maxCommandWords, maxText } from './limits.ts'
 import { openWayOut } from './outbound.ts'
 import { type Polling, startPolling } from './polling.ts'
 import { readSettings, type Settings } from './settings.ts'
-import { openTyping } from './typing.ts'
 import { startWebhook, type WebhookServer } from './webhook.ts'
 import { asSignal, openWire, type Wire } from './wire.ts'
 
 /** Between attempts to hand a message to the house, and to connect. */
 const firstWaitMs = 250
 const longestWaitMs = 30_000
+/** The service shows it for five seconds. */
+const typingAgainMs = 4500
 
 interface Life {
   over: AbortController
@@ -201,7 +203,7 @@ export function openAccount(options: AccountOptions): Account {
     return { account: options.account, me, fetchFile, commands }
   }
 
-  const typing = openTyping(async (route: Route) => {
+  const typing = openTyping(typingAgainMs, async (route: Route) => {
     const thread = route.thread ? { message_thread_id: Number(route.thread) } : {}
     await (await theWire()).direct.sendChatAction(route.to, 'typing', thread)
   })

@@ -11,7 +11,8 @@ import type { Clock, Outbound, OutboundMessage, SendOutcome } from '../../core/p
 import { failureOf, refusalOf } from './failure.ts'
 import { maxPollOption, maxPollOptions, maxPollQuestion, maxUploadBytes } from './limits.ts'
 import { type SendKind, sendKindOf } from './media.ts'
-import { cut, plainOf, repeatMark } from './render.ts'
+import { markRepeat } from '../repeat.ts'
+import { cut, plainOf } from './render.ts'
 import type { Settings } from './settings.ts'
 import { asSignal, type Wire } from './wire.ts'
 
@@ -156,8 +157,7 @@ async function formatted(
 }
 
 function words({ content, maybeRepeat }: OutboundMessage): string {
-  if (!maybeRepeat) return content.text
-  return content.text === '' ? repeatMark.trim() : repeatMark + content.text
+  return markRepeat(content.text, maybeRepeat)
 }
 
 function where({ route, content }: OutboundMessage, chat: string): Params {

@@ -5,11 +5,9 @@
  * its words alone, for when the service does not understand it.
  */
 import type { Content, OutboundMedia } from '../../core/chat.ts'
+import { repeatMark } from '../repeat.ts'
 import { type Mark, renderParts, type Writer } from '../text.ts'
 import { maxCaption } from './limits.ts'
-
-/** Said before a message that may have been seen already: the service has no way to find out. */
-export const repeatMark = '(may be a repeat) '
 
 const names: Record<string, string> = { '&': '&amp;', '<': '&lt;', '>': '&gt;', '"': '&quot;' }
 const tags: Record<Mark, string> = { bold: 'b', italic: 'i', strike: 's', spoiler: 'tg-spoiler' }

@@ -25,7 +25,10 @@ export function openGatewaySide(given: { token: string; url(): string; ready(): 
   const say = (socket: WebSocket, frame: unknown): void => socket.send(JSON.stringify(frame))
 
   function accept(socket: WebSocket): void {
-    if (away) return socket.terminate()
+    if (away) {
+      socket.terminate()
+      return
+    }
     sockets.add(socket)
     let mine: Session | null = null
     socket.on('close', () => {

@@ -72,7 +72,13 @@ export async function openDiscord(port = 0) {
     if (channel) {
       const after = BigInt(searchParams.get('after') ?? '0')
       const found = [...world.messages.values()].filter(row => row.channel_id === channel && BigInt(row.id) > after)
-      return answer(200, found.slice(0, Number(searchParams.get('limit') ?? 50)).reverse().map(shown))
+      return answer(
+        200,
+        found
+          .slice(0, Number(searchParams.get('limit') ?? 50))
+          .reverse()
+          .map(shown),
+      )
     }
     const reaction = /^\/channels\/\d+\/messages\/(\d+)\/reactions\/([^/]+)\/@me$/.exec(path)
     if (reaction) {
@@ -103,7 +109,14 @@ export async function openDiscord(port = 0) {
   }
 
   function post(where: ChannelRow, { json, files }: Body): MessageRow {
-    const { nonce, enforce_nonce, content = '', message_reference, components, poll } = json as Partial<MessageRow> & {
+    const {
+      nonce,
+      enforce_nonce,
+      content = '',
+      message_reference,
+      components,
+      poll,
+    } = json as Partial<MessageRow> & {
       enforce_nonce?: boolean
     }
     const same = [...world.messages.values()].find(row => nonce && row.nonce === nonce && row.channel_id === where.id)
@@ -134,9 +147,7 @@ export async function openDiscord(port = 0) {
         response.end(JSON.stringify({ message: String(error), code: 0 }))
       })
     })
-    server.on('upgrade', (request, socket, head) =>
-      wss.handleUpgrade(request, socket, head, ws => gateway.accept(ws)),
-    )
+    server.on('upgrade', (request, socket, head) => wss.handleUpgrade(request, socket, head, ws => gateway.accept(ws)))
     await new Promise<void>((resolve, reject) => {
       server.once('error', reject)
       server.listen(at, '127.0.0.1', resolve)

@@ -57,7 +57,7 @@ export function openWorld() {
   const files = new Map<string, Buffer>()
   let serial = 0n
   const epoch = 1_420_070_400_000n
-  const id = (): string => ((BigInt(Date.now()) - epoch) << 22n | (serial++ % 4_194_304n)).toString()
+  const id = (): string => (((BigInt(Date.now()) - epoch) << 22n) | (serial++ % 4_194_304n)).toString()
   const bot: User = { id: id(), username: 'deputy_bot', global_name: 'Deputy', bot: true }
 
   function user(name: string): User {

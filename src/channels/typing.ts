@@ -1,18 +1,17 @@
 /**
- * The sign that the bot is writing: the service shows it for ten seconds, so it is sent again for as long as it holds.
+ * The sign that the account is writing: a service shows it for some seconds, so it is sent again for as long as it holds.
  *
  * Owns the timers. A failure ends the sign and nothing else: it carries no promise.
  */
-import type { Route } from '../../core/types.ts'
+import type { Route } from '../core/types.ts'
 
 export interface Typing {
   set(route: Route, on: boolean): void
   stop(): void
 }
 
-const againMs = 8000
-
-export function openTyping(show: (route: Route) => Promise<void>): Typing {
+/** `againMs`: a little less than the service shows it for. */
+export function openTyping(againMs: number, show: (route: Route) => Promise<void>): Typing {
   const timers = new Map<string, NodeJS.Timeout>()
 
   function clear(key: string): void {
