@@ -19,7 +19,7 @@
  * D5 under a fair drain every message ends: it is dead after `maxAttempts` of one part.
  * D6 a part that was sent is never sent again, and no part before the one before it was.
  */
-import type { OutboundMessage, SendOutcome } from './ports.ts'
+import type { Outbound, OutboundMessage, SendOutcome } from './ports.ts'
 
 /** How long a message that may have been seen holds up those behind it. */
 export const doubtBlocksMs = 300_000
@@ -60,6 +60,16 @@ export interface Delivery {
 export interface Service {
   keyed: boolean
   lookup: boolean
+}
+
+/** What the service can tell apart now: it may know a key for some time only. */
+export function serviceOf(
+  out: Pick<Outbound, 'keyed' | 'keyedForMs' | 'lookup'>,
+  row: Pick<Delivery, 'doubtSince'>,
+  now: number,
+): Service {
+  const inTime = row.doubtSince === null || now - row.doubtSince <= (out.keyedForMs ?? Number.POSITIVE_INFINITY)
+  return { keyed: out.keyed && inTime, lookup: out.lookup !== undefined }
 }
 
 export type DeliveryEvent =

@@ -8,7 +8,7 @@
  *
  * Invariant: at most one call of the service is at work for a row, the edits of growing words (growing.ts) included.
  */
-import { type DeliveryAct, type DeliveryEvent, type DeliveryStep, next, step } from '../core/delivery.ts'
+import { type DeliveryAct, type DeliveryEvent, type DeliveryStep, next, serviceOf, step } from '../core/delivery.ts'
 import type { Content } from '../core/chat.ts'
 import type { Clock, HouseEvent, Outbound, OutboundMessage, SendOutcome } from '../core/ports.ts'
 import type { Route } from '../core/types.ts'
@@ -143,7 +143,7 @@ export function openDeliverer(options: DeliverOptions): Deliverer {
   async function deliver(row: OutboxRow): Promise<number | null> {
     const out = options.outbound(row.route)
     if (!out) return null
-    const service = { keyed: knowsKey(out, row, clock.now()), lookup: out.lookup !== undefined }
+    const service = serviceOf(out, row, clock.now())
     const cut = row.cut ?? cutOf(out, row)
     const tried = await change(row.id, { on: 'try', service, parts: cut.length, now: clock.now() }, 'sending', cut)
     if (!tried?.act) return null

@@ -6,6 +6,7 @@
  * drain alone says what is shown. Never shows words of a turn that is over, nor a beginning that may yet turn out to mean
  * silence.
  */
+import { serviceOf } from '../core/delivery.ts'
 import { maybeSilent } from '../core/silence.ts'
 import type { HouseEvent, Outbound } from '../core/ports.ts'
 import type { Route } from '../core/types.ts'
@@ -145,7 +146,7 @@ export function openGrowing(options: DeliverOptions, flights: Flights): Growing 
     if (!content) return
     const message = { id: String(id), route: row.route, content, key: row.key, edit: row.remoteId, maybeRepeat: false }
     if (row.remoteId === null) {
-      const service = { keyed: out.keyed, lookup: out.lookup !== undefined }
+      const service = serviceOf(out, row, clock.now())
       const tried = await flights.change(id, { on: 'try', service, parts: 0, now: clock.now() }, 'sending')
       if (tried?.act?.do !== 'send') {
         // It was tried, and nobody knows under which id it stands there: nothing can be changed.
