@@ -57,6 +57,8 @@ if (!process.argv.includes('--if-changed') || built() !== now) {
     // WebAssembly along, and may be left out of an installation.
     external: ['bufferutil', 'utf-8-validate', 'baileys'],
     logLevel: 'warn',
+    // Libraries look for what they do without by eval, so that bundlers leave it out.
+    checks: { eval: false },
   })
   // Written beside and swapped in: a build that fails leaves the last good one, a start never sees half of one.
   const fresh = `${dist}.${process.pid}`

@@ -56,7 +56,10 @@ const all = (scopes: Iterable<Scope>) => new Set(everyScope.filter(scope => cove
 const owner: Principal = { kind: 'operator', via: 'socket', user: null, scopes: ['operator.admin'] }
 const by = { principal: owner, connection: null }
 
-async function walk(rounds: readonly { acts: Act[]; restart: boolean }[]): Promise<void> {
+/** A room that does one thing wrong. */
+type Bug = (room: DeviceRoom) => DeviceRoom
+
+async function walk(rounds: readonly { acts: Act[]; restart: boolean }[], bug: Bug = room => room): Promise<void> {
   const dir = mkdtempSync(join(tmpdir(), 'deputy-devices-'))
   let store: Store
   let room: DeviceRoom
@@ -69,7 +72,7 @@ async function walk(rounds: readonly { acts: Act[]; restart: boolean }[]): Promi
     store = await openStore({ dir, log: () => undefined })
     const key = await gatewayKey(dir)
     const clock = { now: () => Date.now() }
-    room = openDevices({ store, key, clock, uuid: randomUUID, endRuns: async () => 0, log: () => undefined })
+    room = bug(openDevices({ store, key, clock, uuid: randomUUID, endRuns: async () => 0, log: () => undefined }))
     room.watch(change => {
       if (change.change !== 'closed') return
       expect(taking).toContain(change.device)
@@ -177,3 +180,62 @@ test('a live connection holds what its device may, no more and no less, from com
     { numRuns: runs },
   )
 }, 600_000)
+
+/** Connections whose cells answer otherwise than they should. */
+function celled(spoil: (cell: DeviceCell) => Partial<DeviceCell>): Bug {
+  return room => ({
+    ...room,
+    async admit(claim) {
+      const verdict = await room.admit(claim)
+      if (!verdict.in) return verdict
+      const { cell } = verdict
+      return { ...verdict, cell: Object.create(cell, Object.getOwnPropertyDescriptors(spoil(cell))) }
+    },
+  })
+}
+
+const planted: Record<string, Bug> = {
+  'what was held at the door is held for ever': celled(({ scopes }) => ({ scopes, alive: true })),
+  'an approval widens nothing that is open': celled(cell => {
+    const { scopes } = cell
+    return {
+      get scopes() {
+        return cell.alive ? scopes : []
+      },
+    }
+  }),
+  'a connection holds all of its device': celled(cell => ({
+    get scopes() {
+      return cell.scopes.length > 0 ? everyScope : []
+    },
+  })),
+  'a removal closes nobody': room => ({
+    ...room,
+    watch: listener => room.watch(change => change.change === 'told' && listener(change)),
+  }),
+  'an approval closes who asked': room => {
+    const told = new Set<Parameters<DeviceRoom['watch']>[0]>()
+    return {
+      ...room,
+      watch(listener) {
+        told.add(listener)
+        return room.watch(listener)
+      },
+      async approve(request, decider) {
+        const done = await room.approve(request, decider)
+        const closed = { change: 'closed', generation: 99, reason: '', spare: null } as const
+        for (const tell of told) tell({ ...closed, device: done.device })
+        return done
+      },
+    }
+  },
+}
+
+test.each(Object.keys(planted))(
+  'they catch: %s',
+  async name => {
+    const property = fc.asyncProperty(plan, rounds => walk(rounds, planted[name]))
+    expect((await fc.check(property, { numRuns: 60, endOnFailure: true })).failed).toBe(true)
+  },
+  60_000,
+)

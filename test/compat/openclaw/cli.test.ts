@@ -44,6 +44,8 @@ const rows: Row[] = [
   { args: 'devices list', says: /No device pairing entries/ },
   { args: 'agent --agent main --message hello', says: /^You said: hello$/m },
   { args: 'agent --agent main --message hello', says: /^You said: hello$/m, way: 'remote' },
+  // It asks whether there is a page at the gateway's address.
+  { args: 'dashboard --no-open', says: /Dashboard URL: http:\/\/127\.0\.0\.1:\d+\/$/m, only: '9.6' },
   { args: 'models list', says: /stub\/m /, only: '9.6' },
   { args: 'models list', says: /stub\/m /, only: '9.6', way: 'remote' },
   { args: 'health', says: /Agents: main/, way: 'remote' },
