@@ -9,6 +9,7 @@ export type Channels = Readonly<Record<string, () => Promise<Channel>>>
 
 export const channels: Channels = {
   discord: async () => (await import('./discord/index.ts')).discord,
+  slack: async () => (await import('./slack/index.ts')).slack,
   telegram: async () => (await import('./telegram/index.ts')).telegram,
   whatsapp: async () => (await import('./whatsapp/index.ts')).whatsapp,
 }

@@ -11,9 +11,9 @@ import type { InboundMessage, Ingested } from '../../core/chat.ts'
 import type { Route } from '../../core/types.ts'
 import type { Account, AccountOptions, AccountStatus } from '../channel.ts'
 import { openTyping } from '../typing.ts'
+import { type Intake, openIntake } from '../intake.ts'
 import { problemOf, refusalOf, wordsOf } from './failure.ts'
-import { kinds, type Reading, toInbound } from './inbound.ts'
-import { type Intake, openIntake } from './intake.ts'
+import { chatIdOf, kinds, type Reading, toInbound } from './inbound.ts'
 import { maxCommands, maxCommandWords, maxText } from './limits.ts'
 import { openWayOut } from './outbound.ts'
 import { type Polling, startPolling } from './polling.ts'
@@ -31,6 +31,7 @@ interface Life {
   over: AbortController
   done: Promise<void>
   intake: Intake
+  put(update: Update): Promise<void>
   polling: Polling | null
   webhook: WebhookServer | null
   /** Answers to presses that are under way. */
@@ -105,8 +106,7 @@ export function openAccount(options: AccountOptions): Account {
     change({ self: `@${me.username}` })
     if (known.webhook) {
       const { url, secret, certificate } = known.webhook
-      const take = mine.intake.put
-      const server = await startWebhook({ ...known.webhook, put: take, log: options.log }).catch(error => {
+      const server = await startWebhook({ ...known.webhook, put: mine.put, log: options.log }).catch(error => {
         const fix = 'Free the port, or set channels.telegram.webhookPort and webhookHost.'
         const message = `The webhook cannot listen (${(error as NodeJS.ErrnoException).code}).`
         change({ state: 'failed', problem: { code: 'CHANNEL_WEBHOOK_PORT', message, fix } })
@@ -122,7 +122,7 @@ export function openAccount(options: AccountOptions): Account {
     well()
     await list(known, signal)
     if (known.webhook || signal.aborted) return
-    mine.polling = await startPolling({ wire: await theWire(), put: mine.intake.put, well, ill })
+    mine.polling = await startPolling({ wire: await theWire(), put: mine.put, well, ill })
     await mine.polling.ended
   }
 
@@ -216,7 +216,8 @@ export function openAccount(options: AccountOptions): Account {
       const mine: Life = {
         over: new AbortController(),
         done: Promise.resolve(),
-        intake: openIntake(update => take(update, mine, insist)),
+        intake: openIntake(),
+        put: update => mine.intake.put(String(update.update_id), chatIdOf(update), () => take(update, mine, insist)),
         polling: null,
         webhook: null,
         asides: new Set(),

@@ -54,7 +54,7 @@ function readMessage(message: Message, edit: string, reading: Reading): InboundM
   const media = mediaOf(message, reading.fetchFile)
   const raw = message.text ?? message.caption ?? ''
   const entities = message.entities ?? message.caption_entities ?? []
-  const { text, addressed, command } = readCommand(raw, entities, reading)
+  const { text, addressed, command } = readCommand(raw, entities, reading, message.chat.type === 'private')
   const body = command ? text : withLinks(raw, entities) || inWords(message)
   if (body === '' && media.length === 0) return null
   const chat = chatOf(message)
@@ -147,14 +147,17 @@ function readCommand(
   text: string,
   entities: readonly MessageEntity[],
   reading: Reading,
+  alone: boolean,
 ): { text: string; addressed: boolean; command: boolean } {
   const first = entities.find(entity => entity.type === 'bot_command' && entity.offset === 0)
   if (!first) return { text, addressed: false, command: false }
   const [name = '', bot] = text.slice(1, first.length).split('@')
   const addressed = bot !== undefined && same(bot, reading.me.username)
   if (bot !== undefined && !addressed) return { text, addressed: false, command: false }
-  const known = reading.commands.get(name.toLowerCase()) ?? name
-  return { text: `/${known}${text.slice(first.length)}`, addressed, command: true }
+  const known = reading.commands.get(name.toLowerCase())
+  // Among others, a command that we don't know and that names nobody may be for another bot.
+  if (!known && !addressed && !alone) return { text, addressed: false, command: false }
+  return { text: `/${known ?? name}${text.slice(first.length)}`, addressed, command: true }
 }
 
 function same(one: string, other: string): boolean {

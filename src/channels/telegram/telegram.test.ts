@@ -46,10 +46,11 @@ test('in a group it says who is meant: a mention, a reply to the bot, a command 
   say('/status@deputy_test_bot now')
   say('/status@another_bot now')
   say('/export_session html')
+  say('/roll 20')
   say('in the topic', { thread: 7, replyTo: topic })
   say('about @deputy_test_bot_two')
   say('you there', { entities: [{ type: 'text_mention', offset: 0, length: 3, user: fake.world.bot }] })
-  await came(8)
+  await came(9)
   expect(taken.map(({ text, via, mentioned, chat }) => [text, via, mentioned, chat.thread])).toEqual([
     ['just talk', 'text', false, null],
     ['hey @Deputy_Test_Bot, look', 'text', true, null],
@@ -57,12 +58,13 @@ test('in a group it says who is meant: a mention, a reply to the bot, a command 
     ['/status now', 'command', true, null],
     ['/status@another_bot now', 'text', false, null],
     ['/export-session html', 'command', false, null],
+    ['/roll 20', 'text', false, null],
     ['in the topic', 'text', false, '7'],
     ['about @deputy_test_bot_two', 'text', false, null],
     ['you there', 'text', true, null],
   ])
   expect(taken[2]!.quoted).toEqual({ id: '1', sender: '700100200', own: true, text: 'I am here' })
-  expect(taken[6]!.quoted).toBeNull()
+  expect(taken[7]!.quoted).toBeNull()
   expect(taken[0]!.chat).toMatchObject({ id: String(group), kind: 'group', title: 'Family' })
   expect(taken[0]!.sender).toMatchObject({ id: '11', also: ['@ann_a'], name: 'Ann' })
 })

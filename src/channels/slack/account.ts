@@ -1,0 +1,197 @@
+/**
+ * One app in one workspace: connects and stays connected, brings what is written to it into the house.
+ *
+ * Owns the life of the account and its status. Invariants: an envelope is acknowledged only after `ingest` has resolved; a
+ * failure of the service is a status and a later attempt, never an end of anything else; no token is in a line of the log.
+ */
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { InboundMessage, Ingested } from '../../core/chat.ts'
+import type { Account, AccountOptions, AccountStatus } from '../channel.ts'
+import { type Intake, openIntake } from '../intake.ts'
+import { openDirectory } from './directory.ts'
+import { pauseMs, problemOf, refusalOf, wordsOf } from './failure.ts'
+import { chatIdOf, type Envelope, envelopeIdOf, type Reading, toInbound } from './inbound.ts'
+import { maxText } from './limits.ts'
+import { openWayOut } from './outbound.ts'
+import { readSettings, type Settings } from './settings.ts'
+import { keepConnected } from './socket.ts'
+import { openWire, type Wire } from './wire.ts'
+
+/** Between attempts to hand a message to the house, and to connect. */
+const firstWaitMs = 250
+const longestWaitMs = 30_000
+
+interface Life {
+  /** Nothing new is begun. */
+  over: AbortController
+  /** The connection is ended. */
+  parted: AbortController
+  done: Promise<void>
+  intake: Intake
+  /** Buttons that are being taken away. */
+  asides: Set<Promise<void>>
+}
+
+export function openAccount(options: AccountOptions): Account {
+  const read = readSettings(options.settings)
+  const status: { -readonly [K in keyof AccountStatus]: AccountStatus[K] } = {
+    state: 'off',
+    self: null,
+    problem: null,
+    connectedAt: null,
+    lastInboundAt: null,
+    lastOutboundAt: null,
+    reconnects: 0,
+  }
+  // What is wrong with the block is said when the account is started; until then nothing of it can be reached.
+  const settings = read.ok ? read.settings : null
+  let wire: Promise<Wire> | null = null
+  let life: Life | null = null
+  let me: Reading['me'] | null = null
+
+  function change(to: Partial<AccountStatus>): void {
+    const before = JSON.stringify([status.state, status.self, status.problem])
+    Object.assign(status, to)
+    if (JSON.stringify([status.state, status.self, status.problem]) !== before) options.changed()
+  }
+
+  function theWire(): Promise<Wire> {
+    if (!settings) throw new Error('the account has no settings that work')
+    wire ??= openWire(settings)
+    return wire
+  }
+
+  const web = async (): Promise<Wire['web']> => (await theWire()).web
+  const directory = openDirectory(web, options.clock)
+
+  function well(): void {
+    if (status.state === 'connected') return
+    const again = status.state === 'reconnecting'
+    if (again) options.log('info', 'connected again')
+    const reconnects = status.reconnects + Number(again)
+    change({ state: 'connected', problem: null, connectedAt: options.clock.now(), reconnects })
+  }
+
+  /** True when there is no use in trying again. */
+  function ill(error: unknown): boolean {
+    const { final, ...problem } = problemOf(error)
+    if (status.problem?.code !== problem.code) options.log('warn', problem.message, { code: problem.code })
+    change({ state: final ? 'failed' : status.connectedAt === null ? 'connecting' : 'reconnecting', problem })
+    return final
+  }
+
+  async function live(mine: Life, known: Settings): Promise<void> {
+    const { signal } = mine.over
+    const { web, socket } = await theWire()
+    for (let wait = firstWaitMs; me === null; wait = Math.min(longestWaitMs, wait * 2)) {
+      try {
+        const { user_id, bot_id, user, team } = await web.auth.test()
+        if (!user_id || !bot_id) throw new Error('Slack did not say who the app is')
+        me = { user: user_id, bot: bot_id }
+        change({ self: `@${user} in ${team}` })
+      } catch (error) {
+        if (signal.aborted || ill(error)) return
+        await sleep(Math.max(wait, pauseMs(error)), undefined, { signal }).catch(() => undefined)
+        if (signal.aborted) return
+      }
+    }
+    const take = (envelope: Envelope): Promise<void> =>
+      mine.intake.put(envelopeIdOf(envelope), chatIdOf(envelope), () => takeOne(envelope, mine, known))
+    await keepConnected({ open: socket, signal: mine.parted.signal, take, well, ill })
+  }
+
+  async function takeOne(envelope: Envelope, mine: Life, known: Settings): Promise<void> {
+    let message: InboundMessage | null
+    try {
+      message = await toInbound(envelope, reading(known))
+    } catch (error) {
+      options.log('warn', 'an event could not be read and is left out', { type: envelope.type, why: String(error) })
+      return
+    }
+    if (!message) return
+    change({ lastInboundAt: options.clock.now() })
+    const taken = await hand(message, mine.over.signal)
+    if (message.via !== 'button' || taken.done === 'dropped') return
+    const aside = pressed(envelope.body).finally(() => mine.asides.delete(aside))
+    mine.asides.add(aside)
+  }
+
+  /** The service gives an event up after a few attempts: while we hold it, we try by ourselves. */
+  async function hand(message: InboundMessage, signal: AbortSignal): Promise<Ingested> {
+    const stamped = message.at > 0 ? message : { ...message, at: options.clock.now() }
+    for (let wait = firstWaitMs; ; wait = Math.min(longestWaitMs, wait * 2)) {
+      signal.throwIfAborted()
+      try {
+        return await options.ingest(stamped)
+      } catch (error) {
+        options.log('error', 'a message could not be taken; it is tried again until it is', { why: String(error) })
+        await sleep(wait, undefined, { signal })
+      }
+    }
+  }
+
+  /** Takes the buttons of a question that was answered. */
+  async function pressed(body: Record<string, unknown>): Promise<void> {
+    const { channel, message } = body as {
+      channel: { id: string }
+      message: { ts: string; text?: string; blocks?: { type: string }[] }
+    }
+    const blocks = (message.blocks ?? []).filter(block => block.type !== 'actions') as never[]
+    try {
+      await (await web()).chat.update({ channel: channel.id, ts: message.ts, text: message.text ?? '', blocks })
+    } catch (error) {
+      const level = refusalOf(error) === 'message_not_found' ? 'debug' : 'warn'
+      options.log(level, 'a press was taken, but its buttons still stand', { why: wordsOf(error) })
+    }
+  }
+
+  function reading(known: Settings): Reading {
+    if (!me) throw new Error('not connected')
+    return {
+      account: options.account,
+      me,
+      slashName: known.slashName,
+      commands: new Set(options.commands().map(({ name }) => name)),
+      directory,
+      fetchFile: async (url, maxBytes, signal) => (await theWire()).fetchFile(url, maxBytes, signal),
+    }
+  }
+
+  return {
+    start() {
+      if (life) return
+      if (!read.ok) return change({ state: 'failed', problem: read.problem })
+      const mine: Life = {
+        over: new AbortController(),
+        parted: new AbortController(),
+        done: Promise.resolve(),
+        intake: openIntake(),
+        asides: new Set(),
+      }
+      life = mine
+      change({ state: 'connecting', problem: null, connectedAt: null })
+      mine.done = live(mine, read.settings).catch(error => {
+        if (!mine.over.signal.aborted) ill(error)
+      })
+    },
+    async stop() {
+      const mine = life
+      if (!mine) return change({ state: 'off' })
+      // First what is under way, so that it can still be acknowledged; a retry that is waiting is given up.
+      mine.over.abort()
+      await mine.intake.idle()
+      mine.parted.abort()
+      await mine.done
+      await Promise.all(mine.asides)
+      life = null
+      change({ state: 'off', problem: null })
+    },
+    status: () => ({ ...status }),
+    outbound: openWayOut({
+      settings: settings ?? { textLimit: maxText },
+      web,
+      clock: options.clock,
+      sent: () => change({ lastOutboundAt: options.clock.now() }),
+    }),
+  }
+}

@@ -1,0 +1,66 @@
+/**
+ * The account's block of the configuration as this channel uses it.
+ *
+ * Owns which keys are read and what is wrong with them. A problem is a value: the account then stands as failed and says so.
+ */
+import type { AccountStatus } from '../channel.ts'
+import { maxText } from './limits.ts'
+
+export interface Settings {
+  botToken: string
+  appToken: string
+  /** Ends with a slash. */
+  apiRoot: string
+  textLimit: number
+  /** The app's own slash command without its slash: what follows it is what is said. */
+  slashName: string
+}
+
+export type Problem = NonNullable<AccountStatus['problem']>
+
+export function readSettings(
+  block: Readonly<Record<string, unknown>>,
+): { ok: true; settings: Settings } | { ok: false; problem: Problem } {
+  const mode = block['mode'] ?? 'socket'
+  if (mode !== 'socket') {
+    return no('CHANNEL_SETTINGS', `The mode ${String(mode)} is not served.`, 'Set channels.slack.mode to "socket".')
+  }
+  const botToken = text(block['botToken'])
+  if (!botToken?.startsWith('xoxb-')) {
+    const fix = 'Copy it from OAuth & Permissions of the Slack app into channels.slack.botToken.'
+    return no('CHANNEL_TOKEN_MISSING', 'No bot token (xoxb-…) is set.', fix)
+  }
+  const appToken = text(block['appToken'])
+  if (!appToken?.startsWith('xapp-')) {
+    const fix = 'Make one with connections:write under Basic Information of the Slack app; set channels.slack.appToken.'
+    return no('CHANNEL_TOKEN_MISSING', 'No app-level token (xapp-…) is set.', fix)
+  }
+  const apiRoot = `${(text(block['apiRoot']) ?? 'https://slack.com/api').replace(/\/+$/, '')}/`
+  if (!/^https?:\/\/[^/]/.test(apiRoot)) {
+    return no(
+      'CHANNEL_SETTINGS',
+      'apiRoot is not an address.',
+      'Set channels.slack.apiRoot to an address, or remove it.',
+    )
+  }
+  const limit = Number(block['textChunkLimit'])
+  const command = block['slashCommand'] as { name?: unknown } | undefined
+  return {
+    ok: true,
+    settings: {
+      botToken,
+      appToken,
+      apiRoot,
+      textLimit: limit >= 100 ? Math.min(limit, maxText) : maxText,
+      slashName: (text(command?.name) ?? 'deputy').replace(/^\//, ''),
+    },
+  }
+}
+
+function no(code: string, message: string, fix: string): { ok: false; problem: Problem } {
+  return { ok: false, problem: { code, message, fix } }
+}
+
+function text(value: unknown): string | null {
+  return typeof value === 'string' && value.trim() !== '' ? value.trim() : null
+}
