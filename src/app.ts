@@ -170,6 +170,8 @@ async function open(
     tools,
     policies,
     secrets,
+    // No channel runs yet.
+    chats: { any: () => false, capabilities: () => null },
     clock,
     crash,
     tell,

@@ -4,7 +4,7 @@
  */
 import type { AskPolicy } from '../core/approval.ts'
 import type { SpawnPolicy } from '../core/grant.ts'
-import type { Clock, Models, Tell, Tool, ToolSpec, ToolView } from '../core/ports.ts'
+import type { Chats, Clock, Models, Tell, Tool, ToolSpec, ToolView } from '../core/ports.ts'
 import type { Grant, Run } from '../core/types.ts'
 import type { Scope } from '../protocol/scopes.ts'
 import type { CrashPoints } from '../store/crash.ts'
@@ -81,6 +81,7 @@ export interface AgentOptions {
   tools: ToolBox
   policies: Policies
   secrets: Secrets
+  chats: Chats
   clock: Clock
   crash: CrashPoints
   tell: Tell

@@ -76,7 +76,12 @@ export function openScript(
   function view(now: Run): ToolView {
     const agents = spawnable(now.grant, options.policies.spawn(now.agent))
     const canSpawn = now.grant.depth > 0 && agents.length > 0 && now.grant.tools.includes('sessions_spawn')
-    return { agents, canSpawn, attachments: options.policies.sharing().attachments !== null }
+    return {
+      agents,
+      canSpawn,
+      attachments: options.policies.sharing().attachments !== null,
+      chats: options.chats.any(),
+    }
   }
 
   function soFar(): { messages: number; tokens: number } {

@@ -20,6 +20,7 @@ import type { Found, Work, WorkerState } from './desk.ts'
 import { lateSpawn } from './late-spawn.ts'
 import { openFacts } from './looking.ts'
 import type { Desk, Next } from './loop.ts'
+import { sayStep } from './saying.ts'
 import { sendStep } from './sending.ts'
 
 export interface DeskParts {
@@ -170,6 +171,8 @@ export function openToolSteps(desk: DeskParts): Pick<Desk, 'used' | 'hold' | 'co
         })
       case 'send':
         return sendStep(options, { onStep, recorded }, step, wanted.request)
+      case 'say':
+        return sayStep(options, { onStep, recorded }, step, wanted)
       case 'model':
         return onStep('result', step, async (tx, is, facts) => {
           const { session } = facts.box

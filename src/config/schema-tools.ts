@@ -94,6 +94,24 @@ export const tools = object(
       // No default here: an unset one means "all" for a conversation, and its own tree for a sub-agent.
       visibility: choice('Which conversations an agent may look at and write to', ['self', 'tree', 'agent', 'all']),
     }),
+    message: object(
+      'What agents write to chats of their own accord',
+      {
+        crossContext: object('Chats other than the one an agent is talked to in', {
+          allowWithinProvider: flag('Others of the same service', true),
+          allowAcrossProviders: flag('Those of other services', false),
+          marker: object('Words that say where it comes from', {
+            enabled: flag('They are added', true),
+            prefix: text('Before the words', { default: '[from {channel}] ' }),
+            suffix: text('After the words', { default: '' }),
+          }),
+        }),
+        actions: object('What it may do', {
+          allow: list('Only these', choice('An action', ['send', 'reply', 'react', 'edit', 'poll'])),
+        }),
+      },
+      ['broadcast'],
+    ),
     agentToAgent: object('Conversations of other agents', {
       enabled: flag('They may be looked at and written to', false),
       allow: list('Between these agents only', text('An agent id, or a pattern with *')),

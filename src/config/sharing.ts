@@ -4,6 +4,7 @@
  *
  * Owns the reading of those keys (openclaw-facts.md §D5, §E3). Pure over the Config; decides nothing (agent/reach.ts does).
  */
+import type { OutreachRules } from '../core/outreach.ts'
 import type { Config } from './config.ts'
 
 export interface Sharing {
@@ -17,6 +18,8 @@ export interface Sharing {
   maxForkTokens: number
   /** Null when tasks bring no files along. */
   attachments: { maxTotalBytes: number; maxFiles: number; maxFileBytes: number } | null
+  /** To which chats agents may write of their own accord. */
+  outreach: OutreachRules
   /** Expressions whose matches are shown to nobody. */
   redactPatterns: readonly string[]
 }
@@ -32,6 +35,7 @@ export function sharingOf(config: Config): Sharing {
     maxPingPongTurns: config.session.agentToAgent.maxPingPongTurns,
     maxForkTokens: config.session.parentForkMaxTokens,
     attachments: enabled ? limits : null,
+    outreach: outreachOf(config),
     redactPatterns: config.logging.redactPatterns,
   }
 }
@@ -48,6 +52,17 @@ export function compactionOf(config: Config) {
     reserveTokens: Math.max(compaction.reserveTokens, compaction.reserveTokensFloor),
     timeoutMs: compaction.timeoutSeconds * 1000,
     instructions: compaction.customInstructions?.trim() || null,
+  }
+}
+
+function outreachOf(config: Config): OutreachRules {
+  const { crossContext, actions } = config.tools.message
+  const { enabled, prefix, suffix } = crossContext.marker
+  return {
+    withinProvider: crossContext.allowWithinProvider,
+    acrossProviders: crossContext.allowAcrossProviders,
+    marker: enabled ? { prefix, suffix } : null,
+    actions: actions.allow ?? null,
   }
 }
 

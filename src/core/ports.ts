@@ -5,7 +5,8 @@
  */
 import type { ErrorCode } from '../protocol/errors.ts'
 import type { Approval } from './approval.ts'
-import type { Content } from './chat.ts'
+import type { Capabilities, Content } from './chat.ts'
+import type { Outreach } from './outreach.ts'
 import type { ToolFacts } from './tool-facts.ts'
 import type { Deliverables, Message, Part, Purse, Repeat, Route, StopReason, TokenUsage, Wait } from './types.ts'
 
@@ -125,6 +126,8 @@ export type Intent =
   | { do: 'send'; request: SendRequest }
   /** Sets the model of the caller's own conversation from its next run on; null takes the setting away. */
   | { do: 'model'; model: string | null }
+  /** Something for a chat, besides the reply. */
+  | { do: 'say'; outreach: Outreach; content: Content }
 
 /** A message to another conversation. */
 export interface SendRequest {
@@ -199,6 +202,8 @@ export interface ToolView {
   canSpawn: boolean
   /** Whether a task may bring files along. */
   attachments?: boolean
+  /** Whether there is a chat service to write to. */
+  chats?: boolean
 }
 
 export interface Tool {
@@ -232,6 +237,13 @@ export type SendOutcome =
   | { sent: true; remoteId: string | null }
   /** `certain: false` = it may have been seen. */
   | { sent: false; certain: boolean; retryable: boolean; code: string; message: string; retryAtMs?: number }
+
+/** What the accounts of chat services can do that are set up here; null for one that is not. */
+export interface Chats {
+  /** Whether there are any. */
+  any(): boolean
+  capabilities(place: Pick<Route, 'channel' | 'account'>): Capabilities | null
+}
 
 /** A channel's way out. `lookup` and `keyed` decide what happens to an uncertain send (decisions.md 22). */
 export interface Outbound {

@@ -23,6 +23,7 @@ describe('the toolbox', () => {
       ['sessions_history', 'sessions', 'safe'],
       ['sessions_send', 'sessions', 'keyed'],
       ['session_status', 'sessions', 'safe'],
+      ['message', 'messaging', 'keyed'],
     ])
     expect(bench.box.names()).toEqual(bench.box.list().map(tool => tool.name))
     expect([bench.box.get('read')?.name, bench.box.get('apply_patch')]).toEqual(['read', undefined])
@@ -31,7 +32,8 @@ describe('the toolbox', () => {
   test('fits into a small prompt, in plain JSON Schema', async () => {
     await using bench = await makeBench()
     const specs = bench.box.list().map(tool => tool.spec(view))
-    expect(JSON.stringify(specs).length).toBeLessThan(8000)
+    expect(bench.box.specs(bench.box.names(), view).json.length).toBeLessThan(8000)
+    expect(JSON.stringify(specs).length).toBeLessThan(9000)
     for (const { name, schema } of specs) {
       expect([name, schema['type'], typeof schema['properties']]).toEqual([name, 'object', 'object'])
       expect(JSON.stringify(schema)).not.toMatch(/\$schema|9007199254740991|\$ref/)
@@ -52,18 +54,19 @@ describe('the toolbox', () => {
     await using bench = await makeBench()
     const { box } = bench
     const sets = [box.names(), ['read', 'sessions_spawn'], ['sessions_spawn', 'read'], ['read', 'unknown'], []]
-    const views = [view, { ...view, agents: ['other'] }, { ...view, canSpawn: !view.canSpawn }]
+    const views = [view, { ...view, agents: ['other'] }, { ...view, canSpawn: !view.canSpawn }, { ...view, chats: true }]
     for (let round = 0; round < 2; round++)
       for (const names of sets)
         for (const one of views) {
-          const specs = names.flatMap(name => box.get(name)?.spec(one) ?? [])
+          const shown = names.filter(name => name !== 'message' || 'chats' in one)
+          const specs = shown.flatMap(name => box.get(name)?.spec(one) ?? [])
           expect(box.specs(names, one)).toEqual({ specs, json: JSON.stringify(specs) })
         }
   })
 
   test('says so when it is used before it is ready', () => {
     const box = openTools({ stateDir: '/nowhere', exec: () => ({}) as never })
-    expect(box.names()).toHaveLength(14)
+    expect(box.names()).toHaveLength(15)
     expect(() => box.get('read')!.spec(view)).toThrow('before ready()')
   })
 

@@ -13,6 +13,7 @@ import type { Zod } from '../protocol/zod.ts'
 import { type ExecSettings, openCommands } from './exec.ts'
 import { grepTool, makeSearcher } from './grep.ts'
 import { lsTool } from './ls.ts'
+import { messageTool } from './message.ts'
 import { readTool } from './read.ts'
 import { editTool, writeTool } from './save.ts'
 import { historyTool, sendTool, sessionsTool, statusTool } from './sessions.ts'
@@ -75,6 +76,7 @@ export function openTools(options: ToolBoxOptions): ToolBox {
     historyTool(zod),
     sendTool(zod),
     statusTool(zod),
+    messageTool(stateDir, zod),
   ]
   const byName = new Map(tools.map(tool => [tool.name, tool]))
   const shown = new Map<string, Shown>()
@@ -92,7 +94,9 @@ export function openTools(options: ToolBoxOptions): ToolBox {
       const key = `${names.join()} ${JSON.stringify(view)}`
       const known = shown.get(key)
       if (known) return known
-      const specs = names.flatMap(name => byName.get(name)?.spec(view) ?? [])
+      // Without a chat service the tool would only take room.
+      const useful = names.filter(name => name !== 'message' || view.chats === true)
+      const specs = useful.flatMap(name => byName.get(name)?.spec(view) ?? [])
       const made = { specs, json: JSON.stringify(specs) }
       if (shown.size === mostShown) shown.clear()
       shown.set(key, made)

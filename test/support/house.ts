@@ -12,7 +12,7 @@ import { openRunner, type Runner } from '../../src/agent/runner.ts'
 import { openTimers, recoverAll } from '../../src/agent/recover.ts'
 import type { AgentOptions, Bells, Compaction, Policies } from '../../src/agent/room.ts'
 import type { Sharing } from '../../src/config/sharing.ts'
-import type { HouseEvent, ModelEvent, ModelRequest, Models, ResolvedModel } from '../../src/core/ports.ts'
+import type { Chats, HouseEvent, ModelEvent, ModelRequest, Models, ResolvedModel } from '../../src/core/ports.ts'
 import type { Principal } from '../../src/core/principal.ts'
 import type { AskPolicy } from '../../src/core/approval.ts'
 import { type AgentPolicy, rootGrant } from '../../src/core/grant.ts'
@@ -68,6 +68,8 @@ export interface HouseSetup {
   asking?: (agent: string) => Partial<AskPolicy>
   /** Default: no sender of a channel may command. */
   senders?: Senders
+  /** Default: none. */
+  chats?: Chats
 }
 
 const sharing: Sharing = {
@@ -76,6 +78,7 @@ const sharing: Sharing = {
   maxPingPongTurns: 5,
   maxForkTokens: 100_000,
   attachments: null,
+  outreach: { withinProvider: true, acrossProviders: false, marker: null, actions: null },
   redactPatterns: [],
 }
 
@@ -142,6 +145,7 @@ export async function openTestHouse(setup: HouseSetup): Promise<TestHouse> {
       tools,
       policies,
       secrets: { hide: value => value, reveal: value => value },
+      chats: setup.chats ?? { any: () => false, capabilities: () => null },
       clock: { now: () => Date.now() },
       crash: noCrash,
       tell(event) {
