@@ -170,8 +170,10 @@ async function open(
     tools,
     policies,
     secrets,
-    // No channel runs yet.
-    chats: { any: () => false, capabilities: () => null },
+    chats: {
+      any: () => accounts.list().some(({ enabled }) => enabled),
+      capabilities: place => accounts.capabilities(place),
+    },
     clock,
     crash,
     tell,
@@ -198,7 +200,7 @@ async function open(
   const deliverer = openDeliverer({
     store,
     outbound: route => accounts.outbound(route),
-    grows: route => accounts.edits(route) && showsGrowing(config.current(), route),
+    grows: route => accounts.capabilities(route)?.edit === true && showsGrowing(config.current(), route),
     clock,
     crash,
     log,

@@ -5,7 +5,7 @@
  * of the gateway waits for one. Invariants: what is done to one account is done one thing after the other; a message of an
  * account that was stopped is not taken; an account is only a way out while it is connected.
  */
-import type { AccountStatus, AccountView, InboundMessage, Ingested, LoginStep } from '../core/chat.ts'
+import type { Capabilities, AccountStatus, AccountView, InboundMessage, Ingested, LoginStep } from '../core/chat.ts'
 import type { Clock, Outbound } from '../core/ports.ts'
 import type { Route } from '../core/types.ts'
 import { DeputyError } from '../protocol/errors.ts'
@@ -43,8 +43,8 @@ export interface Accounts {
   list(): readonly AccountView[]
   /** Null unless the account is connected: what is to be said waits. */
   outbound(route: Pick<Route, 'channel' | 'account'>): Outbound | null
-  /** Whether its service can change what was said. */
-  edits(route: Pick<Route, 'channel' | 'account'>): boolean
+  /** What its service can show; null for an account that is not there or off. */
+  capabilities(route: Pick<Route, 'channel' | 'account'>): Capabilities | null
   typing(route: Route, on: boolean): void
   /** By hand, until the next change of its block or the next start. Throws CHANNEL_ACCOUNT, CHANNEL_DISABLED. */
   start(channel: string, account: string): Promise<void>
@@ -195,7 +195,10 @@ export function openAccounts(options: AccountsOptions): Accounts {
       const slot = slots.get(keyOf(channel, account))
       return slot?.account && slot.account.status().state === 'connected' ? slot.account.outbound : null
     },
-    edits: ({ channel, account }) => slots.get(keyOf(channel, account))?.channel?.capabilities.edit === true,
+    capabilities({ channel, account }) {
+      const slot = slots.get(keyOf(channel, account))
+      return slot?.wish.enabled ? (slot.channel?.capabilities ?? null) : null
+    },
     typing(route, on) {
       const account = slots.get(keyOf(route.channel, route.account))?.account
       if (account?.status().state === 'connected') account.typing?.(route, on)

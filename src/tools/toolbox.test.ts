@@ -54,7 +54,12 @@ describe('the toolbox', () => {
     await using bench = await makeBench()
     const { box } = bench
     const sets = [box.names(), ['read', 'sessions_spawn'], ['sessions_spawn', 'read'], ['read', 'unknown'], []]
-    const views = [view, { ...view, agents: ['other'] }, { ...view, canSpawn: !view.canSpawn }, { ...view, chats: true }]
+    const views = [
+      view,
+      { ...view, agents: ['other'] },
+      { ...view, canSpawn: !view.canSpawn },
+      { ...view, chats: true },
+    ]
     for (let round = 0; round < 2; round++)
       for (const names of sets)
         for (const one of views) {
