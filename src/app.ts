@@ -16,13 +16,14 @@ import { type Channels, channels as services } from './channels/all.ts'
 import { accountDir, menuCommands, typingListener, wishesOf } from './gateway/chats.ts'
 import { openDevices } from './gateway/devices.ts'
 import { gatewayIdentity } from './gateway/identity.ts'
+import { openGuests } from './gateway/guests.ts'
 import { openIngest } from './gateway/ingest.ts'
 import { openLogbook } from './gateway/logbook.ts'
 import { gatewaySettings } from './gateway/settings.ts'
 import { ensureDir, prepareHome } from './config/home.ts'
 import { firstConfig } from './config/first.ts'
 import { agentOf, commandSendersOf, lanesOf, loggingOf } from './config/read.ts'
-import { showsGrowing } from './config/read-channels.ts'
+import { defaultAccountOf, policyOf, showsGrowing } from './config/read-channels.ts'
 import { openSecrets } from './config/secrets.ts'
 import { openConfig } from './config/store.ts'
 import type { Clock, HouseEvent, Tell } from './core/ports.ts'
@@ -266,6 +267,12 @@ async function open(
           names: policies.rootGrant(id, owner.scopes).tools,
           profile: agentOf(config.current(), id).tools.findLast(layer => layer.profile)?.profile ?? 'full',
         }),
+      },
+      chats: {
+        ...accounts,
+        defaultAccount: channel => defaultAccountOf(config.current(), channel),
+        policy: (channel, account) => policyOf(config.current(), channel, account),
+        guests: openGuests({ store, config, clock, outbox: () => deliverer.ring() }),
       },
       log: book,
       identity: gatewayIdentity(key),

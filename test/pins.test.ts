@@ -25,7 +25,13 @@ describe('pins', () => {
         "agent.identity.get": "operator.read",
         "agent.wait": "operator.write",
         "agents.list": "operator.read",
+        "channels.logout": "operator.admin",
+        "channels.pairing.approve": "operator.pairing, operator.admin with bootstrapCommandOwner",
+        "channels.pairing.dismiss": "operator.pairing",
+        "channels.pairing.list": "operator.pairing",
+        "channels.start": "operator.admin",
         "channels.status": "operator.read",
+        "channels.stop": "operator.admin",
         "chat.abort": "operator.write",
         "chat.history": "operator.read",
         "chat.inject": "operator.admin",
@@ -93,6 +99,8 @@ describe('pins', () => {
         "tools.effective": "operator.read",
         "usage.cost": "operator.read",
         "usage.status": "operator.read",
+        "web.login.start": "operator.admin",
+        "web.login.wait": "operator.admin",
       }
     `)
   })

@@ -51,6 +51,16 @@ const entries: readonly Entry[] = [
     summary: 'which devices ask and which are let in; approve and remove',
     load: () => import('./commands/devices.ts'),
   },
+  {
+    name: 'channels',
+    summary: 'chat services: set up, log in, see how they stand',
+    load: () => import('./commands/channels.ts'),
+  },
+  {
+    name: 'pairing',
+    summary: 'people who ask to write to the agent; let them in',
+    load: () => import('./commands/pairing.ts'),
+  },
   { name: 'config', summary: 'read and change the configuration', load: () => import('./commands/config.ts') },
   {
     name: 'doctor',

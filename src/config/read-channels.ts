@@ -188,6 +188,14 @@ export function accessOf(config: Config, { channel, settings }: ChannelAccount):
   }
 }
 
+/** In short, for lists; null for an account that is not there. */
+export function policyOf(config: Config, channel: string, account: string) {
+  const found = accountOf(config, channel, account)
+  if (!found) return null
+  const { dm } = accessOf(config, found)
+  return { dmPolicy: dm.policy, allowFrom: dm.allowFrom }
+}
+
 function placesOf(value: unknown, inner: 'topics' | 'channels'): Record<string, Place> {
   const places: Record<string, Place> = Object.create(null)
   for (const [key, each] of Object.entries(block(value))) {

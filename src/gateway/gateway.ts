@@ -62,7 +62,7 @@ export function openGateway(options: GatewayOptions): Gateway {
   let hosts: readonly string[] = []
   const schemas = openSchemas()
   const fanout = makeFanout()
-  const desk = makeHealthDesk({ house, facts, clock, version, startedAt })
+  const desk = makeHealthDesk({ house, facts, chats: rooms.chats, clock, version, startedAt })
   const presence = makePresence({ fanout, clock, limits, log, version, startedAt, health: desk.health })
   const helloDesk = makeHelloDesk({ facts, settings, clock, limits, version, bootId: newId(), startedAt, presence })
   const runEvents = makeRunEvents({ fanout, clock, deltaMs: limits.deltaMs })

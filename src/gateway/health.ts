@@ -1,11 +1,13 @@
 /**
  * The health and status answers (openclaw-facts.md §C4). Owns their shape and a short memory: however many ask, the house
- * is counted at most once a second. Reads committed rows only; never checks a provider or a channel.
+ * is counted at most once a second. Reads committed rows only; never asks a provider or a service.
  */
+import type { AccountView } from '../core/chat.ts'
 import type { Clock } from '../core/ports.ts'
 import type { Session } from '../core/types.ts'
 import type { Health, SessionCount, Status } from '../protocol/results.ts'
 import type { House } from '../sessions/types.ts'
+import type { ChatRoom } from './rooms.ts'
 import type { Facts } from './types.ts'
 
 /** What hello shows of the house. */
@@ -28,11 +30,12 @@ const path = '(database)'
 export function makeHealthDesk(options: {
   house: House
   facts: Facts
+  chats: Pick<ChatRoom, 'list'>
   clock: Clock
   version: string
   startedAt: number
 }): HealthDesk {
-  const { house, facts, clock, version, startedAt } = options
+  const { house, facts, chats, clock, version, startedAt } = options
   let last: { at: number; answer: Promise<Glance> } | null = null
 
   async function countSessions(agent?: string): Promise<SessionCount> {
@@ -43,6 +46,35 @@ export function makeHealthDesk(options: {
 
   function recentOf({ key, updatedAt }: Session): SessionCount['recent'][number] {
     return { key, updatedAt, age: Math.max(0, clock.now() - updatedAt) }
+  }
+
+  /** Accounts that are switched on and not connected count as trouble once they say why. */
+  function problems(): Health['problems'] {
+    const troubled = chats.list().flatMap(({ channel, account, enabled, status: { problem } }) => {
+      const where = account === 'default' ? channel : `${channel} (${account})`
+      return enabled && problem ? [{ code: problem.code, message: `${where}: ${problem.message}` }] : []
+    })
+    return [...facts.problems(), ...troubled]
+  }
+
+  function channels(): Pick<Health, 'channels' | 'channelOrder' | 'channelLabels'> {
+    const views = chats.list()
+    const order = [...new Set(views.map(({ channel }) => channel))]
+    const of = (channel: string) => views.filter(view => view.channel === channel)
+    return {
+      channels: Object.fromEntries(
+        order.map(channel => [
+          channel,
+          {
+            configured: of(channel).some(({ configured }) => configured),
+            connected: of(channel).some(({ status }) => status.state === 'connected'),
+            accounts: Object.fromEntries(of(channel).map(({ account, status }) => [account, { state: status.state }])),
+          },
+        ]),
+      ),
+      channelOrder: order,
+      channelLabels: Object.fromEntries(views.map(({ channel, label }) => [channel, label])),
+    }
   }
 
   async function count(): Promise<Glance> {
@@ -62,16 +94,14 @@ export function makeHealthDesk(options: {
       ok: true,
       ts: clock.now(),
       durationMs: Math.round(performance.now() - began),
-      channels: {},
-      channelOrder: [],
-      channelLabels: {},
+      ...channels(),
       heartbeatSeconds: 0,
       defaultAgentId,
       agents,
       sessions,
       plugins: { loaded: [], errors: [], unavailable: [] },
       configReload: { hotReloadStatus: facts.configFails() ? 'failing' : 'active' },
-      problems: facts.problems(),
+      problems: problems(),
     }
     return { health, modelConfigured: facts.defaultModel() !== null }
   }
@@ -99,7 +129,7 @@ export function makeHealthDesk(options: {
         pid: process.pid,
         uptimeMs: Math.max(0, clock.now() - startedAt),
         heartbeat: { defaultAgentId: health.defaultAgentId, agents: [] },
-        channelSummary: [],
+        channelSummary: chats.list().map(summary),
         queuedSystemEvents: [],
         tasks: {
           total: Object.values(counts.runs).reduce((sum, n) => sum + n, 0),
@@ -122,9 +152,15 @@ export function makeHealthDesk(options: {
         connections,
         deadLetters: counts.deadLetters,
         outbox: counts.outbox,
-        problems: facts.problems(),
+        problems: problems(),
       }
     },
   }
   return desk
+}
+
+function summary({ label, account, enabled, status }: AccountView): string {
+  const name = account === 'default' ? label : `${label} (${account})`
+  if (!enabled) return `${name}: switched off`
+  return `${name}: ${status.state}${status.self === null ? '' : ` as ${status.self}`}`
 }

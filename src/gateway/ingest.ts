@@ -24,7 +24,7 @@ import { type Routed, route } from '../router/route.ts'
 import { plainName, speaker, wordsOf } from '../router/words.ts'
 import type { House } from '../sessions/types.ts'
 import { apply } from '../store/apply.ts'
-import { isAdmitted, knocked } from '../store/guests.ts'
+import { isAdmitted, knocked, knockKey } from '../store/guests.ts'
 import type { Store, Tx } from '../store/open.ts'
 import { openInbox } from './inbox.ts'
 import { openOverheard } from './overheard.ts'
@@ -209,7 +209,7 @@ export function openIngest(options: IngestOptions): Ingest {
       const to: Route = { channel, account, to: chat.id, ...(chat.thread === null ? {} : { thread: chat.thread }) }
       // No conversation exists for it, and none is made.
       await apply(tx, [
-        { do: 'outbox.put', session: '', run: null, key: `knock:${fresh.id}`, route: to, content: { text }, at: now },
+        { do: 'outbox.put', session: '', run: null, key: knockKey(fresh.id), route: to, content: { text }, at: now },
       ])
       return true
     })

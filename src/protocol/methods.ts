@@ -5,6 +5,7 @@
  * Results are in results.ts. Pinned by test/pins.test.ts. Never runs a method: gateway/methods/ does, and its type demands
  * one handler a row.
  */
+import { channelMethods } from './methods/channels.ts'
 import { chatMethods } from './methods/chat.ts'
 import { configMethods } from './methods/config.ts'
 import type { MethodRow } from './methods/row.ts'
@@ -22,6 +23,7 @@ export const methods = {
   ...configMethods,
   ...runMethods,
   ...deviceMethods,
+  ...channelMethods,
 } as const
 
 export type MethodName = keyof typeof methods

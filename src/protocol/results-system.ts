@@ -212,18 +212,6 @@ export interface SystemResults {
     }[]
   }
   'commands.list': { commands: readonly CommandRow[] }
-  'channels.status': {
-    ts: number
-    channelOrder: readonly string[]
-    channelLabels: Record<string, string>
-    channelDetailLabels: Record<string, string>
-    channelSystemImages: Record<string, string>
-    channelMeta: readonly unknown[]
-    channels: Record<string, unknown>
-    channelAccounts: Record<string, readonly unknown[]>
-    channelDefaultAccountId: Record<string, string>
-    statusIssues: readonly unknown[]
-  }
   'node.list': { ts: number; nodes: readonly unknown[] }
   'question.list': { questions: readonly unknown[] }
   'usage.status': { updatedAt: number; providers: readonly unknown[] }

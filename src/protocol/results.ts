@@ -2,10 +2,12 @@
  * What each method answers with (openclaw-facts.md §C4; the runs.* family is Deputy's own). Types only.
  * Times are epoch milliseconds, spans milliseconds, money nano-US-dollars.
  */
+import type { ChannelResults } from './results-channels.ts'
 import type { DeviceResults } from './results-devices.ts'
 import type { SessionResults } from './results-sessions.ts'
 import type { SystemResults } from './results-system.ts'
 
+export type * from './results-channels.ts'
 export type * from './results-devices.ts'
 export type * from './results-sessions.ts'
 export type * from './results-system.ts'
@@ -235,7 +237,7 @@ export interface SpawnReceipt {
 }
 
 /** One entry a method; `methods.ts` refers to it, so a method without a result does not compile. */
-export interface Results extends DeviceResults, SessionResults, SystemResults {
+export interface Results extends ChannelResults, DeviceResults, SessionResults, SystemResults {
   health: Health
   status: Status
   'agents.list': AgentsList

@@ -5,8 +5,11 @@
  * sender's admission, until somebody removes it.
  */
 import type { Selectable } from 'kysely'
-import { type Guest, knock, waitingWith } from '../core/admission.ts'
+import { codeLivesMs, type Guest, knock, mostWaiting, waitingWith } from '../core/admission.ts'
+import type { Route } from '../core/types.ts'
 import { DeputyError } from '../protocol/errors.ts'
+import type { SenderDecision, SenderList } from '../protocol/results.ts'
+import { apply } from './apply.ts'
 import type { Tx } from './open.ts'
 import type { ChannelPairingsTable } from './tables.ts'
 
@@ -16,6 +19,9 @@ export interface Stranger {
   sender: string
   label: string | null
 }
+
+/** What somebody is told who was let in. */
+export const welcome = 'You have been let in. Write to me as you like; /help shows the commands.'
 
 /** What is to be said to a stranger: their new code, or null for silence. In the caller's transaction. */
 export async function knocked(
@@ -79,7 +85,7 @@ export async function admit(
   tx: Tx,
   at: Named,
   asked: { code: string } | { id: string },
-  by: { who: string; now: number },
+  by: { who: string; now: number; notice?: string | undefined },
 ): Promise<Guest> {
   const guest = await waiting(tx, at, asked, by.now)
   const { channel, account, sender } = guest
@@ -92,6 +98,7 @@ export async function admit(
     .execute()
   await tx.updateTable('channel_pairings').set({ state: 'approved' }).where('id', '=', guest.id).execute()
   await audit(tx, by, 'sender.approve', guest)
+  if (by.notice !== undefined) await tell(tx, guest, by.notice, by.now)
   return { ...guest, state: 'approved' }
 }
 
@@ -106,6 +113,21 @@ export async function dismiss(
   await tx.deleteFrom('channel_pairings').where('id', '=', guest.id).execute()
   await audit(tx, by, 'sender.reject', guest)
   return guest
+}
+
+/** To where they wrote from: the message with the code knows. */
+async function tell(tx: Tx, guest: Guest, text: string, at: number): Promise<void> {
+  const asked = await tx.selectFrom('outbox').select('route').where('key', '=', knockKey(guest.id)).executeTakeFirst()
+  if (!asked) return
+  const route = JSON.parse(asked.route) as Route
+  await apply(tx, [
+    { do: 'outbox.put', session: '', run: null, key: `let-in:${guest.id}`, route, content: { text }, at },
+  ])
+}
+
+/** Of the outbox row that tells a stranger their code. */
+export function knockKey(request: string): string {
+  return `knock:${request}`
 }
 
 async function waiting(tx: Tx, at: Named, asked: { code: string } | { id: string }, now: number): Promise<Guest> {
@@ -142,4 +164,37 @@ function guestOf(row: Selectable<ChannelPairingsTable>): Guest {
     lastSeenAt: row.last_seen_at,
     expiresAt: row.expires_at,
   }
+}
+
+/** As the wire has it (openclaw-facts.md §C4). */
+export function senderList(
+  all: readonly Guest[],
+  about: { accounts: SenderList['accounts']; ownerKnown: boolean },
+): SenderList {
+  const of = ({ channel, account, sender, label }: Guest) => ({
+    channel,
+    accountId: account,
+    senderId: sender,
+    senderLabel: label,
+  })
+  return {
+    accounts: about.accounts,
+    requests: all
+      .filter(({ state }) => state === 'pending')
+      .map(guest => ({
+        requestId: guest.id,
+        ...of(guest),
+        code: guest.code,
+        createdAt: guest.createdAt,
+        lastSeenAt: guest.lastSeenAt,
+        expiresAt: guest.expiresAt,
+      })),
+    approved: all.filter(({ state }) => state === 'approved').map(guest => ({ ...of(guest), since: guest.createdAt })),
+    commandOwnerConfigured: about.ownerKnown,
+    limits: { pendingPerAccount: mostWaiting, ttlMs: codeLivesMs },
+  }
+}
+
+export function decided({ id, channel, account, sender }: Guest): SenderDecision {
+  return { ok: true, requestId: id, channel, accountId: account, senderId: sender }
 }

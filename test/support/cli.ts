@@ -9,6 +9,7 @@ import { join, resolve } from 'node:path'
 import { PassThrough } from 'node:stream'
 import { onTestFinished } from 'vitest'
 import { openApp } from '../../src/app.ts'
+import type { Channels } from '../../src/channels/all.ts'
 import type { RunningGateway, StartOptions } from '../../src/cli/host.ts'
 import { run } from '../../src/cli/program.ts'
 import { put, tempDir } from './temp.ts'
@@ -38,12 +39,12 @@ export interface Desk {
 export const version = '9.9.9'
 
 /** `root`: folder of the package, as the program would find it. */
-export function openDesk(root = resolve(import.meta.dirname, '../..')): Desk {
+export function openDesk(root = resolve(import.meta.dirname, '../..'), channels?: Channels): Desk {
   const user = tempDir()
   const home = join(user, '.deputy')
   const env: Desk['env'] = { HOME: user, PATH: process.env['PATH'], OLLAMA_HOST: 'http://127.0.0.1:9' }
   const started: string[] = []
-  const open = (options: StartOptions) => openApp({ ...options, version })
+  const open = (options: StartOptions) => openApp({ ...options, version, ...(channels && { channels }) })
 
   async function deputy(...argv: string[]): Promise<Said> {
     const said = { out: '', err: '' }

@@ -2,10 +2,12 @@
  * The rooms beside the house for tests of the door: a real configuration, real tools and a real log in a directory, one model.
  */
 import { join } from 'node:path'
+import { openAccounts } from '../../src/channels/accounts.ts'
 import { openConfig } from '../../src/config/store.ts'
 import type { ModelListing } from '../../src/models/options.ts'
 import { openLogbook } from '../../src/gateway/logbook.ts'
 import type { Rooms } from '../../src/gateway/rooms.ts'
+import { DeputyError } from '../../src/protocol/errors.ts'
 import { openTools } from '../../src/tools/toolbox.ts'
 
 const listing: ModelListing = {
@@ -43,7 +45,26 @@ export function testRooms(dir: string): Rooms & { book: ReturnType<typeof openLo
     hide: value => value,
     console: () => undefined,
   })
+  const accounts = openAccounts({
+    channels: {},
+    wishes: () => [],
+    stateDir: () => dir,
+    ingest: async () => ({ done: 'repeat' }),
+    commands: () => [],
+    changed: () => undefined,
+    clock: { now: () => Date.now() },
+    log: () => undefined,
+  })
+  const nobody = async () => {
+    throw new DeputyError('SENDER_CODE_UNKNOWN', 'nobody waits')
+  }
   return {
+    chats: {
+      ...accounts,
+      defaultAccount: () => 'default',
+      policy: () => null,
+      guests: { list: async () => [], approve: nobody, dismiss: nobody, ownerKnown: () => false },
+    },
     config: openConfig({ home: dir, env: {} }),
     models: {
       list: () => [listing],

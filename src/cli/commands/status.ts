@@ -32,6 +32,7 @@ export function register(command: Command, cli: Cli): void {
             ],
             ['sessions', String(sessions.count)],
             ['connections', String(status.connections)],
+            ['channels', line(status.channelSummary.join('; '))],
             ['memory', bytes(status.processMemory.rss)],
             ['outbox', undelivered.map(([state, n]) => `${n} ${state}`).join(', ')],
             ['dead letters', status.deadLetters > 0 ? p.yellow(String(status.deadLetters)) : ''],

@@ -4,6 +4,7 @@
 import type { Handlers } from '../dispatch.ts'
 import { agent, agentWait } from './agent.ts'
 import { agentIdentity, agentsList, commandsList, modelsList, toolsCatalog, toolsEffective } from './catalogues.ts'
+import { channelHandlers } from './channels.ts'
 import { chatAbort, chatHistory, chatInject, chatMessageGet, chatSend } from './chat.ts'
 import { configApply, configGet, configPatch, configSchemaAll, configSchemaLookup } from './config.ts'
 import { deviceHandlers } from './devices.ts'
@@ -12,7 +13,7 @@ import { runsFork, runsRetry, runsSteer } from './runs-again.ts'
 import { runsCancel, runsGet, runsList, runsLog, runsSpawn, runsTree } from './runs.ts'
 import * as change from './session-changes.ts'
 import { sessionsDescribe, sessionsGet, sessionsList, sessionsPreview, sessionsResolve } from './sessions.ts'
-import { channelsStatus, logsTail, secretsReload } from './system.ts'
+import { logsTail, secretsReload } from './system.ts'
 import { tasksCancel, tasksGet, tasksList } from './tasks.ts'
 import { sessionsUsage, usageCost } from './usage.ts'
 
@@ -32,7 +33,6 @@ export function makeHandlers(room: Room): Handlers {
     'tools.catalog': params => toolsCatalog(room, params),
     'tools.effective': params => toolsEffective(room, params),
     'commands.list': () => commandsList(),
-    'channels.status': () => channelsStatus(room),
     'node.list': () => ({ ts: room.now(), nodes: [] }),
     'question.list': () => ({ questions: [] }),
     // Quotas that a provider tells of; none is asked.
@@ -83,5 +83,6 @@ export function makeHandlers(room: Room): Handlers {
     'runs.fork': (params, call) => runsFork(room, params, call),
     'runs.spawn': (params, call) => runsSpawn(room, params, call),
     ...deviceHandlers(room),
+    ...channelHandlers(room),
   }
 }

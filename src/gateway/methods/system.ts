@@ -23,19 +23,3 @@ export async function secretsReload(room: Room): Promise<Result<'secrets.reload'
   const warnings = await room.rooms.reloadSecrets()
   return { ok: true, warningCount: warnings.length, warnings }
 }
-
-/** No channel is connected to this gateway. */
-export function channelsStatus(room: Room): Result<'channels.status'> {
-  return {
-    ts: room.now(),
-    channelOrder: [],
-    channelLabels: {},
-    channelDetailLabels: {},
-    channelSystemImages: {},
-    channelMeta: [],
-    channels: {},
-    channelAccounts: {},
-    channelDefaultAccountId: {},
-    statusIssues: [],
-  }
-}

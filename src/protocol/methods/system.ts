@@ -99,16 +99,6 @@ export const systemMethods = {
         includeArgs: z.boolean().optional(),
       }),
   }),
-  'channels.status': method({
-    scope: 'operator.read',
-    since: 3,
-    params: z =>
-      z.strictObject({
-        probe: z.boolean().optional(),
-        timeoutMs: z.int().min(0).optional(),
-        channel: z.string().max(128).optional(),
-      }),
-  }),
   'node.list': method({ scope: 'operator.read', since: 3, params: none }),
   /** Nobody asks a person anything through this gateway yet; the Control UI asks again and again until it has an answer. */
   'question.list': method({ scope: 'operator.questions', since: 4, params: none }),
