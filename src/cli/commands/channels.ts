@@ -257,8 +257,8 @@ async function show(context: Context, view: LoginView): Promise<void> {
     return
   }
   if (view.qr !== undefined) {
-    const { toString } = await import('qrcode')
-    context.say(await toString(view.qr, { type: 'utf8', errorCorrectionLevel: 'L' }))
+    const { default: qrcode } = await import('qrcode')
+    context.say(await qrcode.toString(view.qr, { type: 'utf8', errorCorrectionLevel: 'L' }))
   }
   if (view.code !== undefined) context.say(context.paint.bold(plain(view.code)))
   context.say(plain(view.message))
