@@ -85,6 +85,14 @@ describe('the page', () => {
     expect((await ask('/?token=abc')).status).toBe(400)
   })
 
+  test('behind a proxy that speaks TLS browsers are told to stay with it', async () => {
+    door = await openDoor()
+    expect((await ask('/')).headers).not.toHaveProperty('strict-transport-security')
+    door.settings.hsts = 'max-age=31536000'
+    for (const path of ['/', '/healthz', '/none'])
+      expect((await ask(path)).headers).toHaveProperty('strict-transport-security', 'max-age=31536000')
+  })
+
   test('under a path, or not at all', async () => {
     door = await openDoor({ settings: { page: { enabled: true, basePath: '/deputy' } } })
     expect((await ask('/deputy')).status).toBe(200)

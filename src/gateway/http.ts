@@ -32,7 +32,7 @@ export function bodyOf(error: DeputyError): string {
 interface Answer {
   status: number
   body: string
-  headers?: Readonly<Record<string, string>>
+  headers?: Readonly<Record<string, string>> | undefined
 }
 
 function send(request: IncomingMessage, response: ServerResponse, { status, body, headers }: Answer): void {
@@ -99,7 +99,10 @@ export function makeHttpServer(options: { settings: Settings; facts: Facts; log:
 
   async function serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
     try {
-      send(request, response, await answer(request))
+      const { status, body, headers } = await answer(request)
+      const hsts = settings.hsts()
+      const more = hsts === null ? headers : { ...headers, 'strict-transport-security': hsts }
+      send(request, response, { status, body, headers: more })
     } catch (cause) {
       log('error', 'a request failed', {
         path: request.url,

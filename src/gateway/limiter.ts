@@ -38,7 +38,8 @@ export function makeLimiter(settings: Settings): Limiter {
       return Math.max(0, (entries.get(keyOf(peer))?.lockedUntil ?? 0) - now)
     },
     failed(peer, now) {
-      const { maxAttempts, windowMs, lockoutMs } = settings.rateLimit()
+      const { maxAttempts, windowMs, lockoutMs, exemptLoopback } = settings.rateLimit()
+      if (exemptLoopback && delayed(peer)) return 0
       const key = keyOf(peer)
       let entry = entries.get(key)
       if (!entry || now - entry.since > windowMs)

@@ -107,7 +107,8 @@ test('secrets are equal exactly when they are the same text', () => {
 })
 
 describe('failed attempts', () => {
-  const settings = { rateLimit: () => ({ maxAttempts: 3, windowMs: 1000, lockoutMs: 5000 }) } as Settings
+  const limit = { maxAttempts: 3, windowMs: 1000, lockoutMs: 5000, exemptLoopback: false }
+  const settings = { rateLimit: () => limit } as Settings
   const remote: Peer = { via: 'tcp', address: '203.0.113.1', direct: false, origin: null, remote: '', header: () => '' }
   const local: Peer = { via: 'tcp', address: '127.0.0.1', direct: true, origin: null, remote: '', header: () => '' }
   const page: Peer = { ...local, origin: 'https://ui.example' }
@@ -138,5 +139,12 @@ describe('failed attempts', () => {
     const delays = [0, 1, 2, 3, 4, 5, 6].map(now => limiter.failed(local, now))
     expect(delays).toEqual([250, 500, 1000, 2000, 4000, 5000, 5000])
     expect(limiter.lockedFor(local, 7)).toBe(0)
+  })
+
+  test('gateway.auth.rateLimit.exemptLoopback: programs of this machine do not wait, pages of it are counted as ever', () => {
+    const limiter = makeLimiter({ rateLimit: () => ({ ...limit, exemptLoopback: true }) } as Settings)
+    expect([0, 1, 2, 3].map(now => limiter.failed(local, now))).toEqual([0, 0, 0, 0])
+    for (const now of [0, 1, 2]) limiter.failed(page, now)
+    expect(limiter.lockedFor(page, 3)).toBe(4999)
   })
 })

@@ -37,6 +37,7 @@ export function gatewaySettings(
     publicOrigin: () => gateway().publicOrigin,
     rateLimit: () => gateway().auth.rateLimit,
     page: () => gateway().controlUi,
+    hsts: () => gateway().hsts,
     watch(listener) {
       const ends = [config.onChange(listener), secrets.onLoad(listener)]
       return () => ends.forEach(end => void end())

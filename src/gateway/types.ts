@@ -36,9 +36,11 @@ export interface Settings {
   /** The address that the gateway is reached at through a proxy, e.g. `https://deputy.example`. */
   publicOrigin(): string | null
   /** Failed attempts from elsewhere before a lockout. */
-  rateLimit(): { maxAttempts: number; windowMs: number; lockoutMs: number }
+  rateLimit(): { maxAttempts: number; windowMs: number; lockoutMs: number; exemptLoopback: boolean }
   /** The page, and the path that it is at: empty for the root, else `/name`. */
   page(): { enabled: boolean; basePath: string }
+  /** Value of Strict-Transport-Security, where a proxy in front speaks TLS; null for none. */
+  hsts(): string | null
   /** Told when any of these may be other than before. Returns how to stop. */
   watch(listener: () => void): () => void
 }

@@ -70,8 +70,9 @@ export async function openDoor(options: DoorOptions = {}): Promise<Door> {
     trustedProxies: [],
     allowedOrigins: [],
     publicOrigin: null,
-    rateLimit: { maxAttempts: 3, windowMs: 60_000, lockoutMs: 300_000 },
+    rateLimit: { maxAttempts: 3, windowMs: 60_000, lockoutMs: 300_000, exemptLoopback: false },
     page: { enabled: true, basePath: '' },
+    hsts: null,
     ...options.settings,
   }
   const watchers = new Set<() => void>()
@@ -88,6 +89,7 @@ export async function openDoor(options: DoorOptions = {}): Promise<Door> {
       publicOrigin: () => settings.publicOrigin,
       rateLimit: () => settings.rateLimit,
       page: () => settings.page,
+      hsts: () => settings.hsts,
       watch(listener) {
         watchers.add(listener)
         return () => void watchers.delete(listener)
