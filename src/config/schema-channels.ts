@@ -156,7 +156,6 @@ const whatsapp = {
   selfChatMode: flag('The account is your own number: what you write to yourself is for the agent'),
   sendReadReceipts: flag('Show people that their messages were read. Default: true'),
   authDir: text('Folder of the login. Default: in the state directory'),
-  url: text('Address of the service'),
 }
 const knownWhatsapp = [...knownCommon, 'direct', 'debounceMs']
 

@@ -18,20 +18,24 @@ import { pair } from './pairing.ts'
 import { jidOf, readMessage } from './reading.ts'
 import { send } from './sending.ts'
 import { openReader } from './signal.ts'
-import { partsOf } from './writing.ts'
+import { maxText, partsOf } from './writing.ts'
 
 const again = { firstMs: 100, mostMs: 10_000 }
 /** WhatsApp stops showing it by itself after some 25 seconds. */
 const typingEveryMs = 10_000
 
 interface Settings {
+  authDir?: string
+  textChunkLimit?: number
   sendReadReceipts?: boolean
+  selfChatMode?: boolean
+  allowFrom?: readonly string[]
 }
 
 export function openAccount(options: AccountOptions, lib: Library): Account {
   const { clock, ingest } = options
   const settings = options.settings as Settings
-  const keep = openKeep(keepPath(options.stateDir))
+  const keep = openKeep(keepPath(settings.authDir ?? options.stateDir))
   const titles = new Map<string, string>()
   const typing = new Map<string, NodeJS.Timeout>()
   const taking = new Set<Promise<unknown>>()
@@ -47,6 +51,11 @@ export function openAccount(options: AccountOptions, lib: Library): Account {
   const self = () => {
     const user = login.linked() ? lib.jidDecode(me().id)?.user : undefined
     return user ? `+${user}` : null
+  }
+  /** The account is the owner's own number: they talk with the agent by writing to themselves. */
+  const selfChat = () => {
+    const own = self()?.slice(1)
+    return settings.selfChatMode ?? (settings.allowFrom ?? []).some(entry => entry.replace(/\D/g, '') === own)
   }
   const line: Line = new Line({
     open: openSocket,
@@ -117,6 +126,7 @@ export function openAccount(options: AccountOptions, lib: Library): Account {
       channel: 'whatsapp',
       account: options.account,
       me: me(),
+      selfChat: selfChat(),
       number: lid => people.getPNForLID(lid),
       title: group => titles.get(group) ?? null,
       fetch,
@@ -178,7 +188,7 @@ export function openAccount(options: AccountOptions, lib: Library): Account {
     outbound: {
       channel: 'whatsapp',
       keyed: true,
-      parts: partsOf,
+      parts: content => partsOf(content, Math.min(maxText, settings.textChunkLimit ?? maxText)),
       async send(message, signal) {
         const outcome = await send(message, signal, { lib, keep, socket: () => line.ready, now: () => clock.now() })
         if (outcome.sent) lastOutboundAt = clock.now()

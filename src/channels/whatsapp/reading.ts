@@ -15,6 +15,8 @@ export interface ReadingOptions {
   channel: string
   account: string
   me: { id: string; lid: string }
+  /** What the owner writes to themself is for the agent. */
+  selfChat: boolean
   /** The number behind a LID, where it is known. */
   number(lid: string): Promise<string | null>
   title(group: string): string | null
@@ -29,8 +31,8 @@ export async function readMessage(from: WAMessage, options: ReadingOptions): Pro
   const group = chat.endsWith('@g.us')
   if (!key.id || from.category === 'peer' || (!group && !isPerson(chat))) return null
   const mine = (jid: string) => [me.id, me.lid].some(own => own !== '' && lib.areJidsSameUser(own, jid))
-  // What the owner writes to somebody else on their own phone is between those two.
-  if (key.fromMe && !group && !mine(chat)) return null
+  // What the owner writes on their own phone is for others, or a note of theirs.
+  if (key.fromMe && !(options.selfChat && (group || mine(chat)))) return null
 
   const outer = lib.normalizeMessageContent(from.message)
   const edit = outer?.protocolMessage?.editedMessage ? outer.protocolMessage : null

@@ -6,7 +6,7 @@
  *
  * Invariant: what is sent can be asked for again by any device, also after a restart: it is kept before it is sent.
  */
-import type { AnyMessageContent, BinaryNode, proto, WAMessage, WASocket } from 'baileys'
+import type { AnyMessageContent, BinaryNode, ConnectionState, proto, WAMessage, WASocket } from 'baileys'
 import type { Content } from '../../core/chat.ts'
 import type { OutboundMessage, SendOutcome } from '../../core/ports.ts'
 import type { Keep } from './keep.ts'
@@ -123,9 +123,10 @@ function answerTo(socket: WASocket, id: string, signal: AbortSignal): Answer {
   socket.ws.on('CB:ack,class:message', answered)
   socket.ws.on('close', gone)
   socket.ws.on('error', gone)
-  const off = socket.ev.on('connection.update', ({ connection }) => {
+  const ended = ({ connection }: Partial<ConnectionState>) => {
     if (connection === 'close') gone()
-  })
+  }
+  socket.ev.on('connection.update', ended)
   signal.addEventListener('abort', gone)
   // Nobody may be waiting yet when it fails.
   promise.catch(() => undefined)
@@ -137,7 +138,7 @@ function answerTo(socket: WASocket, id: string, signal: AbortSignal): Answer {
       socket.ws.off('close', gone)
       socket.ws.off('error', gone)
       signal.removeEventListener('abort', gone)
-      void off
+      socket.ev.off('connection.update', ended)
     },
   }
 }

@@ -16,8 +16,8 @@ const seen = ({ before, after }: { before: string; after: string }): boolean =>
 
 const signs = { bold: '*', italic: '_', strike: '~', spoiler: '' } as const
 
-const writer: Writer = {
-  max: maxText,
+const writer = (max: number): Writer => ({
+  max,
   escape: text => text,
   mark(mark, inner, around) {
     const sign = signs[mark]
@@ -28,15 +28,15 @@ const writer: Writer = {
   link: (inner, url, label) => (label === url ? inner : `${inner} (${url})`),
   quote: inner => prefixLines(inner, '> '),
   lineByLine: true,
-}
+})
 
 /** Each of them one message: a file carries the words when they fit beneath it. */
-export function partsOf(content: Content): readonly Content[] {
+export function partsOf(content: Content, limit: number): readonly Content[] {
   if (content.react || content.poll) return [content]
   const { media = [], buttons, ...plain } = content
   const all = [content.text, buttons ? offers(buttons) : ''].filter(text => text.trim() !== '').join('\n\n')
-  if (content.edit) return renderParts(all, writer).map((text, at) => (at === 0 ? { ...plain, text } : { text }))
-  const texts = renderParts(all, writer)
+  if (content.edit) return renderParts(all, writer(limit)).map((text, at) => (at === 0 ? { ...plain, text } : { text }))
+  const texts = renderParts(all, writer(limit))
   const [first, ...others] = media
   const captioned =
     first && texts.length === 1 && texts[0]!.length <= maxCaption && first.kind !== 'audio' && first.kind !== 'sticker'

@@ -1,0 +1,58 @@
+/** The shipped gateway and a person with WhatsApp: the user's own case, and the whole way of a delegation. */
+import { expect, onTestFinished, test } from 'vitest'
+import { openGateways } from '../support/gateway.ts'
+import { delegating } from '../support/whatsapp/delegating.ts'
+import { openWorld } from '../support/whatsapp/world.ts'
+
+const gateways = openGateways()
+
+async function open() {
+  const { config } = await delegating()
+  const world = await openWorld(gateways, config)
+  onTestFinished(() => world.close())
+  const gateway = await world.start()
+  onTestFinished(() => gateway.kill().then(() => undefined))
+  await world.service.until(() => world.service.online(world.owner))
+  return { ...world, gateway }
+}
+
+test("the seed's own case: /subagents spawn from WhatsApp, and an agent that calls sessions_spawn, on a fresh home", async () => {
+  const { ann, owner, service, gateway } = await open()
+
+  await ann.phone.say(owner.jid, '/subagents spawn extractor task bycommand')
+  await ann.sees(one => one.text.startsWith('Started #1: extractor'))
+  await ann.sees(one => one.text === 'told bycommand')
+
+  await ann.phone.say(owner.jid, 'go bytool')
+  await ann.sees(one => one.text === 'on it bytool')
+  await ann.sees(one => one.text === 'told bytool')
+
+  expect(ann.texts).toEqual([expect.stringContaining('Started #1'), 'told bycommand', 'on it bytool', 'told bytool'])
+  expect(new Set(ann.shown.filter(one => !one.mine).map(one => one.from))).toEqual(new Set([owner.jid]))
+  expect(ann.texts.join('\n') + gateway.said()).not.toMatch(/1008|pairing required/i)
+  const client = await gateway.client()
+  expect((await client.request('device.pair.list', {})).pending).toEqual([])
+  // Read, and typed while it worked; nothing that the service was asked is unknown to it.
+  expect(service.post.receipts.some(({ by, type }) => by !== ann.jid && type === 'read')).toBe(true)
+  expect(service.presences.map(({ state }) => state)).toEqual(expect.arrayContaining(['composing', 'paused']))
+  expect(service.post.faults).toEqual([])
+  expect(service.post.unknown).toEqual([])
+}, 60_000)
+
+test('a stranger gets a code once, and nothing that they write reaches an agent', async () => {
+  const { config, provider } = await delegating()
+  const world = await openWorld(gateways, { ...config, channels: { whatsapp: { dmPolicy: 'pairing' } } })
+  onTestFinished(() => world.close())
+  const gateway = await world.start()
+  onTestFinished(() => gateway.kill().then(() => undefined))
+  const { service, owner } = world
+  const stranger = service.person('Stranger', '+4915100000009')
+  await stranger.phone.say(owner.jid, 'go 1')
+  const code = await stranger.sees(one => !one.mine)
+  expect(code.text).toMatch(/[A-HJ-NP-Z2-9]{8}/)
+  await stranger.phone.say(owner.jid, 'go 2')
+  await service.until(() => service.waiting(owner).length === 0)
+  expect(stranger.texts).toEqual([code.text])
+  expect(provider.requests).toEqual([])
+  expect(service.post.receipts.some(({ type }) => type === 'read')).toBe(false)
+}, 60_000)
