@@ -2,18 +2,8 @@ import { describe, expect, test } from 'vitest'
 import { toolsOf as namesOf } from '../core/tool-policy.ts'
 import { readConfig } from './config.ts'
 import { homeOf } from './home.ts'
-import {
-  agentIds,
-  agentOf,
-  commandSendersOf,
-  defaultAgent,
-  gatewayOf,
-  openDoor,
-  hasAgent,
-  lanesOf,
-  modelsOf,
-  toolsOf,
-} from './read.ts'
+import { agentIds, agentOf, defaultAgent, gatewayOf, openDoor, hasAgent, lanesOf, modelsOf, toolsOf } from './read.ts'
+import { commandSendersOf } from './senders.ts'
 
 const home = homeOf({ home: '/h/.deputy', env: { HOME: '/h' } })
 const read = (value: Record<string, unknown>) => {

@@ -10,7 +10,7 @@
 import { randomInt } from 'node:crypto'
 import type { Config } from '../config/config.ts'
 import { accessOf, accountOf, type Access, queueOf, routingOf } from '../config/read-channels.ts'
-import { commandSendersOf } from '../config/read.ts'
+import { commandSendersOf } from '../config/senders.ts'
 import { codeAlphabet, codeLength, codeLivesMs } from '../core/admission.ts'
 import type { Ingested, InboundMessage } from '../core/chat.ts'
 import type { Clock } from '../core/ports.ts'
