@@ -6,7 +6,7 @@ import { execFile, execFileSync, spawnSync } from 'node:child_process'
 import { existsSync, mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
-import { expect, onTestFinished, test } from 'vitest'
+import { afterAll, expect, onTestFinished, test } from 'vitest'
 import { ship } from '../support/shipped.ts'
 import { put, tempDir } from '../support/temp.ts'
 
@@ -45,6 +45,16 @@ systemctl --user exit
 wait
 `
 
+/** The groups that were made; only a namespace like the test's sees them. */
+const clear = `
+umount -R /sys/fs/cgroup; mount -t cgroup2 none /sys/fs/cgroup
+find ${group} -depth -type d -exec rmdir {} \\;
+`
+
+afterAll(() => {
+  if (able) execFileSync('unshare', ['--mount', 'sh', '-c', clear])
+})
+
 test.skipIf(!able)(
   'installed, killed, started again by systemd, stopped, taken away',
   async () => {
@@ -70,12 +80,6 @@ test.skipIf(!able)(
     const facts = lines.filter(line => /^(install|health|restarts|stopped|uninstall) /.test(line))
     expect(facts, stderr).toEqual(['install 0', 'health 0', 'restarts 1', 'health 0', 'stopped success', 'uninstall 0'])
     expect(stdout).toMatch(/"active": "active"[\s\S]*"restarts": 1,[\s\S]*"answers": true/)
-    execFileSync('unshare', [
-      '--mount',
-      'sh',
-      '-c',
-      `umount -R /sys/fs/cgroup; mount -t cgroup2 none /sys/fs/cgroup; rmdir ${group}`,
-    ])
   },
   120_000,
 )
