@@ -256,6 +256,7 @@ describe('pins', () => {
         "ROLE_NOT_SERVED you",
         "RUN_BUDGET operator",
         "RUN_CANCELLED you",
+        "RUN_CAP operator",
         "RUN_CRASHED operator",
         "RUN_DONE you",
         "RUN_LIVE you",

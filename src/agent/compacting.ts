@@ -16,6 +16,7 @@ import { chooseCut, tokensOf, viewWords } from '../core/view.ts'
 import { loadMailbox, loadSession, loadStep, messageOf } from '../store/facts.ts'
 import type { Tx } from '../store/open.ts'
 import { carryTurn } from './answering.ts'
+import { capsOn } from './caps.ts'
 import { type After, carryOut } from './commit.ts'
 import { estimateTokens } from './context.ts'
 import { endIds, endRun, endView, type EndIds } from './ending.ts'
@@ -50,7 +51,9 @@ export interface Want {
   last: number
 }
 
-export type Begun = { ok: true; found: Found } | { ok: false; code: 'MODEL_UNKNOWN' | 'RUN_BUDGET'; error: string }
+export type Begun =
+  | { ok: true; found: Found }
+  | { ok: false; code: 'MODEL_UNKNOWN' | 'RUN_BUDGET' | 'RUN_CAP'; error: string }
 
 /** Commits the intent of a compaction; null when there is nothing to shorten. */
 export async function beginCompaction(
@@ -82,8 +85,9 @@ export async function beginCompaction(
       maxTokens: Math.min(summaryTokens, model.maxTokens),
       price: model.price,
     },
+    await capsOn(tx, options.policies, run, now),
   )
-  if (!reservation.ok) return { ok: false, code: 'RUN_BUDGET', error: reservation.message }
+  if (!reservation.ok) return { ok: false, code: reservation.code, error: reservation.message }
   const decision = compact(
     { run, box, open: want.open, last: want.last },
     {

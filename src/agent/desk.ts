@@ -10,7 +10,8 @@
 import { reserve } from '../core/budget.ts'
 import type { ModelFailure } from '../core/ports.ts'
 import { claim, intent, shown } from '../core/run/claim.ts'
-import { afterwards, type Effect } from '../core/run/facts.ts'
+import { afterwards, type Decision, type Effect } from '../core/run/facts.ts'
+import { standBy } from '../core/run/rest.ts'
 import { cooldown } from '../core/run/steps.ts'
 import { wasted } from '../core/run/compact.ts'
 import type { CompactIntent, ModelIntent, Run, Session, Step } from '../core/types.ts'
@@ -26,6 +27,7 @@ import {
   orphaned,
 } from '../store/facts.ts'
 import type { Tx } from '../store/open.ts'
+import { capsOn } from './caps.ts'
 import { childNote } from './children.ts'
 import { type After, announce, carryOut, wireIdOf } from './commit.ts'
 import { beginCompaction, dropWishes, endIdle, failure as noSummary, nearlyFull, summaryCame } from './compacting.ts'
@@ -179,6 +181,7 @@ export function openDesk(work: Work, runId: string, agent: string): Desk & { sta
     const steps = all.filter(step => step.kind !== 'compact')
     const open = steps.filter(step => step.kind === 'tool' && (step.state === 'open' || step.state === 'asking'))
     if (open.length > 0) return { next: { do: 'tools', steps: open }, afters: [], run, wireId: mine.wireId }
+    if (run.paused) return rest(tx, mine, run, standBy(run, { now, epoch: mine.epoch }), now)
     is('intent')
     const box = await loadMailbox(tx, mine.session, run)
     const condensing = all.find(step => step.kind === 'compact' && step.state === 'open') ?? null
@@ -199,11 +202,18 @@ export function openDesk(work: Work, runId: string, agent: string): Desk & { sta
     const wireId = rows.length > 0 || run.turn !== mine.run.turn ? await wireIdOf(tx, run) : mine.wireId
     const stop = async (
       outcome: 'failed' | 'budget_exhausted',
-      code: 'MODEL_UNKNOWN' | 'MODEL_CONTEXT' | 'RUN_BUDGET' | 'RUN_STEPS',
+      code: 'MODEL_UNKNOWN' | 'MODEL_CONTEXT' | 'RUN_BUDGET' | 'RUN_CAP' | 'RUN_STEPS',
       error: string,
     ): Promise<Found> => {
       is('finish')
-      const ended = await endRun(tx, options, run, { outcome, code, error, followups: 'keep' }, mine.script.ids, now)
+      const ended = await endRun(
+        tx,
+        options,
+        run,
+        { outcome, code, error, followups: 'keep', showing: [...ids] },
+        mine.script.ids,
+        now,
+      )
       return { next: { do: 'rest' }, afters: ended ? [ended] : [], run, wireId }
     }
     if (!plan.ok) return stop('failed', 'MODEL_UNKNOWN', `${plan.reason}. ${plan.fix}`)
@@ -228,7 +238,7 @@ export function openDesk(work: Work, runId: string, agent: string): Desk & { sta
       const want = { why, open: condensing, last }
       const begun = await beginCompaction(tx, options, mine, run, box, plan.model, want, now)
       if (begun?.ok) return begun.found
-      if (begun) return stop(begun.code === 'RUN_BUDGET' ? 'budget_exhausted' : 'failed', begun.code, begun.error)
+      if (begun) return stop(begun.code === 'MODEL_UNKNOWN' ? 'failed' : 'budget_exhausted', begun.code, begun.error)
     }
     if (tooLong !== null) return stop('failed', 'MODEL_CONTEXT', tooLong)
     if (wished) {
@@ -250,8 +260,9 @@ export function openDesk(work: Work, runId: string, agent: string): Desk & { sta
     const reservation = reserve(
       { limit: run.grant.budget, spent: run.spent, lent: run.lent },
       { promptTokens: prompt, maxTokens: plan.model.maxTokens, price: plan.model.price },
+      await capsOn(tx, options.policies, run, now),
     )
-    if (!reservation.ok) return stop('budget_exhausted', 'RUN_BUDGET', reservation.message)
+    if (!reservation.ok) return stop('budget_exhausted', reservation.code, reservation.message)
     const decision = intent(view, {
       now,
       epoch: mine.epoch,
@@ -269,6 +280,14 @@ export function openDesk(work: Work, runId: string, agent: string): Desk & { sta
       run,
       wireId,
     }
+  }
+
+  /** The run rests before its next model call. */
+  async function rest(tx: Tx, mine: WorkerState, run: Run, decision: Decision, now: number): Promise<Found> {
+    const wire = { [run.id]: mine.wireId }
+    const about = { sessions: [mine.session], runs: [run], wire, at: now }
+    const afters = decision.ok ? [await carryOut(tx, decision.effects, about)] : []
+    return { next: { do: 'rest' }, afters, run, wireId: mine.wireId }
   }
 
   /** Counts model calls; a reply may hold hundreds of tool calls, so the step number only says when to count. */

@@ -50,6 +50,8 @@ export interface Verdict {
   code: ErrorCode
   error: string
   followups: 'keep' | 'drop'
+  /** Rows that were about to be shown: the end is their answer, else a successor would meet the same end, for ever. */
+  showing?: readonly number[]
   /** The device that lost its authority: what follows on the run does not work under it. */
   revoked?: string
 }
@@ -72,7 +74,8 @@ export async function endRun(
   const session = await loadSession(tx, run.session)
   if (!session || run.state === 'done') return null
   const box = await loadMailbox(tx, session, run)
-  const view = await endView(tx, run, box)
+  const seen = await endView(tx, run, box)
+  const view = { ...seen, showing: [...new Set([...seen.showing, ...(verdict.showing ?? [])])] }
   // What a sub-agent had said by then is not lost to who waits for its result.
   const partial = run.returnTo === null ? null : await lastWords(tx, run)
   const heir = verdict.revoked === undefined ? run : disowned(run, verdict.revoked)

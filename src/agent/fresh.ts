@@ -19,7 +19,7 @@ export function fresh(
   const seconds = policies.timeoutSeconds(session.agent)
   return {
     id,
-    grant: same ? before.grant : policies.rootGrant(session.agent, before?.grant.scopes ?? [], before?.grant.device),
+    grant: same ? before.grant : policies.rootGrant(session.agent, before?.grant.scopes ?? [], before?.grant),
     model: session.settings?.model ?? (same ? before.model : policies.model(session.agent)),
     deadlineAt: seconds > 0 ? now + seconds * 1000 : null,
   }

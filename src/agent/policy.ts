@@ -6,6 +6,7 @@
 import type { Config } from '../config/config.ts'
 import { type Agent, agentIds, agentOf, defaultAgent, hasAgent, toolsOf as toolSettings } from '../config/read.ts'
 import { askingOf } from '../config/asking.ts'
+import { capsOf } from '../config/budgets.ts'
 import { compactionOf, sharingOf } from '../config/sharing.ts'
 import { type AgentPolicy, rootGrant, type SpawnPolicy } from '../core/grant.ts'
 import { type ToolEntry, toolsOf } from '../core/tool-policy.ts'
@@ -66,7 +67,9 @@ export function openPolicies(options: PolicyOptions): Policies & { agent(id: str
     agents: () => [...now().agents.values()].map(one => ({ id: one.id, name: one.name, model: model(one.id) })),
     has: id => hasAgent(now().config, id),
     defaultAgent: () => defaultAgent(now().config),
-    rootGrant: (id, scopes, device) => rootGrant(policy(id), { scopes, budget: null, device }),
+    rootGrant: (id, scopes, holder = {}) =>
+      rootGrant(policy(id), { scopes, budget: null, device: holder.device, sender: holder.sender }),
+    caps: id => capsOf(now().config, id),
     spawn,
     model,
     childModel(caller, target) {

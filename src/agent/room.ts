@@ -2,8 +2,9 @@
  * What the agent room is handed by the composition root, and what it shows to those above it.
  * Owns the shapes only.
  */
+import type { Caps } from '../config/budgets.ts'
 import type { AskPolicy } from '../core/approval.ts'
-import type { SpawnPolicy } from '../core/grant.ts'
+import type { Holder, SpawnPolicy } from '../core/grant.ts'
 import type { Chats, Clock, Models, Tell, Tool, ToolSpec, ToolView } from '../core/ports.ts'
 import type { Grant, Run } from '../core/types.ts'
 import type { Scope } from '../protocol/scopes.ts'
@@ -18,8 +19,9 @@ export interface Policies {
   agents(): readonly { id: string; name?: string; model?: string }[]
   has(agent: string): boolean
   defaultAgent(): string
-  /** `device`: whose authority it is, when it is a device's. */
-  rootGrant(agent: string, scopes: readonly Scope[], device?: string): Grant
+  rootGrant(agent: string, scopes: readonly Scope[], holder?: Holder): Grant
+  /** What all that work may spend together, as far as it concerns this agent. */
+  caps(agent: string): Caps
   spawn(caller: string): SpawnPolicy
   /** Model of an agent at work for itself, and of one spawned by `caller`. */
   model(agent: string): string

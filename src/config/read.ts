@@ -172,7 +172,7 @@ function choose(model: ModelSetting): ModelChoice | null {
     : { primary: model.primary ?? null, fallbacks: model.fallbacks }
 }
 
-function purse(budget: AgentEntry['budget']): Purse {
+export function purse(budget: AgentEntry['budget']): Purse {
   return {
     nano: budget?.usd === undefined ? null : Math.round(budget.usd * 1e9),
     tokens: budget?.tokens ?? null,

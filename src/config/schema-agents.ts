@@ -90,7 +90,8 @@ const agentKeys = {
   timeoutSeconds: whole('Time limit of one run in seconds; 0 is none'),
   maxConcurrent: whole('Runs of this agent at work at once', { min: 1, max: 100_000 }),
   maxSteps: whole('Steps of one run before it is ended', { min: 1 }),
-  budget: budget('Limit of one run'),
+  budget: budget('Limit of one run, with all that it delegates'),
+  dailyBudget: budget('Limit of this agent in one day, over all its runs'),
   params: map('Parameters passed to the provider', either('A parameter', text(''), amount(''), flag(''))),
 }
 
@@ -123,7 +124,8 @@ const defaults = object(
     timeoutSeconds: whole('Time limit of one run in seconds; 0 is none', { default: 172_800 }),
     maxConcurrent: whole('Runs at work at once in the lane of people', { default: 4, min: 1, max: 100_000 }),
     maxSteps: whole('Steps of one run before it is ended', { default: 500, min: 1 }),
-    budget: budget('Limit of one run'),
+    budget: budget('Limit of one run, with all that it delegates'),
+    dailyBudget: budget('Limit of each agent in one day, over all its runs'),
     subagents: object(
       'Delegation',
       {
@@ -219,6 +221,7 @@ const defaults = object(
 export const agents = object(
   'Who works here',
   {
+    dailyBudget: budget('Limit of all agents together in one day'),
     defaults,
     entries: map('Agents by id', object('One agent', agentKeys, knownAgentKeys), {
       pattern: agentIdPattern,
@@ -273,6 +276,8 @@ const resetRule = {
 export const session = object(
   'Conversations',
   {
+    budget: budget('Limit of one conversation, with all that it delegates, as long as it is open'),
+    senderDailyBudget: budget('Limit in one day of each who writes, with all that is delegated for them'),
     scope: choice('One conversation per sender, or one for all', ['per-sender', 'global'], 'per-sender'),
     dmScope: choice(
       'What direct chats share a conversation; the default gives each sender their own',

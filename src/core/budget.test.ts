@@ -1,6 +1,7 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import {
+  counted,
   type Account,
   type Charge,
   carve,
@@ -119,6 +120,7 @@ describe('carving', () => {
 
 /** The functions under trial, so that a planted bug is one of them replaced. */
 const bank = {
+  counted,
   reserve,
   settle,
   lend,
@@ -192,6 +194,9 @@ const move = fc.record({
 const walks = fc.tuple(purse, fc.array(move, { minLength: 1, maxLength: 60, size: 'max' }))
 type Walk = typeof walks extends fc.Arbitrary<infer T> ? T : never
 
+/** Over all runs of a walk together, whatever tree they stand in. */
+const capped: Purse = { nano: 12_000, tokens: 3000, calls: 9 }
+
 /** The first way in which the books were wrong, or null. */
 function walk(bank: Bank, [limit, moves]: Walk): string | null {
   const root: Run = { account: openAccount(limit), payer: null, live: true, calls: [], children: [], frozen: null }
@@ -207,7 +212,9 @@ function walk(bank: Bank, [limit, moves]: Walk): string | null {
     } else if (what === 'end' && run !== root) {
       if (run.live) end(bank, run)
     } else if (what === 'call' && run.live) {
-      const made = bank.reserve(run.account, { promptTokens: prompt, maxTokens, price })
+      const soFar = sum(runs.flatMap(each => each.calls.map(one => bank.counted(one.charge))))
+      const cap = { of: 'everybody', key: 'agents.dailyBudget', limit: capped, used: soFar, until: null }
+      const made = bank.reserve(run.account, { promptTokens: prompt, maxTokens, price }, [cap])
       if (!made.ok) continue
       run.account = made.account
       const output = Math.floor((made.maxTokens * used) / 100)
@@ -274,6 +281,9 @@ function walk(bank: Bank, [limit, moves]: Walk): string | null {
     const calls = runs.flatMap(run => run.calls)
     const real = sum(calls.map(call => call.real))
     const charged = sum(calls.map(call => call.charge.charged))
+    // A charge that was given up stays whole: the cap counts it as the run does.
+    const held = sum(calls.map(call => (call.charge.state === 'reserved' ? call.charge.reserved : call.charge.charged)))
+    for (const field of fields) if (held[field] > capped[field]!) return `${field}: the cap over all runs was passed`
     for (const field of fields) {
       if (charged[field] < real[field]) return `${field}: charged less than really spent`
       const first = limit[field]
@@ -304,6 +314,10 @@ const planted: Record<string, Partial<Bank>> = {
   reservesAtTheCheapPrice: {
     reserve: (account, call) => reserve(account, { ...call, price: { ...call.price, cacheWrite: 2 } }),
   },
+  capCountsTheSettledOnly: {
+    counted: charge => (charge.state === 'reserved' ? nothing : charge.charged),
+  },
+  capForgotten: { reserve: (account, call) => reserve(account, call) },
   ignoresLoansWhenReserving: {
     reserve: (account, call) => {
       const made = reserve({ ...account, lent: nothing }, call)

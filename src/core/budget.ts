@@ -11,6 +11,7 @@
  * B2 charged ≥ really spent: a reservation counts as spent until it is settled, and for good when nobody can say.
  * B3 what a run and all its descendants really spend is at most its limit, as long as prompts are not longer than was
  *    estimated and providers keep to `max_tokens`; what goes beyond is booked as it is, and leaves nothing to spend.
+ * B4 the same holds of a cap over many runs: what is set aside counts as used, so runs at work at once never pass it together.
  */
 import type { ResolvedModel } from './ports.ts'
 import type { Purse, Spend } from './types.ts'
@@ -29,9 +30,22 @@ export interface Charge {
   charged: Spend
 }
 
+/** A limit over many runs: what all of them have used or set aside counts towards it. */
+export interface Cap {
+  /** What it is a limit of, for people: "agent main", "this conversation". */
+  of: string
+  /** The configuration key that holds it. */
+  key: string
+  limit: Purse
+  used: Spend
+  /** When its day is over; null when it has none. */
+  until: number | null
+}
+
 export type Reservation =
   | { ok: true; account: Account; charge: Charge; maxTokens: number }
-  | { ok: false; code: 'RUN_BUDGET'; field: keyof Purse; message: string }
+  /** `cap`: the one that is used up; null when it is the run's own budget. */
+  | { ok: false; code: 'RUN_BUDGET' | 'RUN_CAP'; field: keyof Purse; cap: Cap | null; message: string }
 
 const fields = ['nano', 'tokens', 'calls'] as const
 const units = { nano: 'nano-USD', tokens: 'tokens', calls: 'model calls' }
@@ -48,6 +62,11 @@ export function left(account: Account): Purse {
   return eachLimit(account.limit, (limit, field) => Math.max(0, limit - account.spent[field] - account.lent[field]))
 }
 
+/** What counts of a charge: what was set aside until it is settled. */
+export function counted(charge: Charge): Spend {
+  return charge.state === 'reserved' ? charge.reserved : charge.charged
+}
+
 /** The smaller limit in each field. */
 export function lesser(one: Purse, other: Purse): Purse {
   return each(field => {
@@ -59,26 +78,27 @@ export function lesser(one: Purse, other: Purse): Purse {
 
 /**
  * Sets aside the dearest that a model call can cost: the whole prompt at the dearest input price and `max_tokens` of
- * output. `max_tokens` is what the model gives and the budget leaves; when not even one token is left the call is refused,
- * and the run ends `budget_exhausted`.
+ * output. `max_tokens` is what the model gives and what budget and caps leave; when not even one token is left the call is
+ * refused, and the run ends `budget_exhausted`.
  */
 export function reserve(
   account: Account,
   call: { promptTokens: number; maxTokens: number; price: ResolvedModel['price'] },
+  caps: readonly Cap[] = [],
 ): Reservation {
-  const free = left(account)
-  if (free.calls !== null && free.calls < 1) return exhausted('calls', account)
+  const free = caps.reduce((rest, cap) => lesser(rest, leftOf(cap)), left(account))
+  if (free.calls !== null && free.calls < 1) return exhausted('calls', account, caps)
   const input = Math.max(call.price.input, call.price.cacheRead, call.price.cacheWrite)
   const costOf = (output: number) => Math.ceil(call.promptTokens * input + output * call.price.output)
 
   let maxTokens = call.maxTokens
   if (free.tokens !== null) maxTokens = Math.min(maxTokens, free.tokens - call.promptTokens)
-  if (maxTokens < 1) return exhausted('tokens', account)
+  if (maxTokens < 1) return exhausted('tokens', account, caps)
   if (free.nano !== null && costOf(maxTokens) > free.nano) {
     if (call.price.output > 0) {
       maxTokens = Math.floor((free.nano - call.promptTokens * input) / call.price.output)
     }
-    if (maxTokens < 1 || costOf(maxTokens) > free.nano) return exhausted('nano', account)
+    if (maxTokens < 1 || costOf(maxTokens) > free.nano) return exhausted('nano', account, caps)
   }
   const reserved = { nano: costOf(maxTokens), tokens: call.promptTokens + maxTokens, calls: 1 }
   return {
@@ -165,9 +185,28 @@ export function leave(ancestry: readonly Account[], limit: Purse): Account[] {
   }))
 }
 
-function exhausted(field: keyof Purse, account: Account): Reservation {
-  const message = `the budget of ${account.limit[field]} ${units[field]} is used up: ${left(account)[field]} left, too little for the next model call`
-  return { ok: false, code: 'RUN_BUDGET', field, message }
+/** What a cap leaves to be set aside. */
+export function leftOf(cap: Pick<Cap, 'limit' | 'used'>): Purse {
+  return left({ limit: cap.limit, spent: cap.used, lent: nothing })
+}
+
+/** Whichever leaves the least refused. */
+function exhausted(field: keyof Purse, account: Account, caps: readonly Cap[]): Reservation {
+  const least = (rest: Purse) => rest[field] ?? Number.POSITIVE_INFINITY
+  const cap = caps.reduce<Cap | null>(
+    (worst, one) => (least(leftOf(one)) < least(worst ? leftOf(worst) : left(account)) ? one : worst),
+    null,
+  )
+  const { limit, rest } = cap ? { limit: cap.limit, rest: leftOf(cap) } : { limit: account.limit, rest: left(account) }
+  const whose = cap ? `${cap.of} (${cap.key})` : 'this run'
+  const message = `the budget of ${words(field, limit)} of ${whose} is used up: ${words(field, rest)} left, too little for the next model call`
+  return { ok: false, code: cap ? 'RUN_CAP' : 'RUN_BUDGET', field, cap, message }
+}
+
+function words(field: keyof Purse, purse: Purse): string {
+  const amount = purse[field] ?? 0
+  if (field !== 'nano') return `${amount} ${units[field]}`
+  return `$${(amount / 1e9).toFixed(amount > 0 && amount < 1e7 ? 6 : 2)}`
 }
 
 /** A limit as an amount; "no limit" holds nothing of anybody's. */

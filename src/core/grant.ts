@@ -8,7 +8,8 @@
  * G1 a child's scopes, tools and agents are each covered by its parent's.
  * G2 a child's depth is smaller than its parent's, and no child is made of depth 0.
  * G3 a child's limit is at most what its parent has left.
- * G4 a child works under the authority that its parent works under: revoking a device ends both.
+ * G4 a child works under the authority that its parent works under, and for whom its parent works: revoking a device ends
+ *    both, and what either spends counts towards the same sender's limit.
  */
 import type { ErrorCode } from '../protocol/errors.ts'
 import type { Scope } from '../protocol/scopes.ts'
@@ -71,10 +72,20 @@ export interface Refused {
 
 export type Attenuated = { ok: true; agent: string; grant: Grant } | Refused
 
+/** Whose authority a grant is, and who asked for the work. */
+export interface Holder {
+  device?: string | undefined
+  sender?: string | undefined
+}
+
+function heldBy({ device, sender }: Holder): Pick<Grant, 'device' | 'sender'> {
+  return { ...(device === undefined ? {} : { device }), ...(sender === undefined ? {} : { sender }) }
+}
+
 /** The grant of a run that nobody spawned: what its asker may ∩ what its agent may. */
 export function rootGrant(
   policy: AgentPolicy,
-  asker: { scopes: readonly Scope[]; budget: Purse | null; device?: string | undefined },
+  asker: { scopes: readonly Scope[]; budget: Purse | null } & Holder,
 ): Grant {
   return {
     scopes: meet(asker.scopes, policy.scopes),
@@ -82,7 +93,7 @@ export function rootGrant(
     agents: allowList(policy),
     depth: policy.maxSpawnDepth,
     budget: asker.budget ? lesser(policy.budget, asker.budget) : policy.budget,
-    ...(asker.device === undefined ? {} : { device: asker.device }),
+    ...heldBy(asker),
   }
 }
 
@@ -158,7 +169,7 @@ export function attenuate(parent: Grant, policy: SpawnPolicy, ask: SpawnAsk): At
       agents: depth === 0 ? [] : common(parent.agents, allowList(target)),
       depth,
       budget: budget.purse,
-      ...(parent.device === undefined ? {} : { device: parent.device }),
+      ...heldBy(parent),
     },
   }
 }
@@ -172,7 +183,7 @@ export function grantFor(policy: AgentPolicy, sender: Grant): Grant {
     agents: depth === 0 ? [] : common(sender.agents, allowList(policy)),
     depth,
     budget: policy.budget,
-    ...(sender.device === undefined ? {} : { device: sender.device }),
+    ...heldBy(sender),
   }
 }
 

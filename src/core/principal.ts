@@ -32,6 +32,12 @@ export function nameOf(principal: Principal): string {
   }
 }
 
+/** Who is behind a grant that is made for somebody (core/grant.ts). */
+export function holderOf(principal: Principal): { device?: string; sender: string } {
+  const device = deviceOf(principal)
+  return { ...(device === undefined ? {} : { device }), sender: nameOf(principal) }
+}
+
 /** The device that somebody is, if they are one: what is done under its authority ends with it (decisions.md 34). */
 export function deviceOf(principal: Principal): string | undefined {
   return principal.kind === 'device' ? principal.device : undefined

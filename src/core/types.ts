@@ -55,6 +55,8 @@ export interface Grant {
   readonly budget: Purse
   /** The device whose authority this is: revoking it ends the run (decisions.md 34). Absent for everybody else's. */
   readonly device?: string
+  /** Who asked for the work, as nameOf gives it: what is spent counts towards their daily limit. */
+  readonly sender?: string
 }
 
 /** Where an answer goes outside the house. A session without a route answers in its transcript only. */

@@ -140,6 +140,11 @@ export const errors = {
     'operator',
     'Give more budget and send the task again; partial work is kept.',
   ),
+  RUN_CAP: row(
+    'A budget of many runs together is used up: of a day, an agent, a conversation or a sender.',
+    'operator',
+    'deputy usage shows what used it; wait for the next day, or raise the key that the message names.',
+  ),
   RUN_STEPS: row('The run made too many steps.', 'operator', 'Divide the task, or raise agents.defaults.maxSteps.'),
   RUN_RESULT: row(
     'The result is not what was asked for: its shape, a file or a command did not pass the check.',

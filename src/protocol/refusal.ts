@@ -18,6 +18,7 @@ const others: readonly ErrorCode[] = [
   'RUN_TIMED_OUT',
   'RUN_CANCELLED',
   'RUN_BUDGET',
+  'RUN_CAP',
   'RUN_STEPS',
   'RUN_REVOKED',
 ]

@@ -10,7 +10,7 @@ import type { AgentOptions, Bells } from '../agent/room.ts'
 import { announce, carryOut } from '../agent/commit.ts'
 import { attenuate } from '../core/grant.ts'
 import { subagentKey } from '../core/ids.ts'
-import { deviceOf, nameOf, type Principal } from '../core/principal.ts'
+import { holderOf, nameOf, type Principal } from '../core/principal.ts'
 import { accept, birth } from '../core/run/accept.ts'
 import { nothing } from '../core/run/facts.ts'
 import type { Part, Receipt, Run, Session } from '../core/types.ts'
@@ -50,7 +50,7 @@ export async function acceptMessage(
   const seconds = input.timeoutSeconds ?? policies.timeoutSeconds(at.agent)
   const fresh = {
     id: ids.run,
-    grant: policies.rootGrant(at.agent, input.principal.scopes, deviceOf(input.principal)),
+    grant: policies.rootGrant(at.agent, input.principal.scopes, holderOf(input.principal)),
     deadlineAt: seconds > 0 ? now + seconds * 1000 : null,
   }
   const mode = input.mode === 'followup' || input.mode === 'collect' ? 'followup' : 'steer'
@@ -131,7 +131,7 @@ export async function acceptSpawn(deps: AcceptDeps, input: SpawnInput): Promise<
     message: options.uuid(),
     key: options.uuid(),
   }
-  const root = policies.rootGrant(at.agent, input.principal.scopes, deviceOf(input.principal))
+  const root = policies.rootGrant(at.agent, input.principal.scopes, holderOf(input.principal))
   const granted = attenuate(root, policies.spawn(at.agent), {
     agent,
     tools: null,

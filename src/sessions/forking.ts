@@ -6,7 +6,7 @@
  * and whatever else was done stay as they are.
  */
 import { announce, carryOut } from '../agent/commit.ts'
-import { deviceOf, nameOf } from '../core/principal.ts'
+import { holderOf, nameOf } from '../core/principal.ts'
 import { accept } from '../core/run/accept.ts'
 import type { Effect } from '../core/run/facts.ts'
 import type { Run, Session, Step, Terms } from '../core/types.ts'
@@ -69,7 +69,7 @@ export async function forkRun({ options, bells }: AcceptDeps, input: ForkInput):
         route: null,
         fresh: {
           id: ids.run,
-          grant: policies.rootGrant(source.agent, input.principal.scopes, deviceOf(input.principal)),
+          grant: policies.rootGrant(source.agent, input.principal.scopes, holderOf(input.principal)),
           model,
           deadlineAt: seconds > 0 ? now + seconds * 1000 : null,
         },

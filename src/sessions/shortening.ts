@@ -6,7 +6,7 @@
  */
 import { announce, carryOut } from '../agent/commit.ts'
 import { fresh } from '../agent/fresh.ts'
-import { deviceOf, nameOf } from '../core/principal.ts'
+import { holderOf, nameOf } from '../core/principal.ts'
 import { wish } from '../core/run/compact.ts'
 import type { Run, View } from '../core/types.ts'
 import { DeputyError } from '../protocol/errors.ts'
@@ -39,7 +39,7 @@ export async function compactSession(deps: AcceptDeps, input: CompactInput): Pro
       .executeTakeFirst()
     const doing = again && (again.read_run ?? box.live?.id)
     if (doing) return { after: null, wished: { run: doing, begun: true, view: session.view ?? null } }
-    const grant = options.policies.rootGrant(session.agent, input.principal.scopes, deviceOf(input.principal))
+    const grant = options.policies.rootGrant(session.agent, input.principal.scopes, holderOf(input.principal))
     const decision = wish(box, {
       now,
       key,

@@ -9,7 +9,7 @@ import { apply } from './apply.ts'
 import { inboxOf, loadRun, messageOf, runOf, sessionOf, stepOf } from './facts.ts'
 import { openStore } from './open.ts'
 
-const moves = fc.array(fc.tuple(fc.nat(13), fc.nat(30), fc.nat(5000)), { minLength: 60, maxLength: 160, size: 'max' })
+const moves = fc.array(fc.tuple(fc.nat(15), fc.nat(30), fc.nat(5000)), { minLength: 60, maxLength: 160, size: 'max' })
 
 const byKey = <T>(list: readonly T[], key: (item: T) => string) => [...list].sort((a, b) => (key(a) < key(b) ? -1 : 1))
 

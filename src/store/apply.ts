@@ -219,7 +219,9 @@ async function settle(tx: Tx, id: string): Promise<void> {
   const limit = (JSON.parse(run!.grant_json) as Run['grant']).budget
   const spent = { nano: run!.spent_nano, tokens: run!.spent_tokens, calls: run!.spent_calls }
   const lent = { nano: -(limit.nano ?? 0), tokens: -(limit.tokens ?? 0), calls: -(limit.calls ?? 0) }
-  await tx.ask(setRun, {}, moneyColumns(spent, lent), run!.payer)
+  const money = moneyColumns(spent, lent)
+  // Without a limit and without a call there is nothing to give back.
+  if (Object.keys(money).length > 0) await tx.ask(setRun, {}, money, run!.payer)
 }
 
 const putSession = (db: Tx, row: Insertable<SessionsTable>) => db.insertInto('sessions').values(row)

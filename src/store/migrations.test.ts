@@ -32,6 +32,23 @@ test('a database of version 1 becomes what a new one is', async () => {
   expect(newestVersion).toBeGreaterThan(1)
 })
 
+test('what an older version has in its ledger is found by conversation afterwards', async () => {
+  const old = await migrated(4)
+  const put = (table: 'runs' | 'usage', row: Record<string, string | number | null>) => {
+    const columns = Object.keys(row)
+    old
+      .prepare(`insert into ${table} (${columns.join()}) values (${columns.map(() => '?').join()})`)
+      .run(...columns.map(name => row[name]!))
+  }
+  const { tree: _tree, sender: _sender, ...usage } = samples.usage
+  put('runs', samples.runs as never)
+  put('usage', usage as never)
+  await migrate(makeHandles(makeConnection(old))().db, sqliteSpelling, 4)
+  expect(old.prepare('select run, tree, sender from usage').all()).toEqual([
+    { run: samples.usage.run, tree: samples.runs.tree, sender: null },
+  ])
+})
+
 test('every column of every table is one that the house knows, and none is missing', async () => {
   const db = await migrated()
   const tables = db.prepare("select name from sqlite_schema where type = 'table' and name not like 'sqlite_%'").all()
@@ -77,6 +94,10 @@ const questions: [string, string][] = [
   ["select min(deadline_at) from approvals where state = 'pending'", 'approvals_deadline'],
   ["select * from approvals where run = 'r' and step = 1", 'approvals_step'],
   ["select * from approval_grants where agent = 'a' and revoked_at is null", 'approval_grants_agent'],
+  ["select sum(charged_nano) from usage where agent = 'a' and at >= 1", 'usage_agent'],
+  ["select sum(charged_nano) from usage where tree = 't' and at >= 0", 'usage_tree'],
+  ["select sum(charged_nano) from usage where sender = 's' and at >= 1", 'usage_sender'],
+  ["select id from runs where tree = 't' order by created_at desc", 'runs_tree'],
 ]
 for (const [question, index] of questions)
   test(`${index} answers ${question}`, async () => {

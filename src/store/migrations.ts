@@ -5,12 +5,13 @@
  * The caller holds the transaction and writes the version in it.
  */
 import type { Kysely } from 'kysely'
+import { sumOverRuns } from './migration-usage.ts'
 import { createSchema, createTable, type Spelling } from './schema.ts'
 import type { Tables } from './tables.ts'
 
 type Migration = (db: Kysely<Tables>, spelling: Spelling) => Promise<void>
 
-const migrations: readonly Migration[] = [createSchema, addViews, addOutboxParts, addApprovalGrants]
+const migrations: readonly Migration[] = [createSchema, addViews, addOutboxParts, addApprovalGrants, sumOverRuns]
 
 /** Version of a database that has every migration. */
 export const newestVersion = migrations.length

@@ -136,6 +136,8 @@ export const samples: Samples = {
     cache_read: 8,
     cache_write: 9,
     at: 10,
+    tree: 's1',
+    sender: 'operator',
   },
   rpc_keys: {
     principal: 'operator',

@@ -164,6 +164,9 @@ export interface UsageTable {
   cache_read: number
   cache_write: number
   at: number
+  /** The root conversation that it was for, and who asked. */
+  tree: Generated<string>
+  sender: string | null
 }
 
 /** `(principal, method, session, key)` is unique: a repeat gets the first answer (decisions.md 3 and 38). */

@@ -11,6 +11,7 @@ import { join } from 'node:path'
 import { openRunner, type Runner } from '../../src/agent/runner.ts'
 import { openTimers, recoverAll } from '../../src/agent/recover.ts'
 import type { AgentOptions, Bells, Compaction, Policies } from '../../src/agent/room.ts'
+import { type Caps, noCaps } from '../../src/config/budgets.ts'
 import type { Sharing } from '../../src/config/sharing.ts'
 import type { Chats, HouseEvent, ModelEvent, ModelRequest, Models, ResolvedModel } from '../../src/core/ports.ts'
 import type { Principal } from '../../src/core/principal.ts'
@@ -66,6 +67,8 @@ export interface HouseSetup {
   contextWindow?: number
   /** Default: nobody is asked about anything. By agent, or for all. */
   asking?: (agent: string) => Partial<AskPolicy>
+  /** Default: no limits over many runs. */
+  caps?: Caps
   /** Default: no sender of a channel may command. */
   senders?: Senders
   /** Default: none. */
@@ -290,7 +293,8 @@ function testPolicies(setup: HouseSetup, catalogue: { name: string; group: strin
     agents: () => [...agents.keys()].map(id => ({ id })),
     has: id => agents.has(id),
     defaultAgent: () => 'main',
-    rootGrant: (id, scopes, device) => rootGrant(of(id), { scopes, budget: null, device }),
+    rootGrant: (id, scopes, holder = {}) => rootGrant(of(id), { ...holder, scopes, budget: null }),
+    caps: () => setup.caps ?? noCaps,
     spawn: caller => ({ caller: of(caller), agents, catalogue, subagentTools: {} }),
     model: () => 'test/model',
     childModel: () => 'test/model',

@@ -4,6 +4,7 @@
 import { nothing, satisfied } from '../../src/core/run/facts.ts'
 import { misfits } from '../../src/core/shape.ts'
 import type { CompactIntent, ModelIntent, Outcome, Run } from '../../src/core/types.ts'
+import { capped } from './walk-kit.ts'
 import { limitOf, live, liveRun, mailbox, plus, stepsOf, unread, type World } from './world.ts'
 
 const outcomes: Outcome[] = ['succeeded', 'failed', 'cancelled', 'timed_out', 'interrupted', 'budget_exhausted']
@@ -34,6 +35,7 @@ export function check(world: World, slots: number, before: ReadonlyMap<string, R
       fail('R3 only a claim raises the epoch', run)
     if (was?.state === 'queued' && run.state === 'running' && run.epoch !== was.epoch + 1)
       fail('R3 a claim raises the epoch', run)
+    if (was?.paused && was.state === 'queued' && run.state === 'running') fail('C3 nobody claims a paused run', run)
     const parent = run.parent === null ? undefined : world.runs.get(run.parent)
     if (live(run) && !run.detached && parent && !live(parent))
       fail('R4 no live attached child under a done parent', run)
@@ -95,6 +97,10 @@ export function check(world: World, slots: number, before: ReadonlyMap<string, R
       if (!child.detached && parent && !live(parent)) fail('decisions 6: a cascade starts no turn', [row, parent])
     }
   }
+  const spent = world.usage
+    .filter(row => row.tree === capped.tree)
+    .reduce((sum, row) => sum + (row.state === 'reserved' ? row.reserved : row.charged).calls, 0)
+  if (spent > capped.calls) fail('B4 no cap over many runs is passed', [capped, spent])
   for (const one of world.steps) {
     if (one.kind === 'tool' || one.state !== 'done') continue
     const unreadYet = (one.intent as ModelIntent | CompactIntent).inbox.filter(

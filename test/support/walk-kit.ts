@@ -8,13 +8,15 @@ import { checked } from '../../src/core/run/check.ts'
 import { compact, compacted, wish } from '../../src/core/run/compact.ts'
 import { claim, intent, shown, started } from '../../src/core/run/claim.ts'
 import { end } from '../../src/core/run/end.ts'
-import type { Decision, Effect } from '../../src/core/run/facts.ts'
+import { type Decision, type Effect, nothing } from '../../src/core/run/facts.ts'
 import { reply } from '../../src/core/run/reply.ts'
 import { answered, ask, cooldown, fire, recover, result, yielded } from '../../src/core/run/steps.ts'
+import { type Cap, counted, reserve } from '../../src/core/budget.ts'
+import { hold, pause, standBy } from '../../src/core/run/rest.ts'
 import type { Run, Session } from '../../src/core/types.ts'
 import { check } from './invariants.ts'
 import { checkApprovals } from './approval-rules.ts'
-import { apply, emptyWorld, mailbox, type World } from './world.ts'
+import { apply, emptyWorld, mailbox, plus, type World } from './world.ts'
 
 export const machine = {
   accept,
@@ -41,6 +43,11 @@ export const machine = {
   end,
   newRun,
   birth,
+  pause,
+  standBy,
+  hold,
+  reserve,
+  counted,
 }
 export type Machine = typeof machine
 
@@ -138,6 +145,9 @@ export function carry(walk: Walk, decision: Decision): boolean {
   if (!decision.ok) return false
   const before = new Map(walk.world.runs)
   const asked = new Map(walk.world.approvals)
+  for (const effect of decision.effects)
+    if (effect.do === 'step.put' && effect.step.kind === 'model' && before.get(effect.step.run)?.paused)
+      throw new Error(`paused run ${effect.step.run} asks its model`)
   apply(walk.world, decision.effects)
   tellSenders(walk, decision.effects)
   check(walk.world, walk.slots, before)
@@ -146,6 +156,18 @@ export function carry(walk: Walk, decision: Decision): boolean {
     if (run.terms?.deliverables && run.outcome === 'succeeded' && walk.faults.get(run.id) !== 0)
       throw new Error(`run ${run.id} succeeded with ${walk.faults.get(run.id)} faults`)
   return true
+}
+
+/** The tree that has a limit of its own, in calls, over all its runs. */
+export const capped = { tree: 'b', calls: 9 }
+
+/** The limit of one tree, with what its runs have used or set aside together. */
+export function capOf(walk: Walk): Cap {
+  const used = walk.world.usage
+    .filter(row => row.tree === capped.tree)
+    .reduce((sum, row) => plus(sum, walk.machine.counted(row)), nothing)
+  const limit = { nano: null, tokens: null, calls: capped.calls }
+  return { of: 'tree b', key: 'session.budget', limit, used, until: null }
 }
 
 export const runsIn = (walk: Walk, state: Run['state']) =>

@@ -8,8 +8,8 @@ import { undecided } from '../../src/core/run/approve.ts'
 import { checkName } from '../../src/core/run/check.ts'
 import { type Decision, nothing } from '../../src/core/run/facts.ts'
 import { type ReplyCall, textOf } from '../../src/core/run/reply.ts'
-import type { Run, Step, Terms, ToolIntent, View, Wait } from '../../src/core/types.ts'
-import { carry, endIds, fresh, id, parts, pick, sendKey, session, usage, type Walk } from './walk-kit.ts'
+import type { ModelIntent, Run, Step, Terms, ToolIntent, View, Wait } from '../../src/core/types.ts'
+import { capOf, capped, carry, endIds, fresh, id, parts, pick, sendKey, session, usage, type Walk } from './walk-kit.ts'
 import { children, endView, lastReply, mailbox, stepsOf } from './world.ts'
 
 /** What a worker does next, read from the journal alone. `calm` spawns nothing and waits for nothing: for the drain. */
@@ -19,7 +19,9 @@ export function work(walk: Walk, run: Run, dice: number, calm = false): boolean 
   const steps = lastReply(world, run.id)
   const model = steps[0]
   const open = steps.filter(one => one.kind === 'tool' && (one.state === 'open' || one.state === 'asking'))
-  if (model?.state === 'open' && dice % 5 > 0) return answer(walk, run, model, dice, calm)
+  // A call that a provider put off has nothing set aside: it is asked anew.
+  const asked = model?.state === 'open' && (model.intent as ModelIntent).reserved.calls > 0
+  if (asked && dice % 5 > 0) return answer(walk, run, model, dice, calm)
   // What waits for others comes after every question is answered.
   const asking = open.some(undecided)
   const ready = open.filter(one => !undecided(one) && !(asking && waits.includes(one.name)))
@@ -35,7 +37,11 @@ export function work(walk: Walk, run: Run, dice: number, calm = false): boolean 
   if (condensing && dice % 3 > 0) return summarise(walk, run, condensing)
   const turnStart =
     model?.state === 'open' || steps.length <= 1 || steps.at(-1)?.name === 'yield' || steps.at(-1)?.kind === 'model'
-  const reserve = { nano: 10, tokens: 10, calls: 1 }
+  if (run.paused) return carry(walk, by.standBy(run, { now: world.now, epoch: run.epoch }))
+  if (!calm && dice % 13 === 0) {
+    const held = { epoch: run.epoch, until: world.now + 5, code: 'MODEL_RATE_LIMIT' as const, error: 'slow down' }
+    return carry(walk, by.hold({ run, box }, held))
+  }
   // Its supervisor asks before some of its calls, and goes on however that is answered.
   if (
     !calm &&
@@ -48,25 +54,33 @@ export function work(walk: Walk, run: Run, dice: number, calm = false): boolean 
       walk,
       by.askForRun({ run, box }, { epoch: run.epoch, approval: approvalOf(walk, run, last, 'budget') }),
     )
-  if (run.spent.calls + run.lent.calls + 1 > (run.grant.budget.calls ?? 0)) {
+  const reservation = by.reserve(
+    { limit: run.grant.budget, spent: run.spent, lent: run.lent },
+    { promptTokens: 5, maxTokens: 5, price: { input: 1, output: 1, cacheRead: 1, cacheWrite: 1 } },
+    run.tree === capped.tree ? [capOf(walk)] : [],
+  )
+  if (!reservation.ok) {
     return carry(
       walk,
-      by.end(endView(world, run), {
-        now: world.now,
-        outcome: 'budget_exhausted',
-        code: 'RUN_BUDGET',
-        error: 'spent',
-        text: null,
-        seq: null,
-        followups: 'keep',
-        ...endIds(walk),
-      }),
+      by.end(
+        { ...endView(world, run), showing: by.shown({ box, turnStart }) },
+        {
+          now: world.now,
+          outcome: 'budget_exhausted',
+          code: reservation.code,
+          error: reservation.message,
+          text: null,
+          seq: null,
+          followups: 'keep',
+          ...endIds(walk),
+        },
+      ),
     )
   }
   const wished = model?.state !== 'open' && box.unread.some(row => row.kind === 'compact')
   if (condensing || wished || (!calm && dice % 19 === 0 && model?.state !== 'open')) {
     const what = { view: world.sessions.get(run.session)!.view ?? null, after: 0, why: 'window' as const }
-    const event = { now: world.now, epoch: run.epoch, model: 'm', what, reserve }
+    const event = { now: world.now, epoch: run.epoch, model: 'm', what, reserve: reservation.charge.reserved }
     return carry(walk, by.compact({ run, box, open: condensing, last }, event))
   }
   if (all.every(one => one.kind === 'compact') && box.unread.length === 0) {
@@ -77,7 +91,7 @@ export function work(walk: Walk, run: Run, dice: number, calm = false): boolean 
     walk,
     by.intent(
       { run, box, open: model?.state === 'open' ? model : null, last, turnStart },
-      { now: world.now, epoch: run.epoch, view: null, upto: 0, reserve },
+      { now: world.now, epoch: run.epoch, view: null, upto: 0, reserve: reservation.charge.reserved },
     ),
   )
 }

@@ -15,7 +15,7 @@ export { type Machine, machine, openWalk } from './walk-kit.ts'
 export function step(walk: Walk, what: number, at: number, dice: number): boolean {
   const { world, machine: by } = walk
   world.now += 1
-  switch (what % 14) {
+  switch (what % 16) {
     case 0: {
       const target = pick([...world.sessions.values()], at)!
       if (dice % 7 === 0)
@@ -128,6 +128,11 @@ export function step(walk: Walk, what: number, at: number, dice: number): boolea
       )
       return approval !== undefined && silence(walk, approval)
     }
+    case 13:
+    case 14: {
+      const run = pick([...world.runs.values()].filter(live), at)
+      return run !== undefined && carry(walk, by.pause(run, !run.paused && dice % 2 > 0))
+    }
     default: {
       const target = pick(
         [...world.sessions.values()].filter(one => one.depth === 0),
@@ -210,6 +215,7 @@ function revive(walk: Walk, run: Run): void {
 /** Lets everything come to its end: fair, no new work. Throws when something is stuck. */
 export function drain(walk: Walk): void {
   const { world, machine: by } = walk
+  for (const run of world.runs.values()) if (live(run) && run.paused) carry(walk, by.pause(run, false))
   for (let round = 0; round < 2000; round++) {
     const going = [...world.runs.values()].filter(live)
     if (going.length === 0) break

@@ -11,6 +11,7 @@ import type { InboxRow, Message, ModelIntent, Run, Session, Spend, Step, View } 
 
 export interface Usage {
   run: string
+  tree: string
   step: number
   attempt: number
   state: 'reserved' | 'settled' | 'unknown'
@@ -222,6 +223,7 @@ function one(world: World, effect: Effect): void {
     case 'usage.reserve':
       world.usage.push({
         run: effect.row.run,
+        tree: effect.row.tree,
         step: effect.row.step,
         attempt: effect.row.attempt,
         state: 'reserved',

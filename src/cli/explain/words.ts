@@ -52,6 +52,8 @@ export const stories: Partial<Record<ErrorCode, string>> = {
     'The gateway ended in the middle of the same step of this run several times. Rather than to repeat it for ever, the run was ended; its transcript and what it had done are kept.',
   TOOL_UNKNOWN_RESULT:
     'The gateway stopped while a tool was at work that must not be done twice. Whether it took effect cannot be known from here, and the model was told so.',
+  RUN_CAP:
+    'What many runs may spend together is used up: in a day, by an agent, a conversation or a sender. The message names the key.',
   RUN_BUDGET: 'The run used up what it was given. What it had done is kept and was reported.',
   ORIGIN_NOT_ALLOWED:
     'A web page tried to connect that is neither the gateway’s own nor on its list. This keeps pages that you happen to open from talking to your gateway.',

@@ -6,7 +6,7 @@
  */
 import { deniedWords } from '../approval.ts'
 import type { ModelIntent, Run, Spend, Step, ToolIntent } from '../types.ts'
-import { type Decision, type Effect, fenced, type Mailbox, nothing, refuse } from './facts.ts'
+import { type Decision, type Effect, fenced, type Mailbox, nothing, refuse, type UsageRow } from './facts.ts'
 
 export interface ClaimView {
   run: Run
@@ -105,19 +105,19 @@ export function intent(view: IntentView, event: IntentEvent): Decision {
   }
   effects.push({
     do: 'usage.reserve',
-    row: {
-      run: run.id,
-      step: n,
-      attempt,
-      session: run.session,
-      agent: run.agent,
-      model: run.model,
-      reserved: event.reserve,
-      at: event.now,
-    },
+    row: reservedFor(run, { step: n, attempt, model: run.model, reserved: event.reserve, at: event.now }),
   })
   effects.push({ do: 'run.money', run: run.id, spent: event.reserve, lent: nothing })
   return { ok: true, effects }
+}
+
+/** What is set aside for a call of a run, and whom it counts for. */
+export function reservedFor(
+  run: Run,
+  call: Pick<UsageRow, 'step' | 'attempt' | 'model' | 'reserved' | 'at'>,
+): UsageRow {
+  const { id, session, tree, agent, grant } = run
+  return { ...call, run: id, session, tree, agent, sender: grant.sender ?? null }
 }
 
 /** A tool that must not be repeated is about to begin, or has a process group now. Written before anything happens. */

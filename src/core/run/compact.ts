@@ -10,7 +10,7 @@
 import type { CompactIntent, ModelIntent, Spend, Step, TokenUsage, View } from '../types.ts'
 import { newRun, rouse } from './accept.ts'
 import { type Decision, type Effect, fenced, type Fresh, type Mailbox, negative, nothing, refuse } from './facts.ts'
-import type { IntentView } from './claim.ts'
+import { type IntentView, reservedFor } from './claim.ts'
 
 /** `open`: the compaction that a crash or a pause left open, to be asked again. */
 export type CompactView = Pick<IntentView, 'run' | 'box' | 'open' | 'last'>
@@ -55,16 +55,7 @@ export function compact(view: CompactView, event: CompactEvent): Decision {
   }
   effects.push({
     do: 'usage.reserve',
-    row: {
-      run: run.id,
-      step: n,
-      attempt,
-      session: run.session,
-      agent: run.agent,
-      model: event.model,
-      reserved: event.reserve,
-      at: event.now,
-    },
+    row: reservedFor(run, { step: n, attempt, model: event.model, reserved: event.reserve, at: event.now }),
   })
   effects.push({ do: 'run.money', run: run.id, spent: event.reserve, lent: nothing })
   return { ok: true, effects }

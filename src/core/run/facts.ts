@@ -56,7 +56,10 @@ export interface UsageRow {
   step: number
   attempt: number
   session: string
+  tree: string
   agent: string
+  /** Who asked for the work; null when nobody is known. */
+  sender: string | null
   model: string
   reserved: Spend
   at: number

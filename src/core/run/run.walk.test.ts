@@ -5,7 +5,7 @@ import type { Effect } from './facts.ts'
 
 const walks = process.env['DEPUTY_LONG'] ? 100_000 : 2_000
 
-const moves = fc.array(fc.tuple(fc.nat(13), fc.nat(30), fc.nat(5000)), { minLength: 5, maxLength: 150, size: 'max' })
+const moves = fc.array(fc.tuple(fc.nat(15), fc.nat(30), fc.nat(5000)), { minLength: 5, maxLength: 150, size: 'max' })
 
 function property(by: Machine) {
   return fc.property(moves, list => {
@@ -54,10 +54,13 @@ describe('the walks', () => {
         const walk = openWalk(machine)
         for (const [what, at, dice] of list) {
           step(walk, what, at, dice)
-          for (const run of walk.world.runs.values())
+          for (const run of walk.world.runs.values()) {
+            if (run.paused) seen.add(`paused ${run.state}`)
+            if (run.errorCode) seen.add(`code ${run.errorCode}`)
             seen.add(
               run.wait ? `wait ${run.wait.for}` : `${run.state} depth ${run.depth}${run.detached ? ' detached' : ''}`,
             )
+          }
         }
         for (const run of walk.world.runs.values()) seen.add(`outcome ${run.outcome}`)
         for (const one of walk.world.steps) seen.add(`step ${one.state}`)
@@ -79,6 +82,11 @@ describe('the walks', () => {
       'outcome interrupted',
       'outcome failed',
       'outcome budget_exhausted',
+      'code RUN_CAP',
+      'code MODEL_RATE_LIMIT',
+      'paused queued',
+      'paused running',
+      'paused waiting',
       'step unknown',
       'step cancelled',
       'row result unread',
@@ -296,6 +304,29 @@ describe('planted bugs are found', () => {
     [
       'replyWithoutWake: the reply arrives and nobody is woken',
       spoiled(['answered'], effects => effects.filter(effect => !wakes(effect))),
+    ],
+    [
+      'pauseUnheeded: a paused run is claimed',
+      { ...machine, claim: (view, event) => machine.claim({ ...view, run: { ...view.run, paused: false } }, event) },
+    ],
+    ['pauseForEver: the flag is never taken away', { ...machine, pause: run => machine.pause(run, true) }],
+    [
+      'heldByItsOwnRows: what is unread already ends the pause for a provider',
+      spoiled(['hold'], effects =>
+        effects.map(effect =>
+          effect.do === 'run.set' && effect.to.wait?.for === 'timer'
+            ? { ...effect, to: { ...effect.to, wait: { ...effect.to.wait, after: 0 } } }
+            : effect,
+        ),
+      ),
+    ],
+    [
+      'capSettledOnly: what is set aside does not count towards a cap',
+      { ...machine, counted: charge => ({ ...charge.charged, ...(charge.state === 'reserved' ? { calls: 0 } : {}) }) },
+    ],
+    [
+      'capForgotten: only its own budget is looked at',
+      { ...machine, reserve: (account, call) => machine.reserve(account, call) },
     ],
     [
       'askForgotten: recovery drops a step that asks',
