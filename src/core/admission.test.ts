@@ -39,7 +39,7 @@ function holds(events: readonly Event[], decide: typeof knock, find: typeof wait
       if (done.answer !== 'code') continue
       const good = rows.filter(row => row.state === 'pending' && row.expiresAt > now)
       if (good.length >= mostWaiting || good.some(row => row.sender === event.knock)) return false
-      const code = `code${codes.length}`
+      const code = `CODE${codes.length}`
       codes.push({ sender: event.knock, code, at: now })
       rows.push(guest({ id: code, sender: event.knock, code, createdAt: now, expiresAt: now + codeLivesMs }))
     } else {
