@@ -40,7 +40,7 @@ import { makeCrashPoints } from './store/crash.ts'
 import { gatewayKey } from './store/key.ts'
 import { takeHomeLock } from './store/lock.ts'
 import { openStore, type Store } from './store/open.ts'
-import { sweepDaily } from './store/sweep.ts'
+import { tidy } from './sessions/tidying.ts'
 import { endProcess } from './tools/process.ts'
 import { openTools } from './tools/toolbox.ts'
 
@@ -137,7 +137,7 @@ async function open(
   const crash = makeCrashPoints(options.env['DEPUTY_CRASH'])
   const store = await openStore({ dir: config.home.dir, clock, crash, log })
   closing.push(() => store.close())
-  closing.push(sweepDaily(store, log))
+  closing.push(tidy(store, clock, () => config.current(), log))
   warnings.push(...(await secrets.load()).map(finding => `${finding.path}: ${finding.message}`))
 
   const models = openModels(

@@ -267,6 +267,8 @@ export const bindings = listOrNone(
   ),
 )
 
+const lasts = { pattern: /^[1-9]\d{0,4}(m|h|d|w)$/, means: 'a number and m, h, d or w, such as "30d"' }
+
 const resetRule = {
   mode: choice('When a conversation starts afresh by itself', ['none', 'daily', 'idle'], 'none'),
   atHour: whole('Hour of the daily reset', { default: 4, max: 23 }),
@@ -297,6 +299,27 @@ export const session = object(
     }),
     parentForkMaxTokens: whole('A longer conversation is not copied into a sub-agent', { default: 100_000 }),
     resetTriggers: list('Messages that start afresh', text('A message')),
+    maintenance: object(
+      'How long conversations are kept; unset: for good',
+      {
+        mode: choice('Remove what is old. With "warn" nothing is removed', ['enforce', 'warn'], 'enforce'),
+        pruneAfter: text('A conversation in which nothing happened for this long is removed', lasts),
+        resetArchiveRetention: text(
+          'The messages of a conversation that was reset or deleted go this long after',
+          lasts,
+        ),
+      },
+      [
+        'maxEntries',
+        'maxDiskBytes',
+        'highWaterBytes',
+        'coldStorage',
+        'preserveRecent',
+        'archiveDashboardAfter',
+        'pruneDays',
+        'rotateBytes',
+      ],
+    ),
   },
   [
     'mainKey',
@@ -306,7 +329,6 @@ export const session = object(
     'threadBindings',
     'sharing',
     'notifyOnCreate',
-    'maintenance',
     'idleMinutes',
     'typingMode',
     'typingIntervalSeconds',

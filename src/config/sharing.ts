@@ -66,6 +66,27 @@ function outreachOf(config: Config): OutreachRules {
   }
 }
 
+/** How long conversations are kept (session.maintenance), in milliseconds; null = for good. */
+export function maintenanceOf(config: Config): { transcripts: number | null; closed: number | null } {
+  const { mode, pruneAfter, resetArchiveRetention } = config.session.maintenance
+  if (mode === 'warn') return { transcripts: null, closed: null }
+  return { transcripts: lasting(pruneAfter), closed: lasting(resetArchiveRetention) }
+}
+
+const units: Record<string, number> = { m: 60_000, h: 3_600_000, d: 86_400_000, w: 604_800_000 }
+
+function lasting(text: string | undefined): number | null {
+  return text === undefined ? null : Number(text.slice(0, -1)) * units[text.slice(-1)]!
+}
+
+export type ResetRule = Pick<Config['session']['reset'], 'mode' | 'atHour' | 'idleMinutes'>
+
+/** When a conversation of this kind of chat starts afresh by itself. */
+export function resetOf(config: Config, kind: 'direct' | 'group' | 'thread'): ResetRule {
+  const { reset, resetByType } = config.session
+  return resetByType[kind] ?? (kind === 'direct' ? resetByType['dm'] : undefined) ?? reset
+}
+
 function fits(pattern: string, agent: string): boolean {
   const parts = pattern
     .trim()

@@ -11,7 +11,14 @@ import type { Tables } from './tables.ts'
 
 type Migration = (db: Kysely<Tables>, spelling: Spelling) => Promise<void>
 
-const migrations: readonly Migration[] = [createSchema, addViews, addOutboxParts, addApprovalGrants, sumOverRuns]
+const migrations: readonly Migration[] = [
+  createSchema,
+  addViews,
+  addOutboxParts,
+  addApprovalGrants,
+  sumOverRuns,
+  addTreeIndex,
+]
 
 /** Version of a database that has every migration. */
 export const newestVersion = migrations.length
@@ -58,4 +65,9 @@ async function addApprovalGrants(db: Kysely<Tables>, spelling: Spelling): Promis
     .on('approval_grants')
     .columns(['agent', 'kind', 'pattern'])
     .execute()
+}
+
+/** What a sweep asks of a tree, it asks of its conversations. */
+async function addTreeIndex(db: Kysely<Tables>): Promise<void> {
+  await db.schema.createIndex('sessions_tree').on('sessions').columns(['tree']).execute()
 }

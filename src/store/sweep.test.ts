@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, expect, test, vi } from 'vitest'
-import { sweepDaily } from './sweep.ts'
+import { daily, goRound } from './sweep.ts'
 
 beforeEach(() => void vi.useFakeTimers())
 afterEach(() => void vi.useRealTimers())
@@ -9,20 +9,17 @@ const day = 24 * 60 * minute
 
 test('comes after ten minutes and then daily, also after a failure; tells what it did; stops', async () => {
   const said: string[] = []
-  const sweep = vi.fn<() => Promise<number>>()
-  sweep.mockResolvedValueOnce(0).mockRejectedValueOnce(new Error('no folder')).mockResolvedValueOnce(3)
-  const stop = sweepDaily({ sweep }, line => said.push(line))
+  const work = vi.fn<() => Promise<string | null>>()
+  work.mockResolvedValueOnce(null).mockRejectedValueOnce(new Error('no folder')).mockResolvedValueOnce('3 files')
+  const stop = goRound({ name: 'the sweep', ...daily, work }, line => said.push(line))
   await vi.advanceTimersByTimeAsync(9 * minute)
-  expect(sweep).not.toHaveBeenCalled()
+  expect(work).not.toHaveBeenCalled()
   await vi.advanceTimersByTimeAsync(2 * minute)
-  expect(sweep).toHaveBeenCalledTimes(1)
+  expect(work).toHaveBeenCalledTimes(1)
   await vi.advanceTimersByTimeAsync(2 * day)
-  expect(sweep).toHaveBeenCalledTimes(3)
-  expect(said).toEqual([
-    'store: the sweep failed: no folder',
-    'store: removed 3 files of long texts that nothing refers to',
-  ])
+  expect(work).toHaveBeenCalledTimes(3)
+  expect(said).toEqual(['the sweep failed: no folder', 'the sweep: 3 files'])
   stop()
   await vi.advanceTimersByTimeAsync(3 * day)
-  expect(sweep).toHaveBeenCalledTimes(3)
+  expect(work).toHaveBeenCalledTimes(3)
 })

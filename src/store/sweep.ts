@@ -1,26 +1,41 @@
 /**
- * When the store is tidied: well after the start, which has better things to do, and once a day from then on.
+ * When the house is tidied: well after the start, which has better things to do, and from then on as often as it says.
  *
- * Owns one timer. Never holds up anything: a sweep that fails is told in the log and comes again the next day.
+ * Owns one timer. Never holds up anything: work that fails is told in the log and comes again the next time.
  */
-import type { Store } from './open.ts'
+export interface Rounds {
+  /** What is done, for the log. */
+  name: string
+  firstMs: number
+  everyMs: number
+  /** Answers with a line for the log, or null when there is nothing to say. */
+  work(): Promise<string | null>
+}
 
-const firstMs = 10 * 60_000
-const everyMs = 24 * 3600_000
+const minute = 60_000
 
-/** Returns how to stop it; the store ends a sweep that is under way when it closes. */
-export function sweepDaily(store: Pick<Store, 'sweep'>, log: (line: string) => void): () => void {
+/** Once a day: what has had its time is forgotten, then files that nothing names. */
+export const daily = { firstMs: 10 * minute, everyMs: 24 * 60 * minute }
+/** Often enough for what is put away after minutes. */
+export const often = { firstMs: 2 * minute, everyMs: 5 * minute }
+
+/** Returns how to stop it; the store ends what is under way when it closes. */
+export function goRound({ name, firstMs, everyMs, work }: Rounds, log: (line: string) => void): () => void {
   let timer = wait(firstMs)
+  let stopped = false
 
   function wait(ms: number): NodeJS.Timeout {
     return setTimeout(() => {
       timer = wait(everyMs)
-      store.sweep().then(
-        removed => removed > 0 && log(`store: removed ${removed} files of long texts that nothing refers to`),
-        error => log(`store: the sweep failed: ${error instanceof Error ? error.message : String(error)}`),
+      work().then(
+        line => line !== null && log(`${name}: ${line}`),
+        error => stopped || log(`${name} failed: ${error instanceof Error ? error.message : String(error)}`),
       )
     }, ms).unref()
   }
 
-  return () => clearTimeout(timer)
+  return () => {
+    stopped = true
+    clearTimeout(timer)
+  }
 }

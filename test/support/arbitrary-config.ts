@@ -14,6 +14,7 @@ const samples = [
   '10.0.0.0/8',
   '127.0.0.1',
   '/usr/bin/vault',
+  '30d',
 ]
 
 function arbitraryText(rule: AnyRule & { kind: 'text' }): fc.Arbitrary<string> {
