@@ -21,6 +21,12 @@ async function call<T>(method: string, params: Record<string, unknown>): Promise
 describe.each(versions)('TUI %s', version => {
   const key = `agent:main:tui-${version.replace('.', '-')}`
   let tui: Terminal
+  /**
+   * An answer, and the line below it at rest. When the acceptance and the whole answer reach 4.12 in one read, as on a loaded
+   * machine, it goes on saying that it waits until the next message (docs/compatibility.md); 9.6 does not.
+   */
+  const answered = (words: string) =>
+    tui.shows(new RegExp(`You said: ${words}[\\s\\S]*${version === '9.6' ? 'connected \\| idle' : 'connected'}`))
   afterAll(() => tui?.close())
 
   test('connects and shows what was said before', async () => {
@@ -38,7 +44,7 @@ describe.each(versions)('TUI %s', version => {
 
   test('sends, and shows the answer once', async () => {
     await tui.say('hello from the terminal')
-    await tui.shows(/You said: hello from the terminal[\s\S]*connected \| idle/)
+    await answered('hello from the terminal')
     expect(tui.screen().match(/You said: hello from the terminal/g)).toHaveLength(1)
   })
 
@@ -51,7 +57,7 @@ describe.each(versions)('TUI %s', version => {
     expect(session).toMatchObject({ status: 'killed', hasActiveRun: false })
     // And it goes on after it.
     await tui.say('after the stop')
-    await tui.shows(/You said: after the stop[\s\S]*connected \| idle/)
+    await answered('after the stop')
   })
 
   test('a tool call comes back as an answer', async () => {
@@ -96,7 +102,7 @@ describe.each(versions)('TUI %s', version => {
       40_000,
     )
     await tui.say('after the restart')
-    await tui.shows(/You said: after the restart[\s\S]*connected \| idle/)
+    await answered('after the restart')
   })
 
   test('/new begins a conversation of its own', async () => {
