@@ -7,7 +7,7 @@ import type { Config } from '../config/config.ts'
 import { type Agent, agentIds, agentOf, defaultAgent, hasAgent, toolsOf as toolSettings } from '../config/read.ts'
 import { askingOf } from '../config/asking.ts'
 import { capsOf } from '../config/budgets.ts'
-import { compactionOf, sharingOf } from '../config/sharing.ts'
+import { compactionOf, resetOf, sharingOf } from '../config/sharing.ts'
 import { type AgentPolicy, rootGrant, type SpawnPolicy } from '../core/grant.ts'
 import { type ToolEntry, toolsOf } from '../core/tool-policy.ts'
 import type { Scope } from '../protocol/scopes.ts'
@@ -84,6 +84,7 @@ export function openPolicies(options: PolicyOptions): Policies & { agent(id: str
     childThinking: id => agent(id).subagents.thinking,
     sharing: () => sharingOf(now().config),
     compaction: () => compactionOf(now().config),
+    resetRule: kind => resetOf(now().config, kind),
     asking: id => askingOf(now().config, agent(id)),
     prompt(id) {
       const one = agent(id)

@@ -10,7 +10,7 @@ import type { Grant, Run } from '../core/types.ts'
 import type { Scope } from '../protocol/scopes.ts'
 import type { CrashPoints } from '../store/crash.ts'
 import type { Store } from '../store/open.ts'
-import type { Sharing } from '../config/sharing.ts'
+import type { ResetRule, Sharing } from '../config/sharing.ts'
 import type { Workspaces } from '../tools/workspace.ts'
 import type { PromptFacts } from './context.ts'
 
@@ -38,6 +38,8 @@ export interface Policies {
   childThinking(caller: string): string | null
   sharing(): Sharing
   compaction(agent: string): Compaction
+  /** When a conversation of such a chat starts afresh by itself. */
+  resetRule(kind: 'direct' | 'group' | 'thread'): ResetRule
   /** Which of its calls a person is asked about, where, and for how long. */
   asking(agent: string): AskPolicy
   prompt(agent: string): Omit<PromptFacts, 'depth' | 'maxDepth' | 'canSpawn' | 'guide'>

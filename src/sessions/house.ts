@@ -72,6 +72,8 @@ export function openHouse({ options, bells, runner, senders = nobody }: HouseOpt
     const closed = await store.write('session', async tx => {
       const session = await openSessionByKey(tx, at.key)
       if (!session) return null
+      if (input.expected !== undefined && input.expected !== session.id)
+        throw new DeputyError('SESSION_CLOSED', `The session ${at.key} was reset in the meantime.`)
       await apply(tx, [{ do: 'session.close', session: session.id, at: now }])
       // Nothing works on for a closed conversation, not even when the gateway dies right after this (decisions.md 5, 7, 33).
       const endings: Ending[] = []

@@ -233,6 +233,8 @@ export interface House {
     principal: Principal
     sessionKey: string
     reason: 'new' | 'reset' | 'delete'
+    /** The conversation that is meant, by id: SESSION_CLOSED when another is open by now. */
+    expected?: string
   }): Promise<{ session: Session | null; report: CancelReport }>
   /** Opens a conversation without a message; the open one of that key stays as it is. */
   open(input: OpenInput): Promise<{ session: Session; created: boolean }>

@@ -12,7 +12,7 @@ import { openRunner, type Runner } from '../../src/agent/runner.ts'
 import { openTimers, recoverAll } from '../../src/agent/recover.ts'
 import type { AgentOptions, Bells, Compaction, Policies } from '../../src/agent/room.ts'
 import { type Caps, noCaps } from '../../src/config/budgets.ts'
-import type { Sharing } from '../../src/config/sharing.ts'
+import type { ResetRule, Sharing } from '../../src/config/sharing.ts'
 import type { Chats, HouseEvent, ModelEvent, ModelRequest, Models, ResolvedModel } from '../../src/core/ports.ts'
 import type { Principal } from '../../src/core/principal.ts'
 import type { AskPolicy } from '../../src/core/approval.ts'
@@ -63,6 +63,8 @@ export interface HouseSetup {
   maxSteps?: number
   sharing?: Partial<Sharing>
   compaction?: Partial<Compaction>
+  /** Default: no conversation starts afresh by itself. */
+  reset?: ResetRule
   /** Tokens that the model can read. */
   contextWindow?: number
   /** Default: nobody is asked about anything. By agent, or for all. */
@@ -306,6 +308,7 @@ function testPolicies(setup: HouseSetup, catalogue: { name: string; group: strin
     childThinking: () => null,
     sharing: () => ({ ...sharing, ...setup.sharing }),
     compaction: () => ({ ...compaction, ...setup.compaction }),
+    resetRule: () => setup.reset ?? { mode: 'none', atHour: 4 },
     asking: id => ({ ...asking, ...setup.asking?.(id) }),
     prompt: id => ({ agentId: id, agentName: id, instructions: null, workspace }),
   }

@@ -13,6 +13,7 @@ import { nameOf } from '../../core/principal.ts'
 
 import { DeputyError, errors } from '../../protocol/errors.ts'
 import { type AcceptDeps, acceptMessage, checked, digest, knownAgent, repeated } from '../accepting.ts'
+import { startAfresh } from '../afresh.ts'
 import { type Meant, meant } from '../keys.ts'
 import type { Accepted, AcceptInput, House } from '../types.ts'
 import { isListed, mayCommand, refused } from './access.ts'
@@ -49,6 +50,7 @@ export function openCommands(deps: CommandDeps): Pick<House, 'accept'> {
     const given = recognise(input)
     if (!given) {
       if (before) await before
+      await startAfresh(options, house, input, at)
       return acceptMessage(deps, input)
     }
     const mine = (before ?? Promise.resolve()).then(() => carry(input, at, given))
