@@ -153,7 +153,7 @@ export function openIngest(options: IngestOptions): Ingest {
       if (error.code === 'IDEMPOTENCY_CONFLICT') return { done: 'repeat' }
       if (!hopeless.includes(error.code)) throw error
       log('warn', 'a message was refused', { channel, account, code: error.code, error: error.message })
-      return drop(message, `refused:${error.code}`)
+      return refuse(message, error.code, at)
     }
   }
 
@@ -184,6 +184,33 @@ export function openIngest(options: IngestOptions): Ingest {
     await store.write('drop', async tx => {
       await putDrop(tx, message, reason, now)
     })
+    return { done: 'dropped', reason }
+  }
+
+  /** It will not be asked for again, so whoever wrote it hears of it; an empty message is nothing to speak of. */
+  async function refuse(message: InboundMessage, code: string, at: Route): Promise<Ingested> {
+    const now = clock.now()
+    const reason = `refused:${code}`
+    const text =
+      code === 'MESSAGE_TOO_LARGE'
+        ? 'This message is too long. Send it in parts, or as a file.'
+        : "The agent can't answer this now. Whoever runs it finds the reason in the log."
+    await store.write('drop', async tx => {
+      await putDrop(tx, message, reason, now)
+      if (code !== 'INVALID_PARAMS')
+        await apply(tx, [
+          {
+            do: 'outbox.put',
+            session: '',
+            run: null,
+            key: `refused:${keyOf(message)}`,
+            route: at,
+            content: { text },
+            at: now,
+          },
+        ])
+    })
+    options.outbox()
     return { done: 'dropped', reason }
   }
 
