@@ -30,6 +30,7 @@ import { openConfig } from './config/store.ts'
 import type { Clock, HouseEvent, Tell } from './core/ports.ts'
 import type { Principal } from './core/principal.ts'
 import { openDeliverer } from './delivery/deliver.ts'
+import { openPost } from './delivery/post.ts'
 import { openEngine } from './engine/engine.ts'
 import { type Gateway, openGateway } from './gateway/gateway.ts'
 import type { Log } from './gateway/types.ts'
@@ -275,6 +276,11 @@ async function open(
         policy: (channel, account) => policyOf(config.current(), channel, account),
         guests: openGuests({ store, config, clock, outbox: () => deliverer.ring() }),
       },
+      post: openPost({ store, chats: agent.chats, deliverer, clock }),
+      files: id => ({
+        workspace: policies.prompt(id ?? policies.defaultAgent()).workspace,
+        stateDir: config.home.dir,
+      }),
       log: book,
       identity: gatewayIdentity(key),
       reloadSecrets: () => secrets.load(),

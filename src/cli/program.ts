@@ -40,6 +40,8 @@ const entries: readonly Entry[] = [
   { name: 'runs', summary: 'list, show, watch, steer and cancel runs', load: () => import('./commands/runs.ts') },
   { name: 'agents', summary: 'the agents of the configuration', load: () => import('./commands/agents.ts') },
   { name: 'sessions', summary: 'the conversations', load: () => import('./commands/sessions.ts') },
+  { name: 'message', summary: 'say something in a chat', load: () => import('./commands/message.ts') },
+  { name: 'outbox', summary: 'messages that are not out yet', load: () => import('./commands/outbox.ts') },
   {
     name: 'status',
     summary: 'what runs, what waits, what needs attention',

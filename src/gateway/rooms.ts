@@ -6,6 +6,7 @@ import type { ConfigStore } from '../config/types.ts'
 import type { Guest } from '../core/admission.ts'
 import type { AccountView, LoginStep } from '../core/chat.ts'
 import type { Tool } from '../core/ports.ts'
+import type { Post } from '../delivery/post.ts'
 import type { ModelRoom } from '../models/options.ts'
 import type { Logbook } from './logbook.ts'
 
@@ -48,6 +49,10 @@ export interface Rooms {
     policy(agent: string): { names: readonly string[]; profile: string }
   }
   chats: ChatRoom
+  /** What goes out to chats by hand. */
+  post: Post
+  /** Where files that go along are taken from and kept. */
+  files(agent: string | undefined): { workspace: string; stateDir: string }
   log: Pick<Logbook, 'tail'>
   /** Of the gateway itself: hex fingerprint and raw Ed25519 key as base64url, as devices have them. */
   identity: { deviceId: string; publicKey: string }

@@ -274,6 +274,7 @@ export const errors = {
     'operator',
     'deputy outbox list shows why; deputy outbox retry <id>.',
   ),
+  UNKNOWN_DELIVERY: row('The outbox has no such message.', 'you', 'deputy outbox list shows those that there are.'),
   DELIVERY_NO_CHANNEL: row('The channel of the address is not running.', 'operator', 'deputy channels status'),
 } as const satisfies Record<string, ErrorRow>
 

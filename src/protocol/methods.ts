@@ -8,6 +8,7 @@
 import { channelMethods } from './methods/channels.ts'
 import { chatMethods } from './methods/chat.ts'
 import { configMethods } from './methods/config.ts'
+import { outboxMethods } from './methods/outbox.ts'
 import type { MethodRow } from './methods/row.ts'
 import { deviceMethods } from './methods/devices.ts'
 import { runMethods } from './methods/runs.ts'
@@ -22,6 +23,7 @@ export const methods = {
   ...sessionMethods,
   ...configMethods,
   ...runMethods,
+  ...outboxMethods,
   ...deviceMethods,
   ...channelMethods,
 } as const

@@ -4,11 +4,13 @@
  */
 import type { ChannelResults } from './results-channels.ts'
 import type { DeviceResults } from './results-devices.ts'
+import type { OutboxResults } from './results-outbox.ts'
 import type { SessionResults } from './results-sessions.ts'
 import type { SystemResults } from './results-system.ts'
 
 export type * from './results-channels.ts'
 export type * from './results-devices.ts'
+export type * from './results-outbox.ts'
 export type * from './results-sessions.ts'
 export type * from './results-system.ts'
 
@@ -237,7 +239,7 @@ export interface SpawnReceipt {
 }
 
 /** One entry a method; `methods.ts` refers to it, so a method without a result does not compile. */
-export interface Results extends ChannelResults, DeviceResults, SessionResults, SystemResults {
+export interface Results extends ChannelResults, DeviceResults, OutboxResults, SessionResults, SystemResults {
   health: Health
   status: Status
   'agents.list': AgentsList

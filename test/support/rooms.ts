@@ -58,6 +58,9 @@ export function testRooms(dir: string): Rooms & { book: ReturnType<typeof openLo
   const nobody = async () => {
     throw new DeputyError('SENDER_CODE_UNKNOWN', 'nobody waits')
   }
+  const none = async () => {
+    throw new DeputyError('DELIVERY_NO_CHANNEL', 'no chat service is set up in this test')
+  }
   return {
     chats: {
       ...accounts,
@@ -75,6 +78,8 @@ export function testRooms(dir: string): Rooms & { book: ReturnType<typeof openLo
       list: tools.list,
       policy: () => ({ names: ['read', 'sessions_spawn'], profile: 'coding' }),
     },
+    post: { send: none, list: async () => [], retry: none },
+    files: () => ({ workspace: '/nowhere', stateDir: '/nowhere' }),
     log: book,
     book,
     identity: { deviceId: 'd', publicKey: 'k' },

@@ -8,6 +8,7 @@ import { channelHandlers } from './channels.ts'
 import { chatAbort, chatHistory, chatInject, chatMessageGet, chatSend } from './chat.ts'
 import { configApply, configGet, configPatch, configSchemaAll, configSchemaLookup } from './config.ts'
 import { deviceHandlers } from './devices.ts'
+import { messageAction, outboxList, outboxRetry, poll, send } from './outbox.ts'
 import type { Room } from './room.ts'
 import { runsFork, runsRetry, runsSteer } from './runs-again.ts'
 import { runsCancel, runsGet, runsList, runsLog, runsSpawn, runsTree } from './runs.ts'
@@ -39,6 +40,11 @@ export function makeHandlers(room: Room): Handlers {
     'usage.status': () => ({ updatedAt: room.now(), providers: [] }),
     'usage.cost': params => usageCost(room, params),
     'sessions.usage': params => sessionsUsage(room, params),
+    send: (params, call) => send(room, params, call),
+    'message.action': (params, call) => messageAction(room, params, call),
+    poll: (params, call) => poll(room, params, call),
+    'outbox.list': params => outboxList(room, params),
+    'outbox.retry': params => outboxRetry(room, params),
     'tasks.list': (params, call) => tasksList(room, params, call),
     'tasks.get': params => tasksGet(room, params),
     'tasks.cancel': (params, call) => tasksCancel(room, params, call),
