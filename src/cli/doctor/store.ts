@@ -76,7 +76,7 @@ async function healthy(patient: Patient, { read }: Reader, size: number): Promis
         what: `${counted(dead.outbox, 'message')} could not be delivered.`,
         why: 'Somebody waits for an answer that was given and never arrived.',
         evidence: `${dead.outbox} rows of the outbox are dead; the newest says: ${dead.newest ?? 'no reason'}`,
-        fix: 'Look at the channel that it names, then send again: deputy explain DELIVERY_DEAD',
+        fix: 'Mend what it names, then: deputy outbox list --dead, deputy outbox retry <id>',
       }),
     )
   return { says, findings }
