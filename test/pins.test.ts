@@ -71,6 +71,8 @@ describe('pins', () => {
         "runs.get": "operator.read",
         "runs.list": "operator.read",
         "runs.log": "operator.read",
+        "runs.pause": "operator.write",
+        "runs.resume": "operator.write",
         "runs.retry": "operator.write",
         "runs.spawn": "operator.write",
         "runs.steer": "operator.write",

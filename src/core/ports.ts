@@ -307,7 +307,7 @@ export type HouseEvent =
       sessionKey: string
       agent: string
       wireId: string
-      change: 'queued' | 'started' | 'waiting' | 'woken' | 'done'
+      change: 'queued' | 'started' | 'waiting' | 'woken' | 'paused' | 'resumed' | 'done'
       parent: string | null
       wait?: Wait
       outcome?: string

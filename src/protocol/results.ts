@@ -183,6 +183,12 @@ export interface RunStep {
   endedAt: number | null
 }
 
+/** Those that it made a difference to. */
+export interface PauseResult {
+  paused: boolean
+  runs: readonly { run: string; agent: string; state: string; task: string }[]
+}
+
 export interface CancelResult {
   runs: readonly { run: string; agent: string; task: string; was: string }[]
   alreadyDone: readonly string[]
@@ -250,6 +256,8 @@ export interface Results extends ChannelResults, DeviceResults, OutboxResults, S
   'runs.tree': { runs: readonly RunRow[] }
   'runs.log': { run: RunRow; steps: readonly RunStep[] }
   'runs.cancel': CancelResult
+  'runs.pause': PauseResult
+  'runs.resume': PauseResult
   'runs.steer': RunSteered
   'runs.retry': RunRetried
   'runs.fork': RunForked

@@ -23,8 +23,18 @@ import { forkRun } from './forking.ts'
 import { meant, newSession } from './keys.ts'
 import { openLedger } from './ledger.ts'
 import { openReads } from './reading.ts'
+import { pauseRuns } from './pausing.ts'
 import { together } from './reports.ts'
-import type { CancelInput, CancelReport, CompactInput, ForkInput, House, PatchInput, SpawnInput } from './types.ts'
+import type {
+  CancelInput,
+  CancelReport,
+  CompactInput,
+  ForkInput,
+  House,
+  PatchInput,
+  PauseInput,
+  SpawnInput,
+} from './types.ts'
 import { compactSession, undoCompaction } from './shortening.ts'
 import { openWaits, type Waits } from './waiting.ts'
 
@@ -119,6 +129,7 @@ export function openHouse({ options, bells, runner, senders = nobody }: HouseOpt
     spawn: (input: SpawnInput) => acceptSpawn(deps, input),
     fork: (input: ForkInput) => forkRun(deps, input),
     cancel,
+    pause: (input: PauseInput) => pauseRuns(options, bells, input),
     reset,
     patch: (input: PatchInput) => patchSession(options, input),
     compact: (input: CompactInput) => compactSession(deps, input),

@@ -91,6 +91,21 @@ export interface Approvals {
   revoke(input: { principal: Principal; id: string }): Promise<Remembered>
 }
 
+export interface PauseInput {
+  principal: Principal
+  run: string
+  /** With everything below it that is at work. */
+  tree: boolean
+  /** False lets it go on. */
+  paused: boolean
+}
+
+export interface PauseReport {
+  paused: boolean
+  /** Those that it made a difference to. */
+  runs: readonly { run: string; agent: string; state: string; task: string }[]
+}
+
 /** What was stopped and what was not (C7). */
 export interface CancelReport {
   runs: readonly { run: string; agent: string; task: string; was: string }[]
@@ -223,6 +238,8 @@ export interface House {
   /** A copy of a run's conversation as it was at a step goes on with a new run. */
   fork(input: ForkInput): Promise<Forked>
   cancel(input: CancelInput): Promise<CancelReport>
+  /** RUN_DONE when it has ended. */
+  pause(input: PauseInput): Promise<PauseReport>
   /** `id` is a run id or a wire id. `turn`: the stretch that answers it; `done`: the run itself. `pending` after the timeout. */
   wait(
     id: string,

@@ -171,6 +171,9 @@ export function fakeHouse(): FakeHouse {
         detached: true,
       }
     },
+    async pause({ paused }) {
+      return { paused, runs: [] }
+    },
     async cancel(input) {
       cancelled.push(input)
       const live = [...runs.values()].filter(run => run.state !== 'done')

@@ -45,6 +45,20 @@ export function registerActs(command: Command, cli: Cli): void {
     .addHelpText('after', '\nExample:\n  $ deputy runs steer <run> "leave out the drafts"')
     .action(cli.action((context, _options: object, [run, ...words]) => steer(context, run!, words.join(' '))))
 
+  for (const verb of ['pause', 'resume'] as const)
+    command
+      .command(verb)
+      .description(
+        verb === 'pause'
+          ? 'nobody takes the run up until it is resumed; a call in flight is heard out, deadlines go on'
+          : 'let a paused run go on',
+      )
+      .argument('<run>', 'its id')
+      .option('--tree', 'with everything below it that is at work')
+      .option('--json', 'print one JSON document')
+      .addHelpText('after', `\nExamples:\n  $ deputy runs ${verb} <run>\n  $ deputy runs ${verb} <run> --tree`)
+      .action(cli.action<{ tree?: boolean }>((context, options, [run]) => pause(context, verb, options, run!)))
+
   command
     .command('retry')
     .description('give the task of an ended run to a new one; the result goes to the same place')
@@ -118,6 +132,27 @@ async function steer(context: Context, id: string, message: string): Promise<num
   else if (sent.status === 'command') context.say('It was a command, and was carried out.')
   else if (sent.status === 'absorbed') context.say(`${shortId(sent.run)} reads it at its next step.`)
   else context.say(`${shortId(named)} had just ended: ${sent.run} was started to read it.`)
+  return exit.done
+}
+
+async function pause(
+  context: Context,
+  verb: 'pause' | 'resume',
+  options: { tree?: boolean },
+  id: string,
+): Promise<number> {
+  const report = await withGateway(context, async client => {
+    const run = await fullId(fromGateway(client), id)
+    return await client.request(`runs.${verb}`, { run, ...(options.tree && { tree: true }) })
+  })
+  if (context.json) {
+    context.document(report)
+    return exit.done
+  }
+  const said = verb === 'pause' ? 'Paused' : 'Going on'
+  if (report.runs.length === 0) context.say(verb === 'pause' ? 'It is paused already.' : 'It is not paused.')
+  for (const each of report.runs)
+    context.say(`${said}: ${shortId(each.run)}  ${line(each.agent)}  ${clip(line(each.task), 60)}`)
   return exit.done
 }
 

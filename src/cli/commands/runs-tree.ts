@@ -37,7 +37,7 @@ export function registerTree(command: Command, cli: Cli): void {
     .option('--json', 'print one JSON document')
     .addHelpText(
       'after',
-      '\n○ queued  ● running  ◔ waiting  ✓ succeeded  ✗ failed\n⊘ cancelled  ⧗ timed out  ↯ interrupted  ¤ budget used up\n\nExamples:\n  $ deputy runs tree\n  $ deputy runs tree --watch\n  $ deputy runs tree <run> --json',
+      '\n○ queued  ● running  ◔ waiting  ‖ paused  ✓ succeeded  ✗ failed\n⊘ cancelled  ⧗ timed out  ↯ interrupted  ¤ budget used up\n\nExamples:\n  $ deputy runs tree\n  $ deputy runs tree --watch\n  $ deputy runs tree <run> --json',
     )
     .action(cli.action<Options>((context, options, [run]) => (options.watch ? watch : tree)(context, run)))
 }

@@ -28,6 +28,7 @@ export function explainRun(facts: RunFacts, limits: Limits | null, now: number, 
     ...deadline(facts, now),
   ]
   const commands = [`deputy runs log ${id}${flags}`, `deputy runs tree ${id}${flags}`]
+  if (run.state !== 'done' && run.paused) commands.push(`deputy runs resume ${id}${flags}`)
   if (run.state !== 'done') commands.push(`deputy runs cancel ${id}${flags}`)
   return {
     about: `run ${run.id}`,
@@ -68,7 +69,12 @@ function why(facts: RunFacts, limits: Limits | null, now: number): string[] {
     const because = run.error === null ? '' : `: ${line(run.error)}${run.errorCode ? ` [${run.errorCode}]` : ''}`
     return [`It ended ${ago(run.endedAt ?? now, now)}${took} as ${run.outcome}${because || '.'}`]
   }
-  if (run.paused) return ['It is paused: nobody takes it up until it is resumed; its deadline goes on.']
+  if (run.paused)
+    return [
+      run.state === 'running'
+        ? 'It is paused: it lets go once the call in flight is answered; its deadline goes on.'
+        : 'It is paused: nobody takes it up until it is resumed; its deadline goes on.',
+    ]
   if (run.state === 'running') {
     if (open === null) return ['It is at work between two steps.']
     const since = open.startedAt === null ? '' : ` for ${span(now - open.startedAt)}`

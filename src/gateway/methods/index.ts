@@ -11,7 +11,7 @@ import { deviceHandlers } from './devices.ts'
 import { messageAction, outboxList, outboxRetry, poll, send } from './outbox.ts'
 import type { Room } from './room.ts'
 import { runsFork, runsRetry, runsSteer } from './runs-again.ts'
-import { runsCancel, runsGet, runsList, runsLog, runsSpawn, runsTree } from './runs.ts'
+import { runsCancel, runsGet, runsList, runsLog, runsPause, runsResume, runsSpawn, runsTree } from './runs.ts'
 import * as change from './session-changes.ts'
 import { sessionsDescribe, sessionsGet, sessionsList, sessionsPreview, sessionsResolve } from './sessions.ts'
 import { logsTail, secretsReload } from './system.ts'
@@ -84,6 +84,8 @@ export function makeHandlers(room: Room): Handlers {
     'runs.tree': params => runsTree(room, params),
     'runs.log': params => runsLog(room, params),
     'runs.cancel': (params, call) => runsCancel(room, params, call),
+    'runs.pause': (params, call) => runsPause(room, params, call),
+    'runs.resume': (params, call) => runsResume(room, params, call),
     'runs.steer': (params, call) => runsSteer(room, params, call),
     'runs.retry': (params, call) => runsRetry(room, params, call),
     'runs.fork': (params, call) => runsFork(room, params, call),

@@ -67,6 +67,23 @@ export async function runsCancel(
   return await room.house.cancel({ principal: call.principal, target, reason })
 }
 
+export async function runsPause(room: Room, params: Params<'runs.pause'>, call: Call): Promise<Result<'runs.pause'>> {
+  return pausing(room, params, call, true)
+}
+
+export async function runsResume(
+  room: Room,
+  params: Params<'runs.resume'>,
+  call: Call,
+): Promise<Result<'runs.resume'>> {
+  return pausing(room, params, call, false)
+}
+
+async function pausing(room: Room, params: Params<'runs.pause'>, call: Call, paused: boolean) {
+  const { run } = await viewOf(room, params.run)
+  return room.house.pause({ principal: call.principal, run: run.id, tree: params.tree ?? false, paused })
+}
+
 export async function runsSpawn(room: Room, params: Params<'runs.spawn'>, call: Call): Promise<Result<'runs.spawn'>> {
   const { agent, task, sessionKey, label, model, timeoutSeconds, budget, idempotencyKey } = params
   const receipt = await room.house.spawn({

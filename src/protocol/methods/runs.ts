@@ -1,7 +1,10 @@
 /** Deputy's own rows: runs as they are, for the CLI and whoever wants to see the tree. */
+import type { Zod } from '../zod.ts'
 import { method } from './row.ts'
 
 const id = 512
+
+const pausing = (z: Zod) => z.strictObject({ run: z.string().min(1).max(id), tree: z.boolean().optional() })
 
 export const runMethods = {
   'runs.list': method({
@@ -43,6 +46,9 @@ export const runMethods = {
         reason: z.string().max(1024).optional(),
       }),
   }),
+  /** Nobody takes a paused run up, and its clock goes on. `tree`: with all that is at work below it. */
+  'runs.pause': method({ scope: 'operator.write', since: 3, params: pausing }),
+  'runs.resume': method({ scope: 'operator.write', since: 3, params: pausing }),
   /** A message into the run's conversation, read at its next step. RUN_DONE once it has ended. */
   'runs.steer': method({
     scope: 'operator.write',

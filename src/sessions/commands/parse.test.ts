@@ -99,7 +99,7 @@ test('every form of /subagents is read as it was meant', () => {
   const asks: fc.Arbitrary<Ask> = fc.oneof(
     fc.constant<Ask>({ do: 'list' }),
     fc.record({ do: fc.constant('info' as const), target: word }),
-    fc.record({ do: fc.constant('kill' as const), target: word }),
+    fc.record({ do: fc.constantFrom('kill' as const, 'pause' as const, 'resume' as const), target: word }),
     fc.record({
       do: fc.constant('log' as const),
       target: word,
@@ -130,6 +130,8 @@ function typed(ask: Ask): string {
       return 'list'
     case 'info':
     case 'kill':
+    case 'pause':
+    case 'resume':
       return `${ask.do} ${ask.target}`
     case 'log':
       return `log ${ask.target}${ask.limit === null ? '' : ` ${ask.limit}`}${ask.tools ? ' tools' : ''}`

@@ -16,7 +16,7 @@ export type Ask =
   | { do: 'info'; target: string }
   | { do: 'spawn'; agent: string; task: string; model: string | null; thinking: string | null }
   | { do: 'send' | 'steer'; target: string; message: string }
-  | { do: 'kill'; target: string }
+  | { do: 'kill' | 'pause' | 'resume'; target: string }
 
 const forms: Readonly<Record<Ask['do'], string>> = {
   list: 'list',
@@ -26,6 +26,8 @@ const forms: Readonly<Record<Ask['do'], string>> = {
   send: 'send <id|#> <message>',
   steer: 'steer <id|#> <message>',
   kill: 'kill <id|#|all>',
+  pause: 'pause <id|#>',
+  resume: 'resume <id|#>',
 }
 
 const reading: readonly Ask['do'][] = ['list', 'log', 'info']
@@ -45,6 +47,8 @@ export function parseAsk(args: string): { ok: true; ask: Ask } | { ok: false; pr
       return { ok: true, ask: { do: verb } }
     case 'info':
     case 'kill':
+    case 'pause':
+    case 'resume':
       return target === '' || message !== '' ? wrong : { ok: true, ask: { do: verb, target } }
     case 'log': {
       const more = message === '' ? [] : message.slice(0, 40).toLowerCase().split(/\s+/)
@@ -99,6 +103,9 @@ export const subagents: Command = {
         return post(call, ask.do, ask.target, ask.message)
       case 'kill':
         return killed(call, ask.target)
+      case 'pause':
+      case 'resume':
+        return pause(call, ask.target, ask.do === 'pause')
     }
   },
 }
@@ -146,6 +153,22 @@ async function spawn(call: CommandCall, ask: Ask & { do: 'spawn' }): Promise<Ans
     receipt.deadlineAt !== null && `It has ${span(receipt.deadlineAt - now)}.`,
     'Its result comes here.',
   ])
+}
+
+/** With what it has started: a person who pauses a sub-agent means its work. */
+async function pause(call: CommandCall, target: string, paused: boolean): Promise<Answer> {
+  const { house, options, session, principal } = call
+  const found = childNamed(await childrenOf(options.store.read, session.id), target)
+  if (!found.ok) return found.problem
+  const { child } = found
+  if (child.run.state === 'done') return `${nameOfChild(child)} has ended.`
+  const { runs } = await house.pause({ principal, run: child.run.id, tree: true, paused })
+  const name = nameOfChild(child)
+  if (runs.length === 0) return `${name} ${paused ? 'is paused already' : 'is not paused'}.`
+  const more = runs.length > 1 ? ` With it: ${runs.length - 1} below.` : ''
+  return paused
+    ? `${name} is paused; its time goes on.${more} /subagents resume ${child.index}`
+    : `${name} goes on.${more}`
 }
 
 /** A message into a sub-agent's own conversation: read when it is done with what it does (send), or at once (steer). */

@@ -54,7 +54,7 @@ export function count(n: number, one: string, many = `${one}s`): string {
 
 /** How a run stands: `working 12s`, `waiting 3m`, `succeeded after 4s`. */
 export function standing(
-  run: Pick<Run, 'state' | 'outcome' | 'createdAt' | 'startedAt' | 'endedAt'>,
+  run: Pick<Run, 'state' | 'paused' | 'outcome' | 'createdAt' | 'startedAt' | 'endedAt'>,
   now: number,
 ): string {
   const from = run.startedAt ?? run.createdAt
@@ -62,7 +62,8 @@ export function standing(
     const took = span((run.endedAt ?? now) - from)
     return `${(run.outcome ?? 'ended').replaceAll('_', ' ')} after ${took}`
   }
-  return `${run.state === 'running' ? 'working' : run.state} ${span(now - from)}`
+  const state = run.paused ? 'paused' : run.state === 'running' ? 'working' : run.state
+  return `${state} ${span(now - from)}`
 }
 
 /** Longest sentence of a refusal: it may quote what was written. */
