@@ -30,7 +30,7 @@ function namedByChannels(config: Config): Record<string, string[]> {
     const block = config.channels[channel]
     if (!block) continue
     const lists = [block.allowFrom, ...Object.values(block.accounts).map(account => account.allowFrom)]
-    const named = lists.flat().map(String)
+    const named = lists.flatMap(list => list ?? []).map(String)
     const ids = named.filter(entry => entry !== '*' && !entry.startsWith('accessGroup:'))
     if (ids.length > 0) found[channel] = ids
   }

@@ -124,9 +124,9 @@ describe('words', () => {
 
   test('a guest who is no owner is answered little to a command that is not theirs', async () => {
     world = await open()
-    world.service.direct('7', '/kill all')
+    world.service.direct('7', '/approve x deny')
     const [answer] = await until(texts, seen => seen.length > 0)
-    expect(answer).toContain('You may not use /kill here')
+    expect(answer).toContain('You may not use /approve here')
   })
 
   test('what imitates the house reaches the agent disarmed', async () => {
