@@ -8,6 +8,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { WAMessage, WASocket } from 'baileys'
 import type { Route } from '../../core/types.ts'
 import type { Account, AccountOptions, AccountStatus } from '../channel.ts'
+import { type Answers, openAnswers } from './answers.ts'
 import { guard } from './guard.ts'
 import { keepPath, openKeep } from './keep.ts'
 import type { Library } from './library.ts'
@@ -39,6 +40,7 @@ export function openAccount(options: AccountOptions, lib: Library): Account {
   const titles = new Map<string, string>()
   const typing = new Map<string, NodeJS.Timeout>()
   const taking = new Set<Promise<unknown>>()
+  const answers = new WeakMap<WASocket, Answers>()
   let login: Login = openLogin(keep, lib, false)
   let [lastInboundAt, lastOutboundAt] = [null as number | null, null as number | null]
   let stopped = Promise.withResolvers<void>()
@@ -90,6 +92,7 @@ export function openAccount(options: AccountOptions, lib: Library): Account {
       cachedGroupMetadata: async () => undefined,
       makeSignalRepository: reader.makeSignalRepository,
     })
+    answers.set(socket, openAnswers(socket))
     guard(socket, words => options.log('warn', words))
     const { state, changed } = login
     socket.ws.prependListener('CB:message', reader.came)
@@ -113,6 +116,12 @@ export function openAccount(options: AccountOptions, lib: Library): Account {
       )
     })
     return socket
+  }
+
+  function openForSending(): { socket: WASocket; answers: Answers } | null {
+    const socket = line.ready
+    const heard = socket ? answers.get(socket) : undefined
+    return socket && heard ? { socket, answers: heard } : null
   }
 
   /** Resolves when it is a row, or nothing to read; rejects when that cannot be any more. */
@@ -190,7 +199,7 @@ export function openAccount(options: AccountOptions, lib: Library): Account {
       keyed: true,
       parts: content => partsOf(content, Math.min(maxText, settings.textChunkLimit ?? maxText)),
       async send(message, signal) {
-        const outcome = await send(message, signal, { lib, keep, socket: () => line.ready, now: () => clock.now() })
+        const outcome = await send(message, signal, { lib, keep, open: openForSending, now: () => clock.now() })
         if (outcome.sent) lastOutboundAt = clock.now()
         return outcome
       },

@@ -6,9 +6,10 @@
  *
  * Invariant: what is sent can be asked for again by any device, also after a restart: it is kept before it is sent.
  */
-import type { AnyMessageContent, BinaryNode, ConnectionState, proto, WAMessage, WASocket } from 'baileys'
+import type { AnyMessageContent, proto, WAMessage, WASocket } from 'baileys'
 import type { Content } from '../../core/chat.ts'
 import type { OutboundMessage, SendOutcome } from '../../core/ports.ts'
+import type { Answers } from './answers.ts'
 import type { Keep } from './keep.ts'
 import type { Library } from './library.ts'
 import { heardOf, rememberSent } from './login.ts'
@@ -19,12 +20,11 @@ import { messageId } from './writing.ts'
 export interface SendingOptions {
   lib: Library
   keep: Keep
-  socket(): WASocket | null
+  /** The socket while it is open, with what the service answers on it. */
+  open(): { socket: WASocket; answers: Answers } | null
   now(): number
 }
 
-/** Longer than the service ever took to answer; beyond it nobody knows. */
-const patienceMs = 30_000
 const restMs = 30_000
 
 export async function send(
@@ -32,8 +32,9 @@ export async function send(
   signal: AbortSignal,
   options: SendingOptions,
 ): Promise<SendOutcome> {
-  const socket = options.socket()
-  if (!socket) return failed('network', 'There is no connection to WhatsApp.', { certain: true })
+  const line = options.open()
+  if (!line) return failed('network', 'There is no connection to WhatsApp.', { certain: true })
+  const { socket, answers } = line
   const jid = jidOf(message.route.to)
   const id = messageId(message.key)
   const content = contentFor(message, jid, options.keep)
@@ -57,7 +58,7 @@ export async function send(
   const made = whole.message
   if (!made) return failed('bad_request', 'There is nothing in this to send.', { certain: true, retryable: false })
   await rememberSent(options.keep, id, options.lib.proto.Message.encode(made).finish())
-  const answer = answerTo(socket, id, signal)
+  const answer = answers.to(id, signal)
   try {
     await socket.relayMessage(jid, made, {
       messageId: id,
@@ -105,42 +106,6 @@ function quote(content: Content, jid: string, { lib, keep }: SendingOptions): { 
   const key = keyOf(content.replyTo, jid, keep)
   const message = { conversation: heard.text }
   return { quoted: lib.proto.WebMessageInfo.fromObject({ key, message }) as WAMessage }
-}
-
-interface Answer {
-  /** The error that the service named, or null; rejects when none can come any more. */
-  arrived: Promise<string | null>
-  forget(): void
-}
-
-function answerTo(socket: WASocket, id: string, signal: AbortSignal): Answer {
-  const { promise, resolve, reject } = Promise.withResolvers<string | null>()
-  const answered = ({ attrs }: BinaryNode) => {
-    if (attrs['id'] === id) resolve(attrs['error'] ?? null)
-  }
-  const gone = () => reject(new Error('the connection was lost before the answer'))
-  const tooLong = setTimeout(() => reject(new Error('the service did not answer')), patienceMs)
-  socket.ws.on('CB:ack,class:message', answered)
-  socket.ws.on('close', gone)
-  socket.ws.on('error', gone)
-  const ended = ({ connection }: Partial<ConnectionState>) => {
-    if (connection === 'close') gone()
-  }
-  socket.ev.on('connection.update', ended)
-  signal.addEventListener('abort', gone)
-  // Nobody may be waiting yet when it fails.
-  promise.catch(() => undefined)
-  return {
-    arrived: promise,
-    forget() {
-      clearTimeout(tooLong)
-      socket.ws.off('CB:ack,class:message', answered)
-      socket.ws.off('close', gone)
-      socket.ws.off('error', gone)
-      signal.removeEventListener('abort', gone)
-      socket.ev.off('connection.update', ended)
-    },
-  }
 }
 
 /** The service has answered: nobody has seen what it refused. */

@@ -132,6 +132,12 @@ export class Phone {
     })
   }
 
+  /** Asks a client for a message that it heard of and never got. */
+  askFor(device: Device, id: string): Promise<void> {
+    const unread = stanza('message', { id, t: seconds(), from: device.jid })
+    return this.#turns.take(() => this.#askAgain(unread, device, new Error('it never came')))
+  }
+
   /** A device could not read what this phone wrote: it is encrypted again, into the session that it offers. */
   again(device: Device, request: Stanza): Promise<void> {
     return this.#turns.take(async () => {

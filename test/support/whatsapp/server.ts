@@ -114,8 +114,10 @@ export class FakeWhatsApp {
     return link(guest, person, identity, secret)
   }
   async type(code: string, person: Person): Promise<Device> {
-    const guest = this.#guests.find(one => one.code?.jid === person.jid)
-    if (!guest) throw new Error(`no client has asked for a code for ${person.jid}`)
+    const asking = () => this.#guests.find(one => one.code?.jid === person.jid)
+    await this.until(() => asking() !== undefined)
+    const guest = asking()
+    if (!guest) throw new Error('the client has gone')
     const { identity, secret } = await typeCode(guest, person, code)
     return link(guest, person, identity, secret)
   }
