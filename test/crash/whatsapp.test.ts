@@ -30,6 +30,29 @@ const faults = [
   'freeze',
 ] as const
 
+// First contact: the key that the message came with is used up by reading it once.
+for (const point of ['accept:before:1', 'accept:after:1', 'accept:resolve:1']) {
+  test(`killed at ${point}: the service was told nothing, and what a stranger's first message asked is done once`, async () => {
+    const { config } = await delegating()
+    const world = await openWorld(gateways, config)
+    onTestFinished(() => world.close())
+    const { ann, owner, service } = world
+    const doomed = await world.start({ DEPUTY_CRASH: point })
+    onTestFinished(() => doomed.kill().then(() => undefined))
+    await service.until(() => service.online(owner))
+    const id = await ann.phone.say(owner.jid, 'go once')
+    await doomed.ended
+    expect(service.waiting(owner)).toContain(id)
+    expect(service.post.receipts.filter(({ ids }) => ids.includes(id))).toEqual([])
+    const gateway = await world.start()
+    onTestFinished(() => gateway.kill().then(() => undefined))
+    await ann.sees(one => one.text === 'told once')
+    await service.until(() => !service.waiting(owner).includes(id))
+    expect(ann.texts).toEqual(['on it once', 'told once'])
+    expect(service.post.refusals).toEqual([])
+  }, 60_000)
+}
+
 for (const seed of seeds) {
   test(`kills and drops at random moments, seed ${seed}`, { timeout: 300_000 }, async () => {
     const next = random(seed)

@@ -71,6 +71,7 @@ export async function openLinked(options: ServiceOptions = {}): Promise<Linked> 
   await linkByQr(service, owner, account)
   await service.until(() => service.waiting(owner).length === 0)
   await account.stop()
+  await service.until(() => !service.online(owner))
   return {
     service,
     owner,

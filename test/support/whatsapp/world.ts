@@ -48,6 +48,7 @@ export async function openWorld(
   await linkByQr(service, owner, account)
   await service.until(() => service.waiting(owner).length === 0)
   await account.stop()
+  await service.until(() => !service.online(owner))
   return {
     service,
     home,
