@@ -55,7 +55,7 @@ if (!process.argv.includes('--if-changed') || built() !== now) {
     platform: 'node',
     // Native speed-ups of ws, which it does without when they are not there; baileys stays a package of its own: it brings
     // WebAssembly along, and may be left out of an installation.
-    external: ['bufferutil', 'utf-8-validate', 'baileys'],
+    external: ['bufferutil', 'utf-8-validate', 'zlib-sync', 'baileys'],
     logLevel: 'warn',
     // Libraries look for what they do without by eval, so that bundlers leave it out.
     checks: { eval: false },

@@ -347,3 +347,14 @@ describe('the books of random trees', () => {
     expect(fc.check(property, { numRuns: 5000, endOnFailure: true }).failed).toBe(true)
   })
 })
+
+test('a policy that caps every run leaves the second child its share', () => {
+  const cap: Purse = { nano: 20_000, tokens: null, calls: null }
+  const free: Purse = { nano: 20_000, tokens: null, calls: null }
+  const first = carve(free, cap, null, 4)
+  expect(first).toMatchObject({ ok: true, purse: { nano: 4000 } })
+  expect(carve({ ...free, nano: 16_000 }, cap, null, 3)).toMatchObject({ ok: true, purse: { nano: 4000 } })
+  // What is asked for by name is had, as far as it is there; a lower cap holds.
+  expect(carve(free, cap, { ...cap, nano: 15_000 }, 4)).toMatchObject({ ok: true, purse: { nano: 15_000 } })
+  expect(carve(free, { ...cap, nano: 1000 }, null, 4)).toMatchObject({ ok: true, purse: { nano: 1000 } })
+})

@@ -127,8 +127,8 @@ export function giveUp(charge: Charge): Charge {
 
 /**
  * The limit of a child: what was asked, at most what the target agent's policy and the caller's purse leave. A field that
- * is neither asked nor capped takes an equal share of what is left: one for each child that may still be spawned
- * (`openSlots`), one for the caller itself, so that the first child does not starve the others.
+ * was not asked takes an equal share of what is left, and no more than the policy's: one share for each child that may still
+ * be spawned (`openSlots`), one for the caller itself, so that the first child does not starve the others.
  */
 export function carve(
   free: Purse,
@@ -152,7 +152,8 @@ export function carve(
     const limit = lesser(cap, asked ?? unlimited)[field]
     const rest = free[field]
     if (rest === null) return limit
-    return Math.min(rest, limit ?? Math.max(1, Math.floor(rest / (openSlots + 1))))
+    const share = asked?.[field] == null ? Math.max(1, Math.floor(rest / (openSlots + 1))) : rest
+    return Math.min(rest, share, limit ?? share)
   })
   return { ok: true, purse }
 }

@@ -21,16 +21,20 @@ export interface Life {
   kill(): Promise<void>
 }
 
-export interface World {
+export interface World<P = Provider> {
   home: Home
-  provider: Provider
+  provider: P
   /** Starts the gateway; `crash` is a DEPUTY_CRASH point. */
   start(crash?: string): Life
   remove(): void
 }
 
 /** `program` is the launcher to start (test/support/shipped.ts). */
-export async function makeWorld(program: string, provider: Provider, options: HomeOptions = {}): Promise<World> {
+export async function makeWorld<P extends { baseUrl: string }>(
+  program: string,
+  provider: P,
+  options: HomeOptions = {},
+): Promise<World<P>> {
   const target = deputy(program)
   const home = await target.makeHome(provider.baseUrl, options)
 
