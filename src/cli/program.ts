@@ -38,6 +38,11 @@ const entries: readonly Entry[] = [
   },
   { name: 'spawn', summary: 'start a sub-agent on a task', load: () => import('./commands/spawn.ts') },
   { name: 'runs', summary: 'list, show, watch, steer and cancel runs', load: () => import('./commands/runs.ts') },
+  {
+    name: 'approvals',
+    summary: 'what waits for your yes or no, what you have allowed for good',
+    load: () => import('./commands/approvals.ts'),
+  },
   { name: 'agents', summary: 'the agents of the configuration', load: () => import('./commands/agents.ts') },
   { name: 'sessions', summary: 'the conversations', load: () => import('./commands/sessions.ts') },
   { name: 'message', summary: 'say something in a chat', load: () => import('./commands/message.ts') },

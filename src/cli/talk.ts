@@ -48,6 +48,19 @@ interface RunEvent {
   at: number
 }
 
+interface AskedEvent {
+  id: string
+  request: {
+    command?: string
+    title?: string
+    description?: string
+    agentId: string
+    sessionKey: string
+    runId: string
+    allowedDecisions: readonly string[]
+  }
+}
+
 interface AgentEvent {
   sessionKey: string
   stream: string
@@ -241,6 +254,16 @@ export async function talk(context: Context, first: Client, options: TalkOptions
     child({ ...known, state: 'done', outcome: event.outcome ?? null, endedAt: event.at })
   }
 
+  /** A question of this conversation, or of what it delegated. */
+  function onAsked({ id, request }: AskedEvent): void {
+    if (request.sessionKey !== sessionKey && !family.has(request.runId)) return
+    const short = id.slice(0, 8)
+    screen.settle()
+    screen.print(p.yellow(`  ${line(request.agentId)} ${line(request.title ?? 'wants to run a command')}:`))
+    for (const each of (request.command ?? request.description ?? '').split('\n')) screen.print(`  | ${plain(each)}`)
+    dim(request.allowedDecisions.map(each => `/approve ${short} ${each}`).join('   '))
+  }
+
   function began(answer: { run: RunRow }): void {
     const { run } = answer
     if (run.state !== 'done') children.set(run.run, run)
@@ -256,6 +279,8 @@ export async function talk(context: Context, first: Client, options: TalkOptions
     client.on('chat', onChat)
     client.on('agent', onAgent)
     client.on('run', onRun)
+    client.on('exec.approval.requested', onAsked)
+    client.on('plugin.approval.requested', onAsked)
     void client.closed.then(() => {
       if (!ended) reconnect().catch(lost)
     })

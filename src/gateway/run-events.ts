@@ -284,6 +284,7 @@ export function makeRunEvents(options: { fanout: Fanout; clock: Clock; deltaMs: 
           return end(entryOf(event), event)
         case 'session.message':
         case 'session.changed':
+        case 'approval':
           return
       }
     },

@@ -7,6 +7,7 @@
  */
 import type { HouseEvent } from '../core/ports.ts'
 import type { Connection } from './connection.ts'
+import { decisionOf, execRecord, pluginRecord, snapshot } from './methods/approvals.ts'
 import { rowOf } from './methods/session-rows.ts'
 import type { Room } from './methods/room.ts'
 import { taskRow } from './methods/tasks.ts'
@@ -102,6 +103,30 @@ export function makeSessionEvents(room: Room, log: Log): SessionEvents {
     })
   }
 
+  function tellApproval({ phase, approval, at }: Extract<HouseEvent, { on: 'approval' }>): void {
+    const exec = approval.kind === 'exec'
+    if (phase === 'requested')
+      fanout.send(exec ? 'exec.approval.requested' : 'plugin.approval.requested', () =>
+        exec ? execRecord(approval) : pluginRecord(approval),
+      )
+    else
+      fanout.send(exec ? 'exec.approval.resolved' : 'plugin.approval.resolved', () => ({
+        id: approval.id,
+        decision: decisionOf(approval),
+        resolvedBy: approval.decidedBy,
+        ts: at,
+      }))
+    const { sessionKey } = approval.question
+    const pending = approval.state === 'pending'
+    const payload = {
+      sessionKey,
+      updatedAtMs: at,
+      phase: pending ? 'pending' : 'terminal',
+      approval: snapshot(approval),
+    }
+    fanout.send('session.approval', () => payload, { to: ({ follows }) => follows.messages.has(sessionKey) })
+  }
+
   return {
     tell(event) {
       switch (event.on) {
@@ -121,6 +146,8 @@ export function makeSessionEvents(room: Room, log: Log): SessionEvents {
           if (tasks.size + changes.size > 0) settle()
           return
         }
+        case 'approval':
+          return tellApproval(event)
         case 'run.delta':
         case 'run.thinking':
         case 'run.tool':

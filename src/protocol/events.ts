@@ -30,6 +30,12 @@ export const events = {
   'device.pair.requested': { scope: 'operator.pairing', dropIfSlow: false },
   'device.pair.resolved': { scope: 'operator.pairing', dropIfSlow: false },
   'device.pair.changed': { scope: 'operator.pairing', dropIfSlow: false },
+  'exec.approval.requested': { scope: 'operator.approvals', dropIfSlow: false },
+  'exec.approval.resolved': { scope: 'operator.approvals', dropIfSlow: false },
+  'plugin.approval.requested': { scope: 'operator.approvals', dropIfSlow: false },
+  'plugin.approval.resolved': { scope: 'operator.approvals', dropIfSlow: false },
+  /** To those who follow the session's messages. */
+  'session.approval': { scope: 'operator.approvals', dropIfSlow: false },
   /** Deputy's own: the life of every run, for those who draw the tree. */
   run: { scope: 'operator.read', dropIfSlow: true, cap: 'run-events' },
 } as const satisfies Record<string, EventRow>

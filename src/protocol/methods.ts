@@ -6,6 +6,7 @@
  * one handler a row.
  */
 import { channelMethods } from './methods/channels.ts'
+import { approvalMethods } from './methods/approvals.ts'
 import { chatMethods } from './methods/chat.ts'
 import { configMethods } from './methods/config.ts'
 import { outboxMethods } from './methods/outbox.ts'
@@ -26,6 +27,7 @@ export const methods = {
   ...outboxMethods,
   ...deviceMethods,
   ...channelMethods,
+  ...approvalMethods,
 } as const
 
 export type MethodName = keyof typeof methods

@@ -34,6 +34,7 @@ const passing: readonly ErrorCode[] = [
 function codeOf(code: ErrorCode): WireError['code'] {
   if (code === 'PAIRING_REQUIRED' || code === 'DEVICE_IDENTITY_REQUIRED') return 'NOT_PAIRED'
   if (code === 'MISSING_SCOPE') return 'FORBIDDEN'
+  if (code === 'UNKNOWN_APPROVAL') return 'APPROVAL_NOT_FOUND'
   return families.test(code) || others.includes(code) ? 'UNAVAILABLE' : 'INVALID_REQUEST'
 }
 

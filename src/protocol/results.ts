@@ -3,12 +3,14 @@
  * Times are epoch milliseconds, spans milliseconds, money nano-US-dollars.
  */
 import type { ChannelResults } from './results-channels.ts'
+import type { ApprovalResults } from './results-approvals.ts'
 import type { DeviceResults } from './results-devices.ts'
 import type { OutboxResults } from './results-outbox.ts'
 import type { SessionResults } from './results-sessions.ts'
 import type { SystemResults } from './results-system.ts'
 
 export type * from './results-channels.ts'
+export type * from './results-approvals.ts'
 export type * from './results-devices.ts'
 export type * from './results-outbox.ts'
 export type * from './results-sessions.ts'
@@ -245,7 +247,13 @@ export interface SpawnReceipt {
 }
 
 /** One entry a method; `methods.ts` refers to it, so a method without a result does not compile. */
-export interface Results extends ChannelResults, DeviceResults, OutboxResults, SessionResults, SystemResults {
+export interface Results
+  extends ApprovalResults,
+    ChannelResults,
+    DeviceResults,
+    OutboxResults,
+    SessionResults,
+    SystemResults {
   health: Health
   status: Status
   'agents.list': AgentsList

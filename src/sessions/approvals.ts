@@ -38,7 +38,7 @@ export function openApprovals(options: AgentOptions, bells: Bells): Approvals {
 
   return {
     pending: run => pendingApprovals(store.read, run),
-    decided: (limit, before) => decidedApprovals(store.read, limit, before),
+    decided: (limit, after) => decidedApprovals(store.read, limit, after),
     find,
     async answer({ principal, id, decision, at = null }) {
       const { id: whole } = await find(id)

@@ -2,6 +2,7 @@
  * What the doors read: sessions, history, runs, trees. Committed rows only; decides nothing.
  */
 import type { Run, Session, Step } from '../core/types.ts'
+import { askedBy, askedLine } from '../store/approvals.ts'
 import {
   finalWords,
   loadRun,
@@ -116,6 +117,11 @@ export function openReads(db: Tx): Reads {
     // Long last words are in their message alone.
     const asked = runs.filter(one => one.state === 'running' || (one.result === null && one.resultSeq !== null))
     for (const run of asked.slice(0, mostLines)) wordsOf.set(run.id, await newest(run))
+    const waits = runs.filter(one => one.wait?.for === 'ask' && !one.wait.outside)
+    const askedOf = await askedBy(
+      db,
+      waits.map(one => one.id),
+    )
     const keyOf = new Map(keys.map(row => [row.id, row.key]))
     const stepsOf = new Map(steps.map(row => [row.run, Number(row.n)]))
     const childrenOf = Map.groupBy(children, row => row.parent)
@@ -124,7 +130,7 @@ export function openReads(db: Tx): Reads {
       sessionKey: keyOf.get(run.session) ?? run.session,
       children: (childrenOf.get(run.id) ?? []).map(row => row.id),
       steps: stepsOf.get(run.id) ?? 0,
-      lastLine: wordsOf.get(run.id) ?? line(run.result ?? run.error),
+      lastLine: line(askedLine(askedOf.get(run.id))) ?? wordsOf.get(run.id) ?? line(run.result ?? run.error),
     }))
   }
 

@@ -81,8 +81,8 @@ export interface CancelInput {
 export interface Approvals {
   /** Oldest first; of one run or of all. */
   pending(run?: string): Promise<readonly Approval[]>
-  /** Newest first, decided before `before` (epoch ms). */
-  decided(limit: number, before?: number | null): Promise<readonly Approval[]>
+  /** Newest first, those behind `after`. */
+  decided(limit: number, after?: { at: number; id: string } | null): Promise<readonly Approval[]>
   /** By the whole id or its beginning, what waits before what was decided. Throws UNKNOWN_APPROVAL. */
   find(id: string): Promise<Approval>
   /** Throws what `giveAnswer` throws. `at`: the chat in which it was given. */

@@ -4,7 +4,14 @@
  * Owns their mapping and the reads that decisions and doors make of them. Reads only, but for revoking; apply.ts writes.
  */
 import type { Kysely, Selectable } from 'kysely'
-import type { Approval, ApprovalKind, ApprovalState, Remembered } from '../core/approval.ts'
+import {
+  type Approval,
+  type ApprovalKind,
+  type ApprovalState,
+  type Remembered,
+  shortId,
+  visible,
+} from '../core/approval.ts'
 import type { Tx } from './open.ts'
 import type { ApprovalGrantsTable, ApprovalsTable, Tables } from './tables.ts'
 
@@ -53,10 +60,13 @@ export async function pendingApprovals(db: Kysely<Tables>, run?: string): Promis
 export async function decidedApprovals(
   db: Kysely<Tables>,
   limit: number,
-  before: number | null = null,
+  after: { at: number; id: string } | null = null,
 ): Promise<Approval[]> {
   let query = db.selectFrom('approvals').selectAll().where('state', '<>', 'pending')
-  if (before !== null) query = query.where('decided_at', '<', before)
+  if (after !== null)
+    query = query.where(eb =>
+      eb.or([eb('decided_at', '<', after.at), eb('decided_at', '=', after.at).and('id', '>', after.id)]),
+    )
   return (await query.orderBy('decided_at', 'desc').orderBy('id').limit(limit).execute()).map(approvalOf)
 }
 
@@ -91,4 +101,42 @@ export async function revokeRemembered(tx: Tx, id: string, by: string, at: numbe
     .returningAll()
     .execute()
   return rows[0] ? rememberedOf(rows[0]) : null
+}
+
+/** A question as it is shown to people: the model's text exact, with everything invisible written out. */
+export interface Asked {
+  id: string
+  run: string
+  title: string
+  text: string
+  decisions: readonly string[]
+  deadlineAt: number
+}
+
+/** What these runs wait for, by run. */
+export async function askedBy(db: Kysely<Tables>, runs: readonly string[]): Promise<Map<string, Asked[]>> {
+  if (runs.length === 0) return new Map()
+  const rows = await db
+    .selectFrom('approvals')
+    .selectAll()
+    .where('run', 'in', runs)
+    .where('state', '=', 'pending')
+    .orderBy('created_at')
+    .orderBy('id')
+    .execute()
+  const asked = rows.map(approvalOf).map(({ id, run, question, deadlineAt }) => ({
+    id: shortId(id),
+    run,
+    title: question.title,
+    text: visible(question.text),
+    decisions: question.decisions,
+    deadlineAt,
+  }))
+  return Map.groupBy(asked, one => one.run)
+}
+
+/** The first of them in one line, for lists. */
+export function askedLine(asked: readonly Asked[] | undefined): string | null {
+  const [one] = asked ?? []
+  return one ? `${one.title} (/approve ${one.id}): ${one.text}` : null
 }

@@ -3,6 +3,7 @@
  * Owns the reading; run-words.ts puts it into words.
  */
 import type { Selectable } from 'kysely'
+import { type Asked, askedBy } from '../../store/approvals.ts'
 import { runOf } from '../../store/facts.ts'
 import type { Reader } from '../../store/reader.ts'
 import type { MessagesTable, OutboxTable } from '../../store/tables.ts'
@@ -23,6 +24,8 @@ export interface RunFacts {
   }[]
   /** The step that is open: a model call or a tool at work. */
   open: { n: number; kind: string; name: string; state: string; startedAt: number | null } | null
+  /** What a person is asked. */
+  asked: readonly Asked[]
   steps: number
   /** Runs that hold a slot of its lane, and those that wait for one before it. */
   lane: { running: number; before: number }
@@ -46,6 +49,7 @@ export async function runFacts(read: Read, id: string): Promise<RunFacts | null>
     sessionKey: (await keyOf(read, run.session)) ?? run.session,
     children: await childrenOf(read, id),
     open: open ? { n: open.n, kind: open.kind, name: open.name, state: open.state, startedAt: open.started_at } : null,
+    asked: (await askedBy(read, [id])).get(id) ?? [],
     steps: steps.length,
     lane: await laneOf(read, run),
     mail: await mailOf(read, run),

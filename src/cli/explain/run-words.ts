@@ -3,7 +3,7 @@
  * Pure over the facts, today's limits and the time.
  */
 import { errors, isErrorCode } from '../../protocol/errors.ts'
-import { ago, clip, count, line, moment, money, span } from '../format.ts'
+import { ago, clip, count, line, moment, money, plain, span } from '../format.ts'
 import { shortId } from '../runs.ts'
 import type { Explanation } from './explanation.ts'
 import { recognise } from './recognise.ts'
@@ -22,6 +22,7 @@ export function explainRun(facts: RunFacts, limits: Limits | null, now: number, 
   const id = shortId(run.id)
   const here = [
     ...why(facts, limits, now),
+    ...asks(facts, now),
     ...whereItWent(facts, now),
     ...whatItCost(facts),
     ...refused(facts),
@@ -29,6 +30,9 @@ export function explainRun(facts: RunFacts, limits: Limits | null, now: number, 
   ]
   const commands = [`deputy runs log ${id}${flags}`, `deputy runs tree ${id}${flags}`]
   if (run.state !== 'done' && run.paused) commands.push(`deputy runs resume ${id}${flags}`)
+  const [question] = facts.asked
+  if (question)
+    commands.unshift(`deputy approvals approve ${question.id}${flags}`, `deputy approvals deny ${question.id}${flags}`)
   if (run.state !== 'done') commands.push(`deputy runs cancel ${id}${flags}`)
   return {
     about: `run ${run.id}`,
@@ -39,7 +43,9 @@ export function explainRun(facts: RunFacts, limits: Limits | null, now: number, 
     who:
       run.state === 'done'
         ? 'It has ended; nothing is to be granted.'
-        : 'Whoever holds operator.write may write to it or stop it.',
+        : facts.asked.length > 0
+          ? 'Whoever holds operator.approvals may answer; whoever holds operator.write may stop it.'
+          : 'Whoever holds operator.write may write to it or stop it.',
     fix: fixOf(facts),
     commands,
   }
@@ -98,6 +104,14 @@ function why(facts: RunFacts, limits: Limits | null, now: number): string[] {
   return [
     `It waits ${waitsFor(run.wait, live, now)}${run.error === null ? '' : ` It pauses because: ${line(run.error)}`}`,
   ]
+}
+
+/** The exact text of what is asked: every line of it, so that nothing in it passes for a line of this page. */
+function asks({ asked }: RunFacts, now: number): string[] {
+  return asked.flatMap(one => [
+    `Question ${one.id}: it ${line(one.title)}; denied in ${span(Math.max(0, one.deadlineAt - now))} without an answer:`,
+    ...one.text.split('\n').map(each => `    | ${plain(each)}`),
+  ])
 }
 
 function waitsFor(wait: RunFacts['run']['wait'], live: RunFacts['children'], now: number): string {

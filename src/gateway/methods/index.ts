@@ -3,6 +3,7 @@
  */
 import type { Handlers } from '../dispatch.ts'
 import { agent, agentWait } from './agent.ts'
+import { approvalHandlers } from './approvals.ts'
 import { agentIdentity, agentsList, commandsList, modelsList, toolsCatalog, toolsEffective } from './catalogues.ts'
 import { channelHandlers } from './channels.ts'
 import { chatAbort, chatHistory, chatInject, chatMessageGet, chatSend } from './chat.ts'
@@ -92,5 +93,6 @@ export function makeHandlers(room: Room): Handlers {
     'runs.spawn': (params, call) => runsSpawn(room, params, call),
     ...deviceHandlers(room),
     ...channelHandlers(room),
+    ...approvalHandlers(room),
   }
 }
