@@ -259,7 +259,7 @@ export async function talk(context: Context, first: Client, options: TalkOptions
     if (request.sessionKey !== sessionKey && !family.has(request.runId)) return
     const short = id.slice(0, 8)
     screen.settle()
-    screen.print(p.yellow(`  ${line(request.agentId)} ${line(request.title ?? 'wants to run a command')}:`))
+    screen.print(p.yellow(`  ${line(request.title ?? `${request.agentId} wants to run a command`)}:`))
     for (const each of (request.command ?? request.description ?? '').split('\n')) screen.print(`  | ${plain(each)}`)
     dim(request.allowedDecisions.map(each => `/approve ${short} ${each}`).join('   '))
   }

@@ -149,7 +149,7 @@ const forwarding = {
 }
 
 export const approvals = object('Questions that work waits for', {
-  timeoutSeconds: whole('How long a question waits; then it counts as denied', { default: 1800, min: 10 }),
+  timeoutSeconds: whole('How long a question waits; then it counts as denied', { default: 1800, min: 1 }),
   exec: object('Which chats are asked about commands', forwarding),
   plugin: object('Which chats are asked about every other call', forwarding),
 })

@@ -6,6 +6,7 @@ import { expect, test } from 'vitest'
 import { machine, openWalk, step } from '../../test/support/walk.ts'
 import { afterwards } from '../core/run/facts.ts'
 import { apply } from './apply.ts'
+import { approvalOf, rememberedOfAgent } from './approvals.ts'
 import { inboxOf, loadRun, messageOf, runOf, sessionOf, stepOf } from './facts.ts'
 import { openStore } from './open.ts'
 
@@ -53,6 +54,10 @@ test('the rows are what the machine meant: random walks in memory and in the dat
         expect(byKey(inbox.map(plainRow), one => one.session + one.key)).toEqual(
           byKey(meant, one => one.session + one.key),
         )
+        const approvals = (await read.selectFrom('approvals').selectAll().execute()).map(approvalOf)
+        expect(byKey(approvals, one => one.id)).toEqual(byKey([...world.approvals.values()], one => one.id))
+        const remembered = await rememberedOfAgent(read, null)
+        expect(byKey(remembered, one => one.id)).toEqual(byKey(world.remembered, one => one.id))
         const charges = usage.map(row => ({
           key: `${row.run}/${row.step}/${row.attempt}`,
           state: row.state,

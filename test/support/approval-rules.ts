@@ -19,7 +19,8 @@ export function checkApprovals(
     const run = world.runs.get(one.run)!
     if (was && was.state !== 'pending' && JSON.stringify(was) !== JSON.stringify(one)) fail('decided once', [was, one])
     if (one.state === 'pending' && !live(run)) fail('nothing is asked for a run that has ended', [one, run])
-    if (one.decidedAt !== null && one.decidedAt >= one.deadlineAt && allows(one.state))
+    const deadline = was?.deadlineAt ?? one.deadlineAt
+    if (one.decidedAt !== null && one.decidedAt >= deadline && allows(one.state))
       fail('an answer at the deadline is silence', one)
     if (allows(one.state) && one.decidedBy === null) fail('somebody has allowed it', one)
     const answers = world.inbox.filter(row => row.key === `approval:${one.id}`)

@@ -1,6 +1,7 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { drain, type Machine, machine, openWalk, step } from '../../../test/support/walk.ts'
+import { allows } from '../approval.ts'
 import type { Effect } from './facts.ts'
 
 const walks = process.env['DEPUTY_LONG'] ? 100_000 : 2_000
@@ -64,6 +65,10 @@ describe('the walks', () => {
         }
         for (const run of walk.world.runs.values()) seen.add(`outcome ${run.outcome}`)
         for (const one of walk.world.steps) seen.add(`step ${one.state}`)
+        for (const one of walk.world.approvals.values()) {
+          seen.add(`approval ${one.state}`)
+          if (one.kind === 'budget' && allows(one.state)) seen.add('approval of budget')
+        }
         for (const row of walk.world.inbox) seen.add(`row ${row.kind} ${row.state}`)
         if ([...walk.world.runs.values()].some(run => run.terms?.repaired)) drain(walk)
         for (const run of walk.world.runs.values()) if (run.terms?.repaired) seen.add(`repaired ${run.outcome}`)
@@ -100,6 +105,13 @@ describe('the walks', () => {
       'row compact read',
       'repaired succeeded',
       'repaired failed',
+      'approval pending',
+      'approval allow-once',
+      'approval allow-always',
+      'approval deny',
+      'approval expired',
+      'approval cancelled',
+      'approval of budget',
     ])
       expect([...seen]).toContain(place)
   })
@@ -339,6 +351,93 @@ describe('planted bugs are found', () => {
               : effect,
           ),
       ),
+    ],
+    [
+      'approvalWithoutWake: the answer arrives and nobody is woken',
+      spoiled(['answer', 'lapse'], effects => effects.filter(effect => !wakes(effect))),
+    ],
+    [
+      'approvalTwice: the second answer counts too',
+      {
+        ...machine,
+        answer: (view, event) => machine.answer({ ...view, approval: { ...view.approval, state: 'pending' } }, event),
+      },
+    ],
+    [
+      'approvalLate: an answer counts after the deadline',
+      {
+        ...machine,
+        answer: (view, event) =>
+          machine.answer({ ...view, approval: { ...view.approval, deadlineAt: event.now + 1 } }, event),
+      },
+    ],
+    [
+      'approvalOrphan: a run ends and its question stays',
+      spoiled(['end'], effects => effects.filter(effect => effect.do !== 'approvals.cancel')),
+    ],
+    [
+      'approvalIgnored: what was denied is done',
+      spoiled(['answer', 'lapse'], effects =>
+        effects.map(effect =>
+          effect.do === 'step.set' && effect.to.intent?.kind === 'tool' && effect.to.intent.approval
+            ? {
+                ...effect,
+                to: {
+                  ...effect.to,
+                  intent: {
+                    ...effect.to.intent,
+                    approval: { ...effect.to.intent.approval, decision: 'allow-once' as const },
+                  },
+                },
+              }
+            : effect,
+        ),
+      ),
+    ],
+    [
+      'approvalWoken: a message wakes who waits for a person',
+      {
+        ...machine,
+        accept: (box, event) => {
+          const decision = machine.accept(box, event)
+          const { live } = box
+          return decision.ok && live?.state === 'waiting' && live.wait?.for === 'ask' && !live.wait.outside
+            ? {
+                ok: true,
+                effects: [...decision.effects, { do: 'run.set', run: live.id, to: { state: 'queued', wait: null } }],
+              }
+            : decision
+        },
+      },
+    ],
+    [
+      'approvalUnasked: a call waits and no question is put',
+      spoiled(['reply'], effects =>
+        effects.filter(effect => effect.do !== 'outbox.put' || !effect.key.startsWith('approval:')),
+      ),
+    ],
+    [
+      'approvalUnspent: an answer ends the wait for another too',
+      spoiled(['result'], effects => effects.filter(effect => effect.do !== 'inbox.mark')),
+    ],
+    [
+      'approvalAlways: an answer for once is remembered',
+      {
+        ...machine,
+        answer: (view, event) => {
+          const decision = machine.answer(view, event)
+          if (!decision.ok || event.decision !== 'allow-once' || decision.late) return decision
+          const { id, question } = view.approval
+          const remembered = { id: event.rememberedId, agent: question.agent, kind: 'exec' as const, pattern: 'ls' }
+          return {
+            ok: true,
+            effects: [
+              ...decision.effects,
+              { do: 'remembered.put', remembered: { ...remembered, by: event.by, at: event.now, approval: id } },
+            ],
+          }
+        },
+      },
     ],
   ])('%s', (_name, broken) => {
     expect(found(broken)).not.toBeNull()
