@@ -7,11 +7,13 @@ import { check } from './check.ts'
 import { configSchema } from './jsonschema.ts'
 import { root } from './schema.ts'
 
-const page = readFileSync(join(import.meta.dirname, '../../docs/configuration.md'), 'utf8')
+const docs = join(import.meta.dirname, '../../docs')
+const page = readFileSync(join(docs, 'configuration.md'), 'utf8')
+const chats = readFileSync(join(docs, 'channels.md'), 'utf8')
 const { uiHints } = configSchema()
 
 test('every example is valid and has no key that would be ignored', () => {
-  const examples = [...page.matchAll(/```json5\n([\s\S]*?)```/g)].map(match => match[1]!)
+  const examples = [...`${page}${chats}`.matchAll(/```json5\n([\s\S]*?)```/g)].map(match => match[1]!)
   expect(examples.length).toBeGreaterThan(5)
   for (const example of examples) {
     const { issues, warnings } = check(root, JSON5.parse(`{${example}}`))

@@ -161,6 +161,14 @@ describe('accounts', () => {
     expect((await desk.deputy('channels', 'add', 'pigeon')).err).toContain('CHANNEL_UNKNOWN')
   })
 
+  test('a second account takes nothing from the first, which needed no word', async () => {
+    desk.configure({})
+    await desk.deputy('channels', 'add', 'whatsapp')
+    await desk.deputy('channels', 'add', 'whatsapp', '--account', 'shop')
+    const { document } = await desk.json<{ accounts: { account: string }[] }>('channels', 'list')
+    expect(document.accounts.map(({ account }) => account)).toEqual(['default', 'shop'])
+  })
+
   test('logging in shows a QR in the terminal, or a code for the phone', async () => {
     desk.configure({ channels: { whatsapp: {} }, agents: { defaults: { model: 'rehearsal/rehearsal' } } })
     await desk.start()

@@ -198,8 +198,11 @@ async function add(context: Context, given: string, options: Adding): Promise<nu
     ...(options.appToken !== undefined && { appToken: options.appToken }),
   }
   const account = options.account ?? 'default'
-  const patch = { channels: { [channel]: account === 'default' ? block : { accounts: { [account]: block } } } }
   const config = open(context)
+  // An account that was there without a word about it stays when others are named.
+  const first = accountsOf(config.current()).some(each => each.channel === channel && each.account === 'default')
+  const accounts = { ...(first && { default: { enabled: true } }), [account]: block }
+  const patch = { channels: { [channel]: account === 'default' ? block : { accounts } } }
   const change = await config.patch(JSON.stringify(patch), config.exists ? config.hash : undefined)
   const made = accountsOf(config.current()).find(each => each.channel === channel && each.account === account)
   if (context.json) {
