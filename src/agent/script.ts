@@ -100,7 +100,7 @@ export function openScript(
     if (!model.ok) return model
     showing = fresh
     const tools = view(now)
-    const names = now.grant.tools.filter(name => name !== 'sessions_spawn' || tools.canSpawn)
+    const names = now.terms?.forked ?? now.grant.tools.filter(name => name !== 'sessions_spawn' || tools.canSpawn)
     const { specs, json } = options.tools.specs(names, tools)
     const shown = [...inOrder([...rows.values()]), ...fresh]
     const asked = shown.findLast(row => row.role === 'user' && row.meta.child === undefined)?.meta.thinking
@@ -117,7 +117,9 @@ export function openScript(
           ...facts,
           workspace,
           guide: run.terms?.light ? null : guide,
-          depth: now.depth,
+          // A copy has the prompt of what it was copied from, so that a provider finds it in its cache: what is different
+          // stands with its task.
+          depth: now.depth - (now.terms?.forked ? 1 : 0),
           maxDepth: options.policies.maxDepth(now.agent),
           canSpawn: tools.canSpawn,
         }),
@@ -127,11 +129,17 @@ export function openScript(
         ...(thinking === null ? {} : { thinking }),
         ...(note === null ? {} : { note }),
         cacheKey: now.session,
-        // Sub-agents of one kind begin with the same words.
-        ...(now.depth > 0 ? { cacheGroup: `${now.tree.slice(-24)}/${now.agent.slice(0, 32)}` } : {}),
+        ...groupOf(now),
         signal: never,
       },
     }
+  }
+
+  /** Sub-agents of one kind begin with the same words; a copy of a person's conversation begins like that. */
+  function groupOf(now: Run): { cacheGroup?: string } {
+    if (now.depth === 0) return {}
+    if (now.terms?.forked && now.depth === 1 && session.parentSession) return { cacheGroup: session.parentSession }
+    return { cacheGroup: `${now.tree.slice(-24)}/${now.agent.slice(0, 32)}` }
   }
 
   function add(after: After): void {

@@ -147,7 +147,8 @@ export function planSpawn(
     detached || run.deadlineAt === null ? own : own === null ? run.deadlineAt : Math.min(own, run.deadlineAt)
   const key = subagentKey(agent, facts.uuid())
   const fork = request.context === 'fork' && facts.shown.tokens <= facts.maxForkTokens
-  const terms = termsOf(request, ground, facts.thinking)
+  const forked = fork ? (run.terms?.forked ?? run.grant.tools) : null
+  const terms = termsOf(request, ground, forked, facts.thinking)
   const child: Session = {
     id: `s-${id}`,
     key,
@@ -217,7 +218,7 @@ export function planSpawn(
     startedAt: null,
     endedAt: null,
   }
-  const besides = said(request, ground, fork)
+  const besides = said(request, ground, forked && forked.filter(name => !grant.tools.includes(name)))
   const plan: ChildPlan = {
     session: child,
     run: started,
@@ -240,7 +241,12 @@ function unfit(run: Run, agent: string, request: SpawnRequest, facts: SpawnFacts
   return mayRun ? null : `deliverables.command needs the tool exec, with you and with agent ${agent}`
 }
 
-function termsOf(request: SpawnRequest, ground: Ground, usual: string | null): Terms | null {
+function termsOf(
+  request: SpawnRequest,
+  ground: Ground,
+  forked: readonly string[] | null,
+  usual: string | null,
+): Terms | null {
   const thinking = request.thinking ?? usual
   const terms: Terms = {
     ...(request.taskName ? { taskName: request.taskName } : {}),
@@ -248,19 +254,26 @@ function termsOf(request: SpawnRequest, ground: Ground, usual: string | null): T
     ...(ground.folder ? { cwd: ground.folder } : {}),
     ...(request.cleanup === 'delete' ? { cleanup: request.cleanup } : {}),
     ...(request.lightContext ? { light: true as const } : {}),
+    ...(forked ? { forked } : {}),
     ...(request.outputSchema ? { outputSchema: request.outputSchema } : {}),
     ...(request.deliverables ? { deliverables: request.deliverables } : {}),
   }
   return Object.keys(terms).length > 0 ? terms : null
 }
 
-/** What the child is told besides its task, in a part of its own that says what it is. */
-function said(request: SpawnRequest, ground: Ground, fork: boolean): string {
+/**
+ * What the child is told besides its task, in a part of its own that says what it is. `withheld`: of a copy, what it is shown
+ * and may not call.
+ */
+function said(request: SpawnRequest, ground: Ground, withheld: readonly string[] | null): string {
   const { attachments } = ground
   const terms = [
-    ...(fork
+    ...(withheld
       ? [
-          'Everything above this message is a copy of the conversation of the agent that gave you the task, up to that moment. You are its sub-agent now: do this task only.',
+          'Everything above this message is a copy of the conversation of the agent that gave you the task, up to that moment. You are its sub-agent now: do this task only. Your last reply is your result: it goes back to that agent as it stands.',
+          ...(withheld.length > 0
+            ? [`These tools are not yours, and a call of one is refused: ${withheld.join(', ')}.`]
+            : []),
         ]
       : []),
     ...(attachments ? [`Files that come with it, in ${attachments.into}: ${attachments.names.join(', ')}.`] : []),

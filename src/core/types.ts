@@ -95,6 +95,11 @@ export interface Terms {
   cleanup?: 'delete'
   /** Its prompt leaves out the workspace's AGENTS.md. */
   light?: true
+  /**
+   * It began with a copy of its caller's conversation, and so with the same prompt: tools that its caller was shown. What it may
+   * call is in its grant alone.
+   */
+  forked?: readonly string[]
   /** JSON Schema that its last words must fit (core/shape.ts). */
   outputSchema?: Readonly<Record<string, unknown>>
   deliverables?: Deliverables

@@ -4,7 +4,14 @@ import type { Run } from '../../src/core/types.ts'
 import { lastText, type Said, type TestHouse } from './house.ts'
 
 export const spawn = (args: object) => ({ name: 'sessions_spawn', args: { task: 'work', ...args } })
-export const isChild = (request: ModelRequest) => request.system.includes('You are a sub-agent')
+/** A copy has the prompt of what it was copied from; that it is a sub-agent stands with its task. */
+export const isChild = (request: ModelRequest) =>
+  request.system.includes('You are a sub-agent') ||
+  request.messages.some(({ parts }) =>
+    parts.some(
+      part => part.type === 'text' && /^\s*\[Terms of this task\][^]*You are its sub-agent now/.test(part.text),
+    ),
+  )
 
 /** One parent that spawns with `args` and then says what it was told; the child does what `child` says. */
 export function delegates(args: object | object[], child: (request: ModelRequest, n: number) => Said | Promise<Said>) {
