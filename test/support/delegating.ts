@@ -9,7 +9,7 @@ export const isChild = (request: ModelRequest) =>
   request.system.includes('You are a sub-agent') ||
   request.messages.some(({ parts }) =>
     parts.some(
-      part => part.type === 'text' && /^\s*\[Terms of this task\][^]*You are its sub-agent now/.test(part.text),
+      part => part.type === 'text' && /^\s*\[Terms of this task\][\s\S]*You are its sub-agent now/.test(part.text),
     ),
   )
 
