@@ -1,8 +1,10 @@
 /** The shipped gateway and a person with WhatsApp: the user's own case, and the whole way of a delegation. */
-import { expect, onTestFinished, test } from 'vitest'
+import { expect, onTestFinished, test, vi } from 'vitest'
 import { openGateways } from '../support/gateway.ts'
 import { delegating } from '../support/whatsapp/delegating.ts'
-import { openWorld } from '../support/whatsapp/world.ts'
+import { numbers } from '../support/whatsapp/bench.ts'
+import { startFakeWhatsApp } from '../support/whatsapp/server.ts'
+import { openWorld, trusting } from '../support/whatsapp/world.ts'
 
 const gateways = openGateways()
 
@@ -56,3 +58,49 @@ test('a stranger gets a code once, and nothing that they write reaches an agent'
   expect(provider.requests).toEqual([])
   expect(service.post.receipts.some(({ type }) => type === 'read')).toBe(false)
 }, 60_000)
+
+test('linked over the wire with a QR, unlinked on the phone, linked again by a code in a terminal', async () => {
+  const service = await startFakeWhatsApp()
+  onTestFinished(() => service.close())
+  const { config } = await delegating()
+  const [owner, ann] = [service.person('Olga', numbers.owner), service.person('Ann', numbers.ann)]
+  const gateway = await gateways.start(gateways.home(config), { env: trusting(service) })
+  onTestFinished(() => gateway.kill().then(() => undefined))
+  const client = await gateway.client()
+
+  let step = await client.request('web.login.start', {})
+  while (!step.done) {
+    if (step.qr) await service.scan(step.qr, owner)
+    step = await client.request('web.login.wait', { seen: step.n, timeoutMs: 20_000 })
+  }
+  expect(step).toMatchObject({ connected: true, done: true })
+  await ann.phone.say(owner.jid, 'go first')
+  await ann.sees(one => one.text === 'told first')
+
+  await service.unlink(owner)
+  const failed = await vi.waitUntil(
+    async () => {
+      const { channelAccounts } = await client.request('channels.status', {})
+      return channelAccounts['whatsapp']?.find(({ lastError }) => lastError !== null)
+    },
+    { timeout: 15_000 },
+  )
+  expect(failed).toMatchObject({ connected: false, lastError: expect.stringContaining('removed on the phone') })
+
+  await ann.phone.say(owner.jid, 'nobody is there')
+  const login = gateways.run(gateway.home, ['channels', 'login', 'whatsapp', '--phone', numbers.owner])
+  const { code } = await vi.waitUntil(
+    async () => {
+      const now = await client.request('web.login.wait', { timeoutMs: 500 }).catch(() => null)
+      return now?.code ? { code: now.code } : null
+    },
+    { timeout: 15_000 },
+  )
+  await service.type(code, owner)
+  const { code: ended, out } = await login
+  expect({ ended, shown: out.replace(/\W/g, '').includes(code) }).toEqual({ ended: 0, shown: true })
+  await ann.phone.say(owner.jid, 'go again')
+  await ann.sees(one => one.text === 'told again')
+  // What was written while no device was linked stays on the phone.
+  expect(ann.texts).toEqual(['on it first', 'told first', 'on it again', 'told again'])
+}, 90_000)
