@@ -64,3 +64,37 @@ test('an allowlist never touches pairing of devices nor of senders', async () =>
   expect([devices.pending, devices.paired]).toEqual([[], []])
   expect(world.service.seen('13')).toEqual([])
 })
+
+test('a sub-agent that a person starts by hand from a chat works, and its result comes to that chat', async () => {
+  world = await openChatWorld(
+    { dmPolicy: 'allowlist', allowFrom: [7] },
+    {
+      agents: {
+        defaults: { model: 'rehearsal/rehearsal' },
+        entries: { main: { subagents: { allowAgents: ['extractor'] } }, extractor: {} },
+      },
+    },
+  )
+  world.service.direct('7', '/subagents spawn extractor say extracted')
+  // The agent is told of the result and says something about it: this model knows nothing better than its help.
+  await until(texts, seen => seen.length > 1)
+  expect(texts()[0]).toContain('Started #1: extractor')
+  const { messages } = await world.owner.request('chat.history', { sessionKey: 'agent:main:telegram:direct:7' })
+  expect(JSON.stringify(messages)).toContain('extracted')
+  const { runs } = await world.owner.request('runs.list', {})
+  expect(runs.map(run => [run.agent, run.state])).toContainEqual(['extractor', 'done'])
+  expect((await world.owner.request('device.pair.list', {})).pending).toEqual([])
+})
+
+test('words that are to wait are read by the next run, in their order', async () => {
+  world = await openChatWorld({ dmPolicy: 'allowlist', allowFrom: [7] }, { messages: { queue: { mode: 'followup' } } })
+  world.service.direct('7', 'sleep 600\nsay one')
+  await until(
+    () => world.service.typing,
+    seen => seen.some(({ on }) => on),
+  )
+  for (const text of ['say two', 'say three']) world.service.direct('7', text)
+  await until(texts, seen => seen.some(text => text.includes('three')))
+  expect(texts()[0]).toBe('one')
+  expect(texts().join(' ')).toMatch(/one[\s\S]*two[\s\S]*three/)
+})
