@@ -41,6 +41,29 @@ test("the seed's own case: /subagents spawn from WhatsApp, and an agent that cal
   expect(service.post.unknown).toEqual([])
 }, 60_000)
 
+test('a question in between: the work waits for the answer in the chat, over a kill of the gateway', async () => {
+  const { config } = await delegating()
+  const asking = { tools: { ask: ['sessions_spawn'] }, commands: { ownerAllowFrom: [`whatsapp:${numbers.ann}`] } }
+  const world = await openWorld(gateways, { ...config, ...asking })
+  onTestFinished(() => world.close())
+  const { ann, owner, service } = world
+  const first = await world.start()
+  onTestFinished(() => first.kill().then(() => undefined))
+  await ann.phone.say(owner.jid, 'go carefully')
+  const question = await ann.sees(one => one.text.includes('/approve '))
+  await first.kill()
+  const second = await world.start()
+  onTestFinished(() => second.kill().then(() => undefined))
+  const [words] = /\/approve \S+ allow-once/.exec(question.text) ?? [`none in ${question.text}`]
+  await ann.phone.say(owner.jid, words)
+  await ann.sees(one => one.text === 'told carefully')
+  expect(ann.texts.filter(text => text.includes('carefully') && !text.includes('/approve'))).toEqual([
+    'on it carefully',
+    'told carefully',
+  ])
+  expect(service.post.faults).toEqual([])
+}, 60_000)
+
 test('a stranger gets a code once, and nothing that they write reaches an agent', async () => {
   const { config, provider } = await delegating()
   const world = await openWorld(gateways, { ...config, channels: { whatsapp: { dmPolicy: 'pairing' } } })

@@ -221,8 +221,13 @@ export function openAccount(options: AccountOptions, lib: Library): Account {
       over = false
       if (!login.linked()) login = openLogin(keep, lib, true)
       await line.end('login')
-      yield* pair({ line, phone, signal, self, now: () => clock.now() })
-      if (!login.linked()) login = openLogin(keep, lib, true)
+      try {
+        yield* pair({ line, phone, signal, self, now: () => clock.now() })
+      } finally {
+        // A login that was there before is still good, whatever kept it from connecting just now.
+        if (login.linked()) line.begin()
+        else login = openLogin(keep, lib, true)
+      }
     },
 
     async logout() {
