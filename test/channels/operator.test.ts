@@ -134,9 +134,19 @@ describe('accounts', () => {
     expect(words.out).toContain('connected as deputy_bot')
     expect(words.out).toContain('the token is wrong')
     expect((await desk.deputy('status')).out).toContain('Fake: connected as deputy_bot')
+    const doctor = await desk.deputy('doctor')
+    expect(doctor.out).toContain('telegram (alerts) is not connected.')
+    expect(doctor.out).toContain('the token is wrong [auth]')
     const listed = await desk.deputy('channels', 'list')
     expect(listed.out).toMatch(/telegram\s+alerts\s+Alerts\s+on/)
     expect(words.out + listed.out).not.toContain('a-wrong-token')
+  })
+
+  test('the doctor names an account without a token', async () => {
+    desk.configure({ channels: { telegram: {} } })
+    const { out } = await desk.deputy('doctor')
+    expect(out).toContain("telegram has no token and can't connect.")
+    expect(out).toContain('deputy channels add telegram')
   })
 
   test('one that is added, changed or removed while the gateway runs comes up, and goes', async () => {

@@ -8,6 +8,7 @@ import { DeputyError } from '../../protocol/errors.ts'
 import type { Context } from '../context.ts'
 import { problemOf } from '../context.ts'
 import { agentsCheck } from './agents.ts'
+import { channelsCheck } from './channels.ts'
 import { configCheck } from './config.ts'
 import { devicesCheck } from './devices.ts'
 import { doorCheck } from './door.ts'
@@ -28,6 +29,7 @@ export const checks: readonly Check[] = [
   doorCheck,
   devicesCheck,
   agentsCheck,
+  channelsCheck,
   sandboxCheck,
   serviceCheck,
 ]
