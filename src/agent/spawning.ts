@@ -218,7 +218,7 @@ export function planSpawn(
     startedAt: null,
     endedAt: null,
   }
-  const besides = said(request, ground, forked && forked.filter(name => !grant.tools.includes(name)))
+  const besides = said(request, ground, forked?.filter(name => !grant.tools.includes(name)) ?? null)
   const plan: ChildPlan = {
     session: child,
     run: started,

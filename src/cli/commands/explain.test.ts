@@ -205,6 +205,28 @@ describe('a run', () => {
     await waiting
   })
 
+  const { defaults, entries } = family.agents
+  test.each([
+    [
+      'its lane',
+      { defaults: { ...defaults, subagents: { maxConcurrent: 1 } } },
+      /1 of 1 of its lane \(subagent\) are taken.*What holds it is agents\.defaults\.subagents\.maxConcurrent/,
+    ],
+    [
+      'its agent',
+      { entries: { ...entries, extractor: { maxConcurrent: 1 } } },
+      /What holds it is agents\.entries\.extractor\.maxConcurrent: 1 of 1/,
+    ],
+  ])('that is queued behind the limit of %s: the key that sets it', async (_, agents, words) => {
+    desk.configure({ ...family, agents: { ...family.agents, ...agents } })
+    await desk.start()
+    await desk.json('spawn', 'extractor', 'sleep 60000')
+    while (!(await list()).some(run => run.state === 'running'));
+    const { document } = await desk.json<{ run: string }>('spawn', 'extractor', 'sleep 60000')
+    expect(here(await explain(document.run))).toMatch(words)
+    await desk.deputy('runs', 'cancel', '--all')
+  })
+
   test('that is over: how, where the result went and who read it, what it cost', async () => {
     await desk.start()
     await desk.deputy('agent', '--message', 'delegate to extractor: say found it')

@@ -27,8 +27,8 @@ export interface RunFacts {
   /** What a person is asked. */
   asked: readonly Asked[]
   steps: number
-  /** Runs that hold a slot of its lane, and those that wait for one before it. */
-  lane: { running: number; before: number }
+  /** Runs that hold a slot of its lane (of its own agent among them), and those that wait for one before it. */
+  lane: { running: number; ofAgent: number; before: number }
   /** Its result in the mailbox that it returns to. */
   mail: { sessionKey: string; closed: boolean; state: string; readBy: string | null; at: number } | null
   /** What it put into the outbox, its own words only. */
@@ -96,12 +96,13 @@ async function laneOf(read: Read, run: Run): Promise<RunFacts['lane']> {
       .select(eb => eb.fn.countAll<number>().as('n'))
       .where('lane', '=', run.lane)
   const running = await one().where('state', '=', 'running').executeTakeFirstOrThrow()
+  const own = await one().where('state', '=', 'running').where('agent', '=', run.agent).executeTakeFirstOrThrow()
   const before = await one()
     .where('state', '=', 'queued')
     .where('paused', '=', 0)
     .where('queued_at', '<', run.queuedAt)
     .executeTakeFirstOrThrow()
-  return { running: Number(running.n), before: Number(before.n) }
+  return { running: Number(running.n), ofAgent: Number(own.n), before: Number(before.n) }
 }
 
 async function mailOf(read: Read, run: Run): Promise<RunFacts['mail']> {

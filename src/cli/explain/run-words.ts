@@ -93,17 +93,29 @@ function why(facts: RunFacts, limits: Limits | null, now: number): string[] {
     ]
   }
   if (run.state === 'queued') {
-    const full = limits !== null && lane.running >= limits.lane
     const slots = limits === null ? '' : ` of ${limits.lane}`
-    const agent = limits?.agent == null ? '' : ` ${line(run.agent)} itself may have ${limits.agent} at once.`
     const before = lane.before > 0 ? `, ${lane.before} wait before it` : ''
     return [
-      `It waits for a slot: ${lane.running}${slots} of its lane (${run.lane}) are taken${before}.${agent}${full ? '' : ' A slot is free: it starts at once where a gateway runs.'}`,
+      `It waits for a slot: ${lane.running}${slots} of its lane (${run.lane}) are taken${before}.${limit(facts, limits)}`,
     ]
   }
   return [
     `It waits ${waitsFor(run.wait, live, now)}${run.error === null ? '' : ` It pauses because: ${line(run.error)}`}`,
   ]
+}
+
+const laneKeys: Readonly<Record<string, string>> = {
+  main: 'agents.defaults.maxConcurrent',
+  subagent: 'agents.defaults.subagents.maxConcurrent',
+}
+
+/** Which limit holds a queued run, by the key that sets it. */
+function limit({ run, lane }: RunFacts, limits: Limits | null): string {
+  if (limits === null) return ''
+  if (limits.agent !== null && lane.ofAgent >= limits.agent)
+    return ` What holds it is agents.entries.${line(run.agent)}.maxConcurrent: ${lane.ofAgent} of ${limits.agent} runs of its agent are at work.`
+  if (lane.running >= limits.lane) return ` What holds it is ${laneKeys[run.lane]}.`
+  return ' A slot is free: it starts at once where a gateway runs.'
 }
 
 /** The exact text of what is asked: every line of it, so that nothing in it passes for a line of this page. */
