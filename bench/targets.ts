@@ -87,7 +87,14 @@ const provider = (baseUrl: string) => {
   return { stub: { baseUrl, apiKey: 'stub', api: 'openai-completions', models: [model] } }
 }
 
-function config(home: Home, baseUrl: string, children: number, concurrent: number, depth = 2) {
+function config(
+  home: Home,
+  baseUrl: string,
+  limits: Record<string, number>,
+  children: number,
+  concurrent: number,
+  depth = 2,
+) {
   return {
     gateway: { mode: 'local', port: home.port, bind: 'loopback', auth: { mode: 'token', token } },
     models: { providers: provider(baseUrl) },
@@ -99,6 +106,7 @@ function config(home: Home, baseUrl: string, children: number, concurrent: numbe
           maxChildrenPerAgent: children,
           maxConcurrent: concurrent,
           maxSpawnDepth: depth,
+          ...limits,
           allowAgents: ['*'],
         },
       },
@@ -117,7 +125,7 @@ export function deputy(program = join(root, 'bin', 'deputy')): Target {
     samples: ours => ours,
     async makeHome(baseUrl, { children = 20, concurrent = 20, depth } = {}) {
       const home = await newHome('deputy')
-      const written = JSON.stringify(config(home, baseUrl, children, concurrent, depth))
+      const written = JSON.stringify(config(home, baseUrl, { maxSpawnsPerMinute: 0 }, children, concurrent, depth))
       writeFileSync(join(home.path, 'deputy.json'), written, { mode: 0o600 })
       return home
     },
@@ -147,7 +155,7 @@ export function openclaw(directory: string): Target {
     samples: (_ours, peers) => peers,
     async makeHome(baseUrl, { children = 20, concurrent = 20, spawns = false } = {}) {
       const made = await newHome('openclaw')
-      const base = config(made, baseUrl, children, concurrent)
+      const base = config(made, baseUrl, {}, children, concurrent)
       const defaults = { ...base.agents.defaults, skipBootstrap: true, heartbeat: { every: '0m' } }
       const tools = spawns && !old ? { tools: { toolSearch: false } } : {}
       const written = { ...base, ...tools, agents: { defaults } }

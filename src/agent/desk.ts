@@ -7,6 +7,7 @@
  *
  * Invariants: R1–R3, R9, R10 by core/run; nothing is told before its commit; a body may run twice and makes the same rows.
  */
+import { loopEnd } from '../core/breaker.ts'
 import { reserve } from '../core/budget.ts'
 import type { ModelFailure } from '../core/ports.ts'
 import { claim, intent, shown } from '../core/run/claim.ts'
@@ -29,6 +30,7 @@ import {
 import type { Tx } from '../store/open.ts'
 import { capsOn } from './caps.ts'
 import { childNote } from './children.ts'
+import { circleOf } from './circles.ts'
 import { type After, announce, carryOut, wireIdOf } from './commit.ts'
 import { beginCompaction, dropWishes, endIdle, failure as noSummary, nearlyFull, summaryCame } from './compacting.ts'
 import { estimateTokens } from './context.ts'
@@ -202,7 +204,7 @@ export function openDesk(work: Work, runId: string, agent: string): Desk & { sta
     const wireId = rows.length > 0 || run.turn !== mine.run.turn ? await wireIdOf(tx, run) : mine.wireId
     const stop = async (
       outcome: 'failed' | 'budget_exhausted',
-      code: 'MODEL_UNKNOWN' | 'MODEL_CONTEXT' | 'RUN_BUDGET' | 'RUN_CAP' | 'RUN_STEPS',
+      code: 'MODEL_UNKNOWN' | 'MODEL_CONTEXT' | 'RUN_BUDGET' | 'RUN_CAP' | 'RUN_STEPS' | 'RUN_LOOP',
       error: string,
     ): Promise<Found> => {
       is('finish')
@@ -223,6 +225,8 @@ export function openDesk(work: Work, runId: string, agent: string): Desk & { sta
         'RUN_STEPS',
         `the run has asked its model ${options.policies.maxSteps(run.agent)} times without an end`,
       )
+    const circle = again === null ? await circleOf(tx, options.policies.loops(run.agent), run, steps) : null
+    if (circle) return stop('failed', 'RUN_LOOP', loopEnd(circle.name, circle.times))
     const prompt = estimateTokens(`${plan.request.system}${note ?? ''}`, plan.request.messages, plan.toolsJson)
     const rules = options.policies.compaction(run.agent)
     const why = condensing

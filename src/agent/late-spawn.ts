@@ -9,6 +9,7 @@ import { afterwards } from '../core/run/facts.ts'
 import type { Step } from '../core/types.ts'
 import { countChildren, lastReply } from '../store/facts.ts'
 import { liveTaskNames } from './children.ts'
+import { watchSpawns } from './circles.ts'
 import { carryOut } from './commit.ts'
 import type { WorkerState } from './desk.ts'
 import type { Next } from './loop.ts'
@@ -44,6 +45,7 @@ export async function lateSpawn(
       runTimeoutSeconds: options.policies.runTimeoutSeconds(run.agent),
       thinking: options.policies.childThinking(run.agent),
       liveChildren: await countChildren(tx, run.id),
+      watch: await watchSpawns(tx, options.policies.spawnLimits(run.agent), run.tree, now),
       taskNames: request.taskName ? await liveTaskNames(tx, run.id) : [],
       shown: request.context === 'fork' ? mine.script.shown() : { messages: 0, tokens: 0 },
       maxForkTokens: options.policies.sharing().maxForkTokens,

@@ -6,6 +6,7 @@
 import type { Config } from '../config/config.ts'
 import { type Agent, agentIds, agentOf, defaultAgent, hasAgent, toolsOf as toolSettings } from '../config/read.ts'
 import { askingOf } from '../config/asking.ts'
+import { loopsOf, spawnLimitsOf } from '../config/breakers.ts'
 import { capsOf } from '../config/budgets.ts'
 import { compactionOf, resetOf, sharingOf } from '../config/sharing.ts'
 import { type AgentPolicy, rootGrant, type SpawnPolicy } from '../core/grant.ts'
@@ -70,6 +71,8 @@ export function openPolicies(options: PolicyOptions): Policies & { agent(id: str
     rootGrant: (id, scopes, holder = {}) =>
       rootGrant(policy(id), { scopes, budget: null, device: holder.device, sender: holder.sender }),
     caps: id => capsOf(now().config, id),
+    loops: id => loopsOf(now().config, id),
+    spawnLimits: id => spawnLimitsOf(now().config, id),
     spawn,
     model,
     childModel(caller, target) {

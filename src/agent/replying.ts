@@ -14,6 +14,7 @@ import { carryTurn } from './answering.ts'
 import { openAsker } from './asking.ts'
 import { distinct, type ParsedCall, parseCall } from './calls.ts'
 import { liveTaskNames } from './children.ts'
+import { watchSpawns } from './circles.ts'
 import type { Found, WorkerState, Work } from './desk.ts'
 import { endIds, homeOf } from './ending.ts'
 import { fresh } from './fresh.ts'
@@ -21,6 +22,9 @@ import { noFacts } from './looking.ts'
 import type { Answer } from './loop.ts'
 import { chargeLate, chargeOf } from './paying.ts'
 import { clear, type Ground, planSpawn, prepareSpawn } from './spawning.ts'
+
+/** Of a reply without spawns nothing is read. */
+const noLimits = { maxFailuresInRow: 0, maxSpawnsPerMinute: 0 }
 
 type Held = (tx: Tx, mine: WorkerState) => Promise<Run | null>
 type NextIn = (
@@ -101,6 +105,8 @@ export async function replyStep(
     let liveChildren = spawns.length > 0 ? await countChildren(tx, current.id) : 0
     const taskNames = spawns.some(request => request.taskName) ? await liveTaskNames(tx, current.id) : []
     const policy = options.policies.spawn(current.agent)
+    const limits = spawns.length > 0 ? options.policies.spawnLimits(current.agent) : noLimits
+    const watch = await watchSpawns(tx, limits, current.tree, now)
     const asker = openAsker(tx, options.policies, current, session)
     const decided: ReplyCall[] = []
     for (const [i, { tool, spawn, ...call }] of calls.entries()) {
@@ -129,6 +135,7 @@ export async function replyStep(
         runTimeoutSeconds: options.policies.runTimeoutSeconds(current.agent),
         thinking: options.policies.childThinking(current.agent),
         liveChildren,
+        watch,
         taskNames,
         shown,
         maxForkTokens: options.policies.sharing().maxForkTokens,
@@ -156,6 +163,7 @@ export async function replyStep(
         },
       }
       liveChildren += 1
+      watch.began()
       if (spawn.request.taskName) taskNames.push(spawn.request.taskName)
       decided.push({ ...call, spawn: { ok: true, ...planned.planned } })
     }

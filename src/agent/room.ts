@@ -4,6 +4,7 @@
  */
 import type { Caps } from '../config/budgets.ts'
 import type { AskPolicy } from '../core/approval.ts'
+import type { LoopRules, SpawnLimits } from '../core/breaker.ts'
 import type { Holder, SpawnPolicy } from '../core/grant.ts'
 import type { Chats, Clock, Models, Tell, Tool, ToolSpec, ToolView } from '../core/ports.ts'
 import type { Grant, Run } from '../core/types.ts'
@@ -22,6 +23,9 @@ export interface Policies {
   rootGrant(agent: string, scopes: readonly Scope[], holder?: Holder): Grant
   /** What all that work may spend together, as far as it concerns this agent. */
   caps(agent: string): Caps
+  /** When an agent's calls are taken to go round in circles; null = never. */
+  loops(agent: string): LoopRules | null
+  spawnLimits(caller: string): SpawnLimits
   spawn(caller: string): SpawnPolicy
   /** Model of an agent at work for itself, and of one spawned by `caller`. */
   model(agent: string): string

@@ -13,6 +13,7 @@ import type { ChildPlan } from '../core/run/accept.ts'
 import { nothing } from '../core/run/facts.ts'
 import type { Deliverables, Receipt, Run, Session, Terms } from '../core/types.ts'
 import { DeputyError } from '../protocol/errors.ts'
+import type { SpawnWatch } from './circles.ts'
 import type { AgentOptions } from './room.ts'
 
 export interface SpawnFacts {
@@ -24,6 +25,8 @@ export interface SpawnFacts {
   /** `subagents.thinking` of the caller's agent. */
   thinking: string | null
   liveChildren: number
+  /** What has just been started and has failed in this tree. */
+  watch: SpawnWatch
   /** Handles of the caller's live children. */
   taskNames: readonly string[]
   /** The caller's conversation as its model has seen it. */
@@ -116,6 +119,15 @@ export function planSpawn(
   facts: SpawnFacts,
 ): Planning {
   const { policy } = facts
+  const tripped = facts.watch.trips(request.agent ?? run.agent, request.task)
+  if (tripped)
+    return no('forbidden', tripped.message, {
+      code: tripped.code,
+      rule: tripped.rule,
+      allowed: tripped.allowed,
+      configure: tripped.key,
+      retryInSeconds: Math.ceil((tripped.retryAt - facts.now) / 1000),
+    })
   const granted = attenuate(run.grant, policy, {
     agent: request.agent,
     tools: request.tools,

@@ -5,6 +5,7 @@
  * call's intent along with it. Never runs a tool: the loop does.
  */
 import type { ToolAnswer, ToolContext } from '../core/ports.ts'
+import { loopWords } from '../core/breaker.ts'
 import { started } from '../core/run/claim.ts'
 import { holdOn } from '../core/run/approve.ts'
 import { afterwards, type Mailbox } from '../core/run/facts.ts'
@@ -15,6 +16,7 @@ import type { Tx } from '../store/open.ts'
 import { carryTurn } from './answering.ts'
 import { findingsOf, isCheck, recordCheck } from './checking.ts'
 import { childAnswer, childFacts } from './children.ts'
+import { timesGiven } from './circles.ts'
 import { carryOut } from './commit.ts'
 import type { Found, Work, WorkerState } from './desk.ts'
 import { lateSpawn } from './late-spawn.ts'
@@ -224,7 +226,11 @@ export function openToolSteps(desk: DeskParts): Pick<Desk, 'used' | 'hold' | 'co
   }
 
   const recorded: StepTools['recorded'] = async (tx, is, facts, messageId, words, isError) => {
-    const parts = typeof words === 'string' ? [{ type: 'text' as const, text: words }] : words
+    const given = typeof words === 'string' ? [{ type: 'text' as const, text: words }] : words
+    const rules = options.policies.loops(facts.run.agent)
+    const times = await timesGiven(tx, rules, facts.run, facts.step, given)
+    const warned = rules !== null && times >= rules.warnAt
+    const parts = warned ? [...given, { type: 'text' as const, text: loopWords(facts.step.name, times, rules) }] : given
     const decision = result(facts, { now: facts.now, epoch: facts.mine.epoch, messageId, parts, isError })
     if (!decision.ok) return null
     const after = await carryOut(tx, decision.effects, {

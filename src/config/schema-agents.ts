@@ -27,6 +27,9 @@ const budget = (doc: string) =>
     calls: whole('Model calls'),
   })
 
+const failuresDoc = 'A task that fails so often in a row is not started again for ten minutes; 0 is no limit'
+const spawnsDoc = 'Sub-agents that one conversation may start in a minute, all below it included; 0 is no limit'
+
 /** Keys that an agent may set for its sub-agents, and the defaults for all. */
 const subagentKeys = {
   allowAgents: list('Agents that may be spawned; ["*"] is any. Unset: the own agent only', text('An agent id, or "*"')),
@@ -36,6 +39,8 @@ const subagentKeys = {
   runTimeoutSeconds: whole('Time limit of a sub-agent in seconds; 0 is none'),
   maxSpawnDepth: whole('How deep sub-agents may nest', { min: 1, max: 1000, usual: [1, 5] }),
   maxChildrenPerAgent: whole('Sub-agents at work at once under one session', { min: 1, max: 100_000, usual: [1, 20] }),
+  maxFailuresInRow: whole(failuresDoc),
+  maxSpawnsPerMinute: whole(spawnsDoc),
   archiveAfterMinutes: whole("A sub-agent's session is put away this long after its end; 0 is never"),
   budget: budget('Limit of each sub-agent, taken out of the budget of the one who spawned it'),
 }
@@ -139,6 +144,8 @@ const defaults = object(
           max: 100_000,
           usual: [1, 20],
         }),
+        maxFailuresInRow: whole(failuresDoc, { default: 3 }),
+        maxSpawnsPerMinute: whole(spawnsDoc, { default: 1000 }),
         maxConcurrent: whole('Sub-agents at work at once in the whole gateway', { default: 8, min: 1, max: 100_000 }),
         archiveAfterMinutes: whole("A sub-agent's session is put away this long after its end; 0 is never", {
           default: 60,

@@ -45,22 +45,34 @@ const knownExec = [
   'commandHighlighting',
 ]
 
-const knownTools = [
-  'byProvider',
-  'toolsBySender',
-  'elevated',
-  'loopDetection',
-  'sandbox',
-  'fs',
-  'message',
-  'codeMode',
-  'swarm',
+const knownTools = ['byProvider', 'toolsBySender', 'elevated', 'sandbox', 'fs', 'message', 'codeMode', 'swarm']
+
+const knownLoops = [
+  'historySize',
+  'detectors',
+  'globalCircuitBreakerThreshold',
+  'unknownToolThreshold',
+  'postCompactionGuard',
 ]
 
 /** `agents.entries.<id>.tools` */
 export const agentTools = object(
   'What it may use',
-  { profile, ...policyKeys, ask, exec: object('Commands', exec, knownExec) },
+  {
+    profile,
+    ...policyKeys,
+    ask,
+    exec: object('Commands', exec, knownExec),
+    loopDetection: optional(
+      'The same call with the same result again and again',
+      {
+        enabled: flag('It is looked for'),
+        warningThreshold: whole('So many times, and the model is told', { min: 2, max: 30 }),
+        criticalThreshold: whole('So many times, and the run is ended', { min: 3, max: 40 }),
+      },
+      knownLoops,
+    ),
+  },
   knownTools,
 )
 
@@ -88,6 +100,15 @@ export const tools = object(
         }),
       },
       knownExec,
+    ),
+    loopDetection: object(
+      'The same call with the same result again and again',
+      {
+        enabled: flag('It is looked for', true),
+        warningThreshold: whole('So many times, and the model is told', { default: 5, min: 2, max: 30 }),
+        criticalThreshold: whole('So many times, and the run is ended', { default: 10, min: 3, max: 40 }),
+      },
+      knownLoops,
     ),
     subagents: object('Sub-agents', { tools: object('What any sub-agent may use at most', policyKeys) }),
     sessions: object('Other conversations', {

@@ -146,6 +146,11 @@ export const errors = {
     'deputy usage shows what used it; wait for the next day, or raise the key that the message names.',
   ),
   RUN_STEPS: row('The run made too many steps.', 'operator', 'Divide the task, or raise agents.defaults.maxSteps.'),
+  RUN_LOOP: row(
+    'The run made the same call with the same result again and again.',
+    'operator',
+    'deputy runs log <run> shows the calls; say the task differently, or raise tools.loopDetection.criticalThreshold.',
+  ),
   RUN_RESULT: row(
     'The result is not what was asked for: its shape, a file or a command did not pass the check.',
     'you',
@@ -185,6 +190,16 @@ export const errors = {
     'Too many sub-agents are at work for this session.',
     'operator',
     'Wait for some, or raise agents.defaults.subagents.maxChildrenPerAgent (1–20).',
+  ),
+  SPAWN_FAILING: row(
+    'The same task of the same agent has failed several times in a row.',
+    'you',
+    'Read why it failed and change the task, or wait as long as the message says.',
+  ),
+  SPAWN_RATE: row(
+    'The conversation starts sub-agents too fast.',
+    'operator',
+    'Wait as long as the message says, or raise agents.defaults.subagents.maxSpawnsPerMinute.',
   ),
   SPAWN_MODEL: row(
     'The model for the sub-agent cannot be used.',

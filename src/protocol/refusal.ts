@@ -19,6 +19,7 @@ const others: readonly ErrorCode[] = [
   'RUN_CANCELLED',
   'RUN_BUDGET',
   'RUN_CAP',
+  'RUN_LOOP',
   'RUN_STEPS',
   'RUN_REVOKED',
 ]

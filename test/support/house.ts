@@ -11,6 +11,7 @@ import { join } from 'node:path'
 import { openRunner, type Runner } from '../../src/agent/runner.ts'
 import { openTimers, recoverAll } from '../../src/agent/recover.ts'
 import type { AgentOptions, Bells, Compaction, Policies } from '../../src/agent/room.ts'
+import type { LoopRules } from '../../src/core/breaker.ts'
 import { type Caps, noCaps } from '../../src/config/budgets.ts'
 import type { ResetRule, Sharing } from '../../src/config/sharing.ts'
 import type { Chats, HouseEvent, ModelEvent, ModelRequest, Models, ResolvedModel } from '../../src/core/ports.ts'
@@ -71,6 +72,8 @@ export interface HouseSetup {
   asking?: (agent: string) => Partial<AskPolicy>
   /** Default: no limits over many runs. */
   caps?: Caps
+  loops?: LoopRules
+  maxSpawnsPerMinute?: number
   /** Default: no sender of a channel may command. */
   senders?: Senders
   /** Default: none. */
@@ -297,6 +300,8 @@ function testPolicies(setup: HouseSetup, catalogue: { name: string; group: strin
     defaultAgent: () => 'main',
     rootGrant: (id, scopes, holder = {}) => rootGrant(of(id), { ...holder, scopes, budget: null }),
     caps: () => setup.caps ?? noCaps,
+    loops: () => setup.loops ?? null,
+    spawnLimits: () => ({ maxFailuresInRow: 3, maxSpawnsPerMinute: setup.maxSpawnsPerMinute ?? 0 }),
     spawn: caller => ({ caller: of(caller), agents, catalogue, subagentTools: {} }),
     model: () => 'test/model',
     childModel: () => 'test/model',

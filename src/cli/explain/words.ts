@@ -52,6 +52,11 @@ export const stories: Partial<Record<ErrorCode, string>> = {
     'The gateway ended in the middle of the same step of this run several times. Rather than to repeat it for ever, the run was ended; its transcript and what it had done are kept.',
   TOOL_UNKNOWN_RESULT:
     'The gateway stopped while a tool was at work that must not be done twice. Whether it took effect cannot be known from here, and the model was told so.',
+  RUN_LOOP:
+    'The run made the same call again and again and got the same each time. It had been told so before it was ended.',
+  SPAWN_FAILING:
+    'A sub-agent was to do what had just failed several times in a row. It is refused until some time has passed.',
+  SPAWN_RATE: 'A conversation started sub-agents faster than it may. It is refused until a minute has passed.',
   RUN_CAP:
     'What many runs may spend together is used up: in a day, by an agent, a conversation or a sender. The message names the key.',
   RUN_BUDGET: 'The run used up what it was given. What it had done is kept and was reported.',
