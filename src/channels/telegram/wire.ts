@@ -27,7 +27,7 @@ export async function openWire(settings: Settings): Promise<Wire> {
     import('@grammyjs/transformer-throttler'),
   ])
   const { token, apiRoot } = settings
-  const client = { apiRoot, timeoutSeconds: callSeconds }
+  const client = { apiRoot, timeoutSeconds: callSeconds, fetch: ownFetch as never }
   const direct = new Api(token, client)
   const paced = new Api(token, client)
   // The inner one sees a call after its turn has come: one that was given up while it waited has surely not been made.
@@ -54,6 +54,16 @@ export async function openWire(settings: Settings): Promise<Wire> {
     },
     upload: (path, name) => new InputFile(path, name.replace(/[\r\n";]+/g, ' ')),
   }
+}
+
+/** Node's own, for the library's: it asks for a polyfill that warns of its age, and hands on signals of another. */
+async function ownFetch(url: string, init: RequestInit & { agent?: unknown }): Promise<Response> {
+  const { agent: _, signal: given, ...rest } = init
+  const controller = new AbortController()
+  const abort = (): void => controller.abort()
+  if (given?.aborted) abort()
+  given?.addEventListener('abort', abort, { once: true })
+  return fetch(url, { ...rest, signal: controller.signal })
 }
 
 /** The library's types speak of a polyfill; what it needs of a signal, this one has. */

@@ -1,0 +1,154 @@
+/**
+ * The whole story in a chat, told many times over while the gateway is killed and the service misbehaves at random.
+ *
+ * Owns the model's part, the rounds, and the judgement of what people saw. A service's own part is a `Stage`. In a round
+ * everybody writes, each run delegates and says so, and tells what came of it: two messages to each, in that order.
+ * Nothing may be missing, nothing out of order, and what was said twice must say so itself.
+ */
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { GatewayProcess, Gateways } from './gateway.ts'
+import { stubConfig } from './gateway.ts'
+import type { ProviderReply, ProviderRequest } from './provider.ts'
+
+export interface Stage {
+  /** The block of `channels`, with everybody in it let in. */
+  channels: Record<string, unknown>
+  people: readonly string[]
+  write(from: string, text: string): string
+  /** What stands in the chat with that person, oldest first. */
+  seen(from: string): readonly string[]
+  /** What may go wrong with the service, by name. `id` is of a message that was just written. */
+  faults: Readonly<Record<string, (next: () => number, id: string) => Promise<void> | void>>
+  /** Messages that the service was not told of as received. */
+  waiting(): number
+}
+
+export const mark = '(may be a repeat) '
+const tail = 'and that is all there is to say about it'
+const saidFirst = (name: string): string => `on it ${name}, ${tail}`
+const saidLast = (name: string): string => `told ${name}, ${tail}`
+
+/** Asked to `go <name>` it delegates, says so, and tells what came of it. */
+export function storyReply(request: ProviderRequest, latency: () => number): ProviderReply {
+  const how = { delayMs: latency(), chunkMs: latency() / 4 }
+  if (request.system.includes('You are a sub-agent')) {
+    const task = /task (\w+)/.exec(JSON.stringify(request.turns))?.[1] ?? 'nothing'
+    return { text: `found ${task}`, ...how }
+  }
+  // What is so at the moment is shown last, as words of the user too: the newest that says either is what counts.
+  const said = request.turns
+    .map(turn => /(go|found) (s\d+r\d+p\d+)/.exec(JSON.stringify(turn)))
+    .findLast(match => match !== null)
+  if (said?.[1] === 'found') return { text: saidLast(said[2]!), ...how }
+  if (said && request.results.length === 0) {
+    const args = { task: `task ${said[2]}`, label: said[2] }
+    return { toolCalls: [{ name: 'sessions_spawn', args }], ...how }
+  }
+  return { text: said ? saidFirst(said[2]!) : `heard: ${request.user}`, ...how }
+}
+
+export function storyConfig(providerUrl: string, stage: Stage): Record<string, unknown> {
+  const limits = { maxConcurrent: 16, subagents: { maxConcurrent: 16 } }
+  return stubConfig(providerUrl, { agents: { defaults: { model: 'stub/m', ...limits } }, channels: stage.channels })
+}
+
+export interface Verdict {
+  rounds: number
+  happened: string[]
+  kills: number
+  /** Messages that say of themselves that they may be repeats. */
+  marked: number
+  problems: string[]
+}
+
+export interface Playing {
+  gateways: Gateways
+  config: Record<string, unknown>
+  stage: Stage
+  seed: number
+  rounds: number
+  next: () => number
+}
+
+/** Longest that a round may take: far beyond the longest pause of the outbox that its faults bring about. */
+const patienceMs = 60_000
+
+export async function play({ gateways, config, stage, seed, rounds, next }: Playing): Promise<Verdict> {
+  const home = gateways.home(config)
+  let gateway: GatewayProcess = await gateways.start(home)
+  const happened: string[] = []
+  const names = Object.keys(stage.faults)
+  const verdict: Verdict = { rounds: 0, happened, kills: 0, marked: 0, problems: [] }
+  const expected = new Map<string, string[]>(stage.people.map(person => [person, []]))
+
+  async function strike(id: string): Promise<void> {
+    const at = Math.floor(next() * 600)
+    const kill = next() < 0.4
+    const fault = kill ? 'kill' : names[Math.floor(next() * names.length)]!
+    happened.push(`${fault} at ${at}`)
+    await sleep(at)
+    if (!kill) return void (await stage.faults[fault]!(next, id))
+    verdict.kills += 1
+    await gateway.kill()
+    await sleep(next() * 200)
+    gateway = await gateways.start(home)
+  }
+
+  try {
+    for (let round = 1; round <= rounds; round++) {
+      let id = ''
+      for (const [i, person] of stage.people.entries()) {
+        const name = `s${seed}r${round}p${i}`
+        id = stage.write(person, `go ${name}`)
+        expected.get(person)!.push(saidFirst(name), saidLast(name))
+        verdict.rounds += 1
+      }
+      for (let n = 1 + Math.floor(next() * 3); n > 0; n--) await strike(id)
+      const told = (person: string): boolean => {
+        const last = expected.get(person)!.at(-1)!
+        return stage.seen(person).some(text => bare(text) === last)
+      }
+      for (const end = performance.now() + patienceMs; !stage.people.every(told); await sleep(20)) {
+        if (performance.now() < end) continue
+        const missing = stage.people.filter(person => !told(person))
+        verdict.problems.push(`round ${round}: never told ${missing.join(', ')}\n${gateway.said().slice(-2000)}`)
+        return verdict
+      }
+    }
+    for (let n = 0; n < 100 && stage.waiting() > 0; n++) await sleep(50)
+    if (stage.waiting() > 0) verdict.problems.push(`${stage.waiting()} messages were never acknowledged`)
+  } finally {
+    await gateway.kill()
+  }
+  for (const person of stage.people) {
+    const seen = stage.seen(person)
+    verdict.marked += seen.filter(text => text.startsWith(mark)).length
+    verdict.problems.push(...judge(seen, expected.get(person)!).map(problem => `${person}: ${problem}`))
+  }
+  return verdict
+}
+
+/** What is wrong with what one person saw; empty when nothing is. */
+export function judge(seen: readonly string[], expected: readonly string[]): string[] {
+  const problems: string[] = []
+  const said = new Set<string>()
+  const order: string[] = []
+  for (const [i, text] of seen.entries()) {
+    const words = bare(text)
+    if (!expected.includes(words)) {
+      // The beginning of words that were growing when the gateway died: the whole must follow and be marked.
+      const whole = expected.find(one => one.startsWith(words))
+      if (!whole || !seen.slice(i + 1).includes(mark + whole)) problems.push(`unexpected: ${text}`)
+      continue
+    }
+    if (said.has(words) && text === words) problems.push(`said twice without a word of it: ${text}`)
+    said.add(words)
+    if (order.at(-1) !== words) order.push(words)
+  }
+  if (order.join('\n') !== expected.join('\n')) problems.push(`saw ${JSON.stringify(seen)}`)
+  return problems
+}
+
+function bare(text: string): string {
+  return text.startsWith(mark) ? text.slice(mark.length) : text
+}
