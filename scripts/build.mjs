@@ -53,6 +53,7 @@ if (!process.argv.includes('--if-changed') || built() !== now) {
       client: join(root, 'src/client/index.ts'),
     },
     platform: 'node',
+    resolve: { alias: { 'node-fetch': join(root, 'scripts/no-node-fetch.cjs') } },
     // Native speed-ups of ws, which it does without when they are not there; baileys stays a package of its own: it brings
     // WebAssembly along, and may be left out of an installation.
     external: ['bufferutil', 'utf-8-validate', 'zlib-sync', 'baileys'],

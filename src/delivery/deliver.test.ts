@@ -330,6 +330,29 @@ describe('words that grow in the chat', () => {
     expect(rows).toEqual([{ key: 'r:final', state: 'sent' }])
   })
 
+  test('never pass what was said before and has not reached the chat', async () => {
+    await run()
+    const { seen, outbound } = service(n =>
+      n === 1 ? { sent: false, certain: false, retryable: true, code: 'network', message: 'no answer' } : ok,
+    )
+    const box = deliverer(outbound)
+    await box.start()
+    await put('interim')
+    box.ring()
+    await until(async () => (await states())[0] === 'uncertain')
+    box.hear(delta('The beginning of a long answer'))
+    await sleep(200)
+    expect(await states()).toEqual(['uncertain'])
+    await finish('The beginning and the end')
+    box.ring()
+    await until(async () => (await states()).every(state => state === 'sent'))
+    expect(seen.map(message => message.content.text)).toEqual([
+      'words interim',
+      'words interim',
+      'The beginning and the end',
+    ])
+  })
+
   test('that become final while they are shown for the first time are edited, not said again', async () => {
     await run()
     let answer: (outcome: SendOutcome) => void = () => undefined

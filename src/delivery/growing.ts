@@ -10,7 +10,7 @@ import { serviceOf } from '../core/delivery.ts'
 import { maybeSilent } from '../core/silence.ts'
 import type { HouseEvent, Outbound } from '../core/ports.ts'
 import type { Route } from '../core/types.ts'
-import { growingOf, growingRow, outboxOf, putGrowing } from '../store/outbox.ts'
+import { growingOf, growingRow, outboxOf, putGrowing, unsaid } from '../store/outbox.ts'
 import type { DeliverOptions, Flights } from './deliver.ts'
 
 export interface Growing {
@@ -99,11 +99,13 @@ export function openGrowing(options: DeliverOptions, flights: Flights): Growing 
     const out = options.outbound(at.route)
     const { text } = turn
     if (!out || text.length < leastText || maybeSilent(text) || text === turn.shown) return
-    if (turn.row === null) turn.row = await open(turn.run, at, text)
     if (turn.row === null) {
-      turn.at = false
-      return
+      const opened = await open(turn.run, at, text)
+      if (opened === 'later') return
+      if (opened === null) turn.at = false
+      turn.row = opened
     }
+    if (turn.row === null) return
     const id = turn.row
     await new Promise<void>(landed => {
       const flown = flights.fly(id, async () => {
@@ -117,13 +119,21 @@ export function openGrowing(options: DeliverOptions, flights: Flights): Growing 
     })
   }
 
-  /** The row that the words grow in; null when the turn is over, whatever its events have told by now. */
-  async function open(run: string, at: Exclude<Turn['at'], null | false>, text: string): Promise<number | null> {
+  /**
+   * The row that the words grow in; null when the turn is over, whatever its events have told by now; `later` while
+   * something that was said before has not reached the chat: what is shown first stands first.
+   */
+  async function open(
+    run: string,
+    at: Exclude<Turn['at'], null | false>,
+    text: string,
+  ): Promise<number | 'later' | null> {
     return store.write('sending', async tx => {
       const live = await tx.selectFrom('runs').select(['state', 'turn']).where('id', '=', run).executeTakeFirst()
       if (live?.state !== 'running' || live.turn !== at.turn) return null
       const [before] = await tx.ask(growingRow, growingOf(run, at.route))
       if (before) return before.id
+      if ((await unsaid(tx, at.route)).length > 0) return 'later'
       const now = clock.now()
       const key = `${run}:growing:${at.turn}:${now}`
       return putGrowing(tx, {

@@ -60,6 +60,20 @@ export const growingRow = (db: Tx, of: { run: string; channel: string; account: 
     .where('run', '=', of.run)
     .limit(1)
 
+/** What was said in a chat and has not reached it. */
+export async function unsaid(db: Tx, route: Route): Promise<number[]> {
+  const rows = await db
+    .selectFrom('outbox')
+    .select(['id', 'route'])
+    .where('channel', '=', route.channel)
+    .where('account', '=', route.account)
+    .where('chat', '=', route.to)
+    .where('state', 'not in', ['sent', 'dead'])
+    .where('state', '!=', 'streaming')
+    .execute()
+  return rows.filter(row => (JSON.parse(row.route) as Route).thread === route.thread).map(row => row.id)
+}
+
 export function growingOf(run: string, route: Route) {
   return { run, channel: route.channel, account: route.account, chat: route.to }
 }

@@ -32,6 +32,7 @@ function stageOf(service: TelegramService, streaming: boolean): Stage {
         streaming: { mode: streaming ? 'partial' : 'off' },
       },
     },
+    key: name => `agent:main:telegram:direct:${idOf(name)}`,
     people: people.map(one => one.first_name),
     write(from, text) {
       world.say(people.find(one => one.first_name === from)!, text)

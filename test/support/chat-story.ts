@@ -2,8 +2,9 @@
  * The whole story in a chat, told many times over while the gateway is killed and the service misbehaves at random.
  *
  * Owns the model's part, the rounds, and the judgement of what people saw. A service's own part is a `Stage`. In a round
- * everybody writes, each run delegates and says so, and tells what came of it: two messages to each, in that order.
- * Nothing may be missing, nothing out of order, and what was said twice must say so itself.
+ * everybody writes, each run delegates and says so, and tells what came of it. What people saw is held against the
+ * conversation as the gateway has it: whatever the agent said stands in the chat, in that order, and what stands there twice
+ * says so itself.
  */
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { GatewayProcess, Gateways } from './gateway.ts'
@@ -11,6 +12,8 @@ import { stubConfig } from './gateway.ts'
 import type { ProviderReply, ProviderRequest } from './provider.ts'
 
 export interface Stage {
+  /** Key of the conversation with that person. */
+  key(person: string): string
   /** The block of `channels`, with everybody in it let in. */
   channels: Record<string, unknown>
   people: readonly string[]
@@ -79,7 +82,8 @@ export async function play({ gateways, config, stage, seed, rounds, next }: Play
   const happened: string[] = []
   const names = Object.keys(stage.faults)
   const verdict: Verdict = { rounds: 0, happened, kills: 0, marked: 0, problems: [] }
-  const expected = new Map<string, string[]>(stage.people.map(person => [person, []]))
+  const answers = new Map<string, string[]>(stage.people.map(person => [person, []]))
+  const said = new Map<string, string[]>()
 
   async function strike(id: string): Promise<void> {
     const at = Math.floor(next() * 600)
@@ -100,12 +104,12 @@ export async function play({ gateways, config, stage, seed, rounds, next }: Play
       for (const [i, person] of stage.people.entries()) {
         const name = `s${seed}r${round}p${i}`
         id = stage.write(person, `go ${name}`)
-        expected.get(person)!.push(saidFirst(name), saidLast(name))
+        answers.get(person)!.push(saidLast(name))
         verdict.rounds += 1
       }
       for (let n = 1 + Math.floor(next() * 3); n > 0; n--) await strike(id)
       const told = (person: string): boolean => {
-        const last = expected.get(person)!.at(-1)!
+        const last = answers.get(person)!.at(-1)!
         return stage.seen(person).some(text => bare(text) === last)
       }
       for (const end = performance.now() + patienceMs; !stage.people.every(told); await sleep(20)) {
@@ -117,13 +121,21 @@ export async function play({ gateways, config, stage, seed, rounds, next }: Play
     }
     for (let n = 0; n < 100 && stage.waiting() > 0; n++) await sleep(50)
     if (stage.waiting() > 0) verdict.problems.push(`${stage.waiting()} messages were never acknowledged`)
+    const client = await gateway.client()
+    for (const person of stage.people) {
+      const { messages } = await client.request('chat.history', { sessionKey: stage.key(person), limit: 200 })
+      said.set(person, wordsOf(messages))
+    }
   } finally {
     await gateway.kill()
   }
   for (const person of stage.people) {
     const seen = stage.seen(person)
     verdict.marked += seen.filter(text => text.startsWith(mark)).length
-    verdict.problems.push(...judge(seen, expected.get(person)!).map(problem => `${person}: ${problem}`))
+    const words = said.get(person)!
+    const unsaid = answers.get(person)!.filter(answer => !words.includes(answer))
+    const problems = [...unsaid.map(answer => `never said: ${answer}`), ...judge(seen, words)]
+    verdict.problems.push(...problems.map(problem => `${person}: ${problem}`))
   }
   return verdict
 }
@@ -147,6 +159,16 @@ export function judge(seen: readonly string[], expected: readonly string[]): str
   }
   if (order.join('\n') !== expected.join('\n')) problems.push(`saw ${JSON.stringify(seen)}`)
   return problems
+}
+
+/** What the agent said in a conversation, oldest first; calls without words are none. */
+function wordsOf(messages: readonly unknown[]): string[] {
+  return (messages as { role: string; content: string | { type: string; text?: string }[] }[])
+    .filter(({ role }) => role === 'assistant')
+    .map(({ content }) =>
+      typeof content === 'string' ? content : content.map(part => (part.type === 'text' ? part.text : '')).join(''),
+    )
+    .filter(text => text !== '')
 }
 
 function bare(text: string): string {
