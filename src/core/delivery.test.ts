@@ -159,6 +159,15 @@ describe('a reply that streams', () => {
     expect(step(go(open.row, finish, attempt()).row, shown(sent))).toMatchObject({ ok: false })
   })
 
+  test('whose words become final just before it is shown is not taken for one with nothing to show', () => {
+    const first: DeliveryEvent = { on: 'try', service: plain, parts: null, now: 1000 }
+    const begun = delivery({ state: 'streaming' })
+    expect(go(begun, first).act).toMatchObject({ do: 'send', first: true })
+    const final = go(begun, { on: 'finish', now: 900 }).row
+    expect(step(final, first)).toEqual({ ok: false, reason: 'pending is not streaming' })
+    expect(go(final, attempt()).act).toMatchObject({ do: 'send', first: false })
+  })
+
   test('without final words stays as it is shown', () => {
     expect(go(open.row, { on: 'leave', now: 3000 }).row.state).toBe('sent')
     expect(step(delivery(), { on: 'leave', now: 3000 })).toMatchObject({ ok: false })

@@ -73,8 +73,11 @@ export function serviceOf(
 }
 
 export type DeliveryEvent =
-  /** Its turn has come: see `next`. Also for the first showing of a streaming reply. `parts` counts at the first try only. */
-  | { on: 'try'; service: Service; parts: number; now: number }
+  /**
+   * Its turn has come: see `next`. `parts` counts at the first try only; null: the first showing of a streaming reply, and
+   * nothing when its words have become final meanwhile.
+   */
+  | { on: 'try'; service: Service; parts: number | null; now: number }
   | { on: 'outcome'; part: number; attempt: number; first: boolean; outcome: SendOutcome; now: number }
   | { on: 'lookedUp'; part: number; attempt: number; found: 'sent' | 'absent' | 'unknown'; now: number }
   /** The words of a streaming reply are final. */
@@ -162,7 +165,7 @@ const waits: Record<string, [number, number]> = {
   auth: [60_000, 300_000],
 }
 
-function attempt(row: Delivery, service: Service, made: number, now: number): DeliveryStep {
+function attempt(row: Delivery, service: Service, made: number | null, now: number): DeliveryStep {
   const nth = row.attempt + 1
   const { remoteId, doubtSince, part } = row
   if (row.state === 'streaming' && row.attempt === 0) {
@@ -171,6 +174,7 @@ function attempt(row: Delivery, service: Service, made: number, now: number): De
   }
   if (row.state !== 'pending' && row.state !== 'uncertain')
     return { ok: false, reason: `${row.state} is not to be tried` }
+  if (made === null) return { ok: false, reason: `${row.state} is not streaming` }
   const parts = row.parts || made
   // Nothing that the service could show.
   if (parts === 0) return to(row, now, { state: 'sent', error: null })

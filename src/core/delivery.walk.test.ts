@@ -345,7 +345,7 @@ const planted: Record<string, Machine> = {
     step: (row, event) => {
       const done = step(row, event)
       return done.ok && event.on === 'try' && row.state !== 'streaming'
-        ? { ...done, row: { ...done.row, parts: Math.max(event.parts, row.part + 1) } }
+        ? { ...done, row: { ...done.row, parts: Math.max(event.parts ?? 0, row.part + 1) } }
         : done
     },
   },

@@ -157,7 +157,7 @@ export function openGrowing(options: DeliverOptions, flights: Flights): Growing 
     const message = { id: String(id), route: row.route, content, key: row.key, edit: row.remoteId, maybeRepeat: false }
     if (row.remoteId === null) {
       const service = serviceOf(out, row, clock.now())
-      const tried = await flights.change(id, { on: 'try', service, parts: 0, now: clock.now() }, 'sending')
+      const tried = await flights.change(id, { on: 'try', service, parts: null, now: clock.now() }, 'sending')
       if (tried?.act?.do !== 'send') {
         // It was tried, and nobody knows under which id it stands there: nothing can be changed.
         turn.at = false

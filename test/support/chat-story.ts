@@ -115,7 +115,8 @@ export async function play({ gateways, config, stage, seed, rounds, next }: Play
       for (const end = performance.now() + patienceMs; !stage.people.every(told); await sleep(20)) {
         if (performance.now() < end) continue
         const missing = stage.people.filter(person => !told(person))
-        verdict.problems.push(`round ${round}: never told ${missing.join(', ')}\n${gateway.said().slice(-2000)}`)
+        const saw = missing.map(person => `${person} saw ${JSON.stringify(stage.seen(person))}`)
+        verdict.problems.push(`round ${round}: never told: ${saw.join('; ')}\n${gateway.said().slice(-2000)}`)
         return verdict
       }
     }
