@@ -56,6 +56,9 @@ const guestScopes: readonly Scope[] = ['operator.read', 'operator.write']
 /** What owners may besides: answer the questions that work waits for, let others in. */
 const ownerScopes: readonly Scope[] = [...guestScopes, 'operator.approvals', 'operator.pairing']
 
+/** Conversations whose place is kept in mind for showing that work goes on. */
+const mostRoutes = 2000
+
 /** Mistakes of the message or the configuration: the same again would be refused again. */
 const hopeless = ['MESSAGE_TOO_LARGE', 'INVALID_PARAMS', 'MODEL_UNKNOWN', 'UNKNOWN_AGENT']
 
@@ -144,7 +147,7 @@ export function openIngest(options: IngestOptions): Ingest {
         route: at,
         ...(routed.debounceMs > 0 && { begin: (ring: () => void) => hold(routed.sessionKey, routed.debounceMs, ring) }),
       })
-      routes.set(done.session.id, at)
+      remember(done.session.id, at)
       overheard.told(message)
       if (done.status === 'absorbed' && routed.debounceMs > 0) hold(routed.sessionKey, routed.debounceMs)
       return { done: done.status === 'command' ? 'command' : 'accepted' }
@@ -164,6 +167,15 @@ export function openIngest(options: IngestOptions): Ingest {
     const parts: Part[] = said.map(text => ({ type: 'text', text }))
     const at = { workspace: options.workspace(routed.agent), maxBytes: access.mediaBytes }
     return [...parts, ...(await inbox.take(message.media, at))]
+  }
+
+  function remember(session: string, at: Route): void {
+    routes.delete(session)
+    routes.set(session, at)
+    for (const oldest of routes.keys()) {
+      if (routes.size <= mostRoutes) break
+      routes.delete(oldest)
+    }
   }
 
   /** A new turn begins when nobody has written for a moment. */
@@ -259,7 +271,7 @@ export function openIngest(options: IngestOptions): Ingest {
 
 /** The idempotency key; every part is escaped, so that no two messages share one. */
 function keyOf({ channel, account, chat, id, edit }: InboundMessage): string {
-  return `in:${[channel, account, chat.id, id, edit].map(encodeURIComponent).join(':')}`
+  return `in:${[channel, account, chat.id, id, edit].map(part => encodeURIComponent(part.toWellFormed())).join(':')}`
 }
 
 /** Whether it has a row. A command that was begun and never answered is taken up again. */

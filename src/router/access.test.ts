@@ -140,6 +140,23 @@ describe('direct chats', () => {
     expect(gate(facts({ peers }), other)).toMatchObject({ reason: 'dm-disabled' })
   })
 
+  test('the holder of the account gets in where they write to themself, and their words to others are for those', () => {
+    const dm = { policy: 'allowlist' as const, allowFrom: [] }
+    const said = (chat: string) =>
+      message({
+        channel: 'whatsapp',
+        sender: { id: '999@lid', also: ['4915123@s.whatsapp.net'], name: 'x', roles: [], bot: false, self: true },
+        chat: { ...message().chat, id: chat },
+      })
+    expect(gate(facts({ dm }), said('4915123@s.whatsapp.net')).in).toBe(true)
+    expect(gate(facts({ dm }), said('999@lid')).in).toBe(true)
+    expect(gate(facts({ dm }), said('4900@s.whatsapp.net')).in).toBe(false)
+    const own = { ...said('x').sender }
+    expect(gate(facts({ places: { '-100': place() } }), inGroup('7', { sender: own }))).toMatchObject({
+      reason: 'not-addressed',
+    })
+  })
+
   test('a number is one person in each of its forms, on WhatsApp', () => {
     const dm = { policy: 'allowlist' as const, allowFrom: ['+49 151-23'] }
     const said = (id: string, also: string[] = []) => ({ ...from(id, { also }), channel: 'whatsapp' })

@@ -46,9 +46,10 @@ function direct(facts: AccessFacts, { channel, chat, sender }: InboundMessage): 
   const policy = peer?.policy ?? access.dm.policy
   const allowFrom = peer?.allowFrom ?? access.dm.allowFrom
   if (policy === 'disabled') return { in: false, reason: 'dm-disabled' }
-  // Whoever holds the account itself.
-  if (sender.self) return { in: true, agent: null }
-  const named = listed(facts, channel, formsOf(channel, sender), allowFrom)
+  const forms = formsOf(channel, sender)
+  // Whoever holds the account itself, writing to themself; what they write to others is for those.
+  if (sender.self && forms.includes(senderForm(channel, chat.id))) return pass()
+  const named = listed(facts, channel, forms, allowFrom)
   if (policy === 'open') return allowFrom.includes('*') || named ? pass() : stranger()
   if (named) return pass()
   if (policy === 'pairing') return facts.approved ? pass() : { in: false, reason: 'pairing-required', ask: true }
@@ -57,7 +58,7 @@ function direct(facts: AccessFacts, { channel, chat, sender }: InboundMessage): 
 
 function group(facts: AccessFacts, message: InboundMessage): Gate {
   const { access } = facts
-  const { channel, sender } = message
+  const { channel } = message
   const conversation = message.chat.kind === 'group' ? access.conversations : null
   if (access.group.policy === 'disabled') return { in: false, reason: 'group-disabled' }
   if (conversation) {
@@ -74,7 +75,7 @@ function group(facts: AccessFacts, message: InboundMessage): Gate {
   if (!mayWrite(facts, channel, message, places, policy)) return stranger()
   const must = last(places, place => place.requireMention) ?? access.group.requireMention
   const spokenTo = message.mentioned || message.via !== 'text' || message.quoted?.own === true || facts.addressed
-  if (must && !spokenTo && !sender.self) return { in: false, reason: 'not-addressed', overhear: true }
+  if (must && !spokenTo) return { in: false, reason: 'not-addressed', overhear: true }
   return { in: true, agent: last(places, place => place.agent) ?? null }
 }
 

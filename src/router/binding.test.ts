@@ -116,6 +116,13 @@ describe('which conversation', () => {
     expect(at({ kind: 'channel', thread: '17.5' })).toBe('agent:main:telegram:channel:-100:thread:17.5')
   })
 
+  test('ids longer than any service has stay different, and broken ones are ids too', () => {
+    const key = (id: string) => keyFor(routing(), message({ chat: { ...said.chat, id, kind: 'group' } }), 'main')
+    expect(key(`${'a'.repeat(300)}1`)).not.toBe(key(`${'a'.repeat(300)}2`))
+    expect(parseKey(key('\u{1F600}'.repeat(200)), 'main')).toMatchObject({ kind: 'group' })
+    expect(parseKey(key('\ud800'), 'main')).toMatchObject({ kind: 'group' })
+  })
+
   test('property: every id makes a key that means the same again, and different ids different keys', () => {
     const anyId = fc.string({ minLength: 1, maxLength: 30, unit: 'binary' }).filter(id => id.isWellFormed())
     fc.assert(

@@ -4,6 +4,7 @@
  * Pure. Invariants: the most exact rule wins whatever the order of the list, which only breaks ties; a rule counts only when
  * everything that it names fits; the same message and configuration always give the same key.
  */
+import { createHash } from 'node:crypto'
 import type { Routing } from '../config/read-channels.ts'
 import type { Chat, InboundMessage } from '../core/chat.ts'
 import { buildKey, directKey } from '../core/route.ts'
@@ -79,9 +80,15 @@ function within({ kind, thread }: Chat): { topic: string | null; thread: string 
   return kind === 'group' ? { topic: id, thread: null } : { topic: null, thread: id }
 }
 
+/** A longer id is cut, and stays another one by its hash. */
+const longestId = 120
+
 /** An id as part of a key, where spaces and marks that keys are made of would mean something else. */
 function word(id: string): string {
-  return encodeURIComponent(id.slice(0, 120)).replace(/%(40|2B|23)/g, (_, hex: string) =>
+  const whole = id.toWellFormed()
+  const plain = encodeURIComponent(whole).replace(/%(40|2B|23)/g, (_, hex: string) =>
     String.fromCharCode(Number.parseInt(hex, 16)),
   )
+  if (plain.length <= longestId) return plain
+  return `${plain.slice(0, 40)}~${createHash('sha256').update(whole).digest('hex').slice(0, 32)}`
 }
