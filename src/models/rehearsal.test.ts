@@ -2,8 +2,10 @@ import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { hear, request, stubModels } from '../../test/support/models.ts'
 import { childResult } from '../agent/context.ts'
+import { summaryRequest } from '../agent/summary.ts'
 import type { ModelMessage } from '../core/ports.ts'
-import type { ChildEnd, Part } from '../core/types.ts'
+import type { ChildEnd, Message, Part } from '../core/types.ts'
+import { viewWords } from '../core/view.ts'
 
 const { models } = stubModels([])
 
@@ -273,4 +275,27 @@ test('every word of every child arrives once, in whatever order the children end
     }),
     { numRuns: process.env['DEPUTY_LONG'] ? 2_000 : 60 },
   )
+})
+
+test('a conversation that is to be summarised becomes a line a message; what stands for it later is no task', async () => {
+  const rows = ['say one', 'say two'].map(
+    (words, i): Message => ({
+      session: 's',
+      seq: i + 1,
+      ord: i + 1,
+      id: `m${i}`,
+      role: 'user',
+      parts: text(words),
+      run: null,
+      step: null,
+      at: 1,
+      meta: {},
+    }),
+  )
+  const asked = summaryRequest(null, rows, { standing: null, now: null }, 10_000)
+  const heard = await hear(models, request('rehearsal/rehearsal', asked))
+  expect(heard.text).toContain('- say one\n- say two')
+  const view = viewWords({ messages: 2, summary: heard.text, pinned: [] })
+  const next = await hear(models, request('rehearsal/rehearsal', { messages: [user(view), user('say three')] }))
+  expect(next.text.trim()).toBe('three')
 })

@@ -82,6 +82,7 @@ function failure(
 /** The reply that follows from what is shown. */
 function next(request: ModelRequest): Reply {
   const { task, after } = split(request.messages)
+  if (task.startsWith(transcript)) return { text: summaryOf(task), calls: [], sleepMs: 0, fail: null }
   const program = parse(task)
   if (!program.ok) return { text: explain(program.line), calls: [], sleepMs: 0, fail: null }
   const { steps, naps } = plan(program.commands)
@@ -105,6 +106,18 @@ function next(request: ModelRequest): Reply {
   return { text: outcome.text, calls: [], sleepMs: outcome.waiting ? 0 : nap, fail: null }
 }
 
+/** A conversation that is to be summarised begins like this. */
+const transcript = '<outside-data kind="conversation" from="transcript">'
+
+/** No language model: what people said, a line each, the newest fifty. */
+function summaryOf(task: string): string {
+  const said = task.split('\n\n').flatMap(part => /(?:^|\n)\[person\]\n(.*)/.exec(part)?.[1] ?? [])
+  return [
+    'The rehearsal model keeps no more than who asked what:',
+    ...said.slice(-50).map(words => `- ${words.slice(0, 80)}`),
+  ].join('\n')
+}
+
 /** The newest task and everything after it. Messages one after the other, with no reply between them, are one task. */
 function split(messages: readonly ModelMessage[]): { task: string; after: readonly ModelMessage[] } {
   const last = messages.findLastIndex(isTask)
@@ -126,7 +139,8 @@ function isFork(message: ModelMessage): boolean {
 }
 
 function isTask(message: ModelMessage): boolean {
-  const house = /^\[(Sub-agent \S+ · |The previous turn ended early|Check of your result|Reply from agent )/
+  const house =
+    /^\[(Sub-agent \S+ · |The previous turn ended early|Check of your result|Reply from agent |The conversation so far is longer)/
   return message.role === 'user' && !house.test(words(message))
 }
 
