@@ -57,4 +57,7 @@ export const figures: readonly Figure[] = [
   figure('idle-sessions-memory', '10,000 silent conversations: resident memory each', 'kB', '< 100', ['–', '–']),
   figure('idle-sessions-start', '10,000 silent conversations: start to first hello', 's', '< 0.3', ['–', '–']),
   figure('idle-sessions-calls', '10,000 silent conversations: model calls', '', 'none', ['–', '–']),
+  figure('whatsapp-in', 'WhatsApp: a message has left the service → model request', 'ms', '–', ['–', '–']),
+  figure('whatsapp-out', 'WhatsApp: the model has answered → the answer is at the service', 'ms', '–', ['–', '–']),
+  figure('whatsapp-100', 'WhatsApp: 100 chats at once, asked and answered', 's', '–', ['–', '–']),
 ]

@@ -19,6 +19,7 @@ import { type Result, words } from './stats.ts'
 import { report, type Row } from './report.ts'
 import { deputy, openclaw } from './targets.ts'
 import { turns } from './turns.ts'
+import { whatsapp } from './whatsapp.ts'
 
 const { values } = parseArgs({
   options: {
@@ -43,7 +44,7 @@ if (!values['peers-only'])
     stdio: 'ignore',
   })
 const targets = [...(values['peers-only'] ? [] : [deputy()]), ...(values.peer ?? []).map(openclaw)]
-const measures: readonly Measure[] = [...turns, ...others, ...failures, ...crowds]
+const measures: readonly Measure[] = [...turns, ...others, ...failures, ...crowds, ...whatsapp]
 const results = new Map<string, Map<string, Result>>(targets.map(target => [target.name, new Map()]))
 const startedAt = new Date()
 const load = loadavg()[0]!
