@@ -151,7 +151,7 @@ export function next(open: readonly Delivery[], now: number): { due: Delivery[];
   return { due, wakeAt: wakes.length > 0 ? Math.min(...wakes) : null }
 }
 
-/** Wait before the next try, by what went wrong; a service that names a time is waited for at least so long. */
+/** Wait before the next try, by what went wrong, where the service names no time itself. */
 export function backoffMs(code: string, attempt: number): number {
   const [first, most] = waits[code] ?? waits['network']!
   return Math.min(most, first * 2 ** Math.min(attempt - 1, 20))
@@ -202,8 +202,10 @@ function outcome(row: Delivery, event: Extract<DeliveryEvent, { on: 'outcome' }>
   const doubtSince = outcome.certain ? row.doubtSince : (row.doubtSince ?? now)
   const hopeless = outcome.certain && !outcome.retryable
   if (hopeless || row.attempt >= maxAttempts) return to(row, now, { state: 'dead', doubtSince, error })
-  const notBefore = Math.max(now + backoffMs(outcome.code, row.attempt), outcome.retryAtMs ?? 0)
-  return to(row, now, { state: doubtSince === null ? 'pending' : 'uncertain', doubtSince, error, notBefore })
+  // A service that names a time knows it better than we do.
+  const { retryAtMs } = outcome
+  const again = retryAtMs === undefined ? now + backoffMs(outcome.code, row.attempt) : Math.max(now + 1000, retryAtMs)
+  return to(row, now, { state: doubtSince === null ? 'pending' : 'uncertain', doubtSince, error, notBefore: again })
 }
 
 /** This part is there: on with the one after it. */
