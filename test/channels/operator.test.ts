@@ -1,5 +1,6 @@
 /** What an operator does about channels: letting people in, with the gateway running or stopped; accounts; logging in. */
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { connect } from '../../src/client/connect.ts'
 import type { ChannelResults, SenderList } from '../../src/protocol/results.ts'
 import { until } from '../support/app.ts'
 import { type Desk, openDesk } from '../support/cli.ts'
@@ -99,6 +100,37 @@ describe('letting people in', () => {
       seen => seen.length > before,
     )
     expect(texts('14').at(-1)).not.toContain(codes[1])
+  })
+
+  test('who may only pair can let in, and makes nobody an owner', async () => {
+    configure()
+    const gateway = await desk.start()
+    service.direct('13', 'hello?')
+    const code = await codeOf('13')
+    const client = await connect({ socketPath: gateway.ready.socket, scopes: ['operator.pairing'] })
+    try {
+      const asked = { channel: 'telegram', code }
+      await expect(
+        client.request('channels.pairing.approve', { ...asked, bootstrapCommandOwner: true }),
+      ).rejects.toMatchObject({
+        code: 'MISSING_SCOPE',
+      })
+      await expect(client.request('channels.pairing.approve', { channel: 'telegram' })).rejects.toMatchObject({
+        code: 'INVALID_PARAMS',
+      })
+      await expect(client.request('channels.stop', { channel: 'telegram' })).rejects.toMatchObject({
+        code: 'MISSING_SCOPE',
+      })
+      expect(await client.request('channels.pairing.approve', asked)).toMatchObject({
+        senderId: '13',
+        ownerAdded: false,
+      })
+      await expect(client.request('channels.pairing.approve', asked)).rejects.toMatchObject({
+        code: 'SENDER_CODE_UNKNOWN',
+      })
+    } finally {
+      client.close()
+    }
   })
 
   test('at most three wait at an account, and whoever comes then hears nothing', async () => {
