@@ -43,6 +43,7 @@ const entries: readonly Entry[] = [
     summary: 'what waits for your yes or no, what you have allowed for good',
     load: () => import('./commands/approvals.ts'),
   },
+  { name: 'usage', summary: 'what was spent, on what and by whom', load: () => import('./commands/usage.ts') },
   { name: 'agents', summary: 'the agents of the configuration', load: () => import('./commands/agents.ts') },
   { name: 'sessions', summary: 'the conversations', load: () => import('./commands/sessions.ts') },
   { name: 'message', summary: 'say something in a chat', load: () => import('./commands/message.ts') },

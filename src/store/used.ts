@@ -33,3 +33,62 @@ const sumOf = (db: Tx, whose: Whose, since: number) => {
     query = query.where(column as 'agent' | 'tree' | 'sender', '=', name)
   return query
 }
+
+/** What a report groups by. A tree is a conversation with all that it delegated. */
+export const groupings = ['day', 'agent', 'session', 'tree', 'sender', 'run', 'model'] as const
+export type Grouping = (typeof groupings)[number]
+
+export interface UsedRow extends Spend {
+  /** Days since 1970-01-01 by `offsetMs`, or the name or id that the ledger has; null when it has none. */
+  name: string | number | null
+  input: number
+  output: number
+  cached: number
+  /** Calls in flight, and calls that were cut off and so are charged in full. */
+  open: number
+  unknown: number
+}
+
+/** The ledger since `since`, the dearest first; by day in the order of days. */
+export async function usageBy(
+  db: Tx,
+  by: Grouping,
+  filter: { since: number; offsetMs: number; tree?: string },
+): Promise<UsedRow[]> {
+  let query = db
+    .selectFrom('usage')
+    .select(eb => {
+      const counts = (reserved: 'reserved_nano' | 'reserved_tokens', charged: 'charged_nano' | 'charged_tokens') =>
+        eb.fn.sum(eb.case().when('state', '=', 'reserved').then(eb.ref(reserved)).else(eb.ref(charged)).end())
+      const inState = (state: string) => eb.fn.sum(eb.case().when('state', '=', state).then(1).else(0).end())
+      return [
+        by === 'day'
+          ? eb(eb.parens('at', '+', eb.lit(filter.offsetMs)), '/', eb.lit(86_400_000)).as('name')
+          : eb.ref(by).as('name'),
+        counts('reserved_nano', 'charged_nano').as('nano'),
+        counts('reserved_tokens', 'charged_tokens').as('tokens'),
+        eb.fn.sum('charged_calls').as('calls'),
+        eb.fn.sum('input').as('input'),
+        eb.fn.sum('output').as('output'),
+        eb.fn.sum(eb('cache_read', '+', eb.ref('cache_write'))).as('cached'),
+        inState('reserved').as('open'),
+        inState('unknown').as('unknown'),
+      ]
+    })
+    .where('at', '>=', filter.since)
+  if (filter.tree !== undefined) query = query.where('tree', '=', filter.tree)
+  const rows = await query.groupBy('name').execute()
+  const all = rows.map(row => ({
+    name: row.name as string | number | null,
+    nano: Number(row.nano),
+    tokens: Number(row.tokens),
+    calls: Number(row.calls) + Number(row.open),
+    input: Number(row.input),
+    output: Number(row.output),
+    cached: Number(row.cached),
+    open: Number(row.open),
+    unknown: Number(row.unknown),
+  }))
+  if (by === 'day') return all.sort((a, b) => Number(a.name) - Number(b.name))
+  return all.sort((a, b) => b.nano - a.nano || b.tokens - a.tokens)
+}
