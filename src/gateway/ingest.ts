@@ -47,7 +47,7 @@ export interface Ingest {
   take(message: InboundMessage): Promise<Ingested>
   /** Where the person is whose message a conversation had last; null before the first since the start. */
   routeOf(session: string): Route | null
-  /** Runs that wait for more words of their person begin at once. */
+  /** Nothing is begun any more: runs that wait for more words of their person are rows, and begin at the next start. */
   stop(): void
 }
 
