@@ -190,7 +190,10 @@ test('a long message goes out in parts; what was sent before a kill is not sent 
   let down = true
   const first = service(n => (n === 2 && down ? new Promise(() => undefined) : ok), { parts: cut })
   await deliverer(first.outbound).start()
-  await until(async () => (await states())[0] === 'sending' && first.seen.length === 1)
+  await until(async () => {
+    const { state, part } = await store.read.selectFrom('outbox').select(['state', 'part']).executeTakeFirstOrThrow()
+    return state === 'sending' && part === 1
+  })
   const row = await store.read.selectFrom('outbox').selectAll().executeTakeFirstOrThrow()
   expect([row.part, row.remote_ids, row.parts]).toEqual([1, '["1"]', '[{"text":"words"},{"text":"a"}]'])
   down = false
