@@ -33,6 +33,9 @@ export interface Caller {
   log: Log
 }
 
+/** Runs that wait for one key begin again within so long after it is free, at most. */
+const spreadMs = 10_000
+
 /** Why a model gave no answer, and when it may. */
 interface Given {
   ref: string
@@ -137,7 +140,9 @@ async function* withModel(
       keys.filter(key => !spent.has(key)),
       keys.length === 0,
     )
-    if (pick.ms > limits.sleepMs) return give(pick.trouble!, now() + Math.ceil(pick.ms))
+    // Not all at one moment: many runs wait for the same key.
+    if (pick.ms > limits.sleepMs)
+      return give(pick.trouble!, now() + Math.ceil(pick.ms + random() * Math.min(spreadMs, pick.ms / 4)))
     if (pick.ms > 0) await sleep(pick.ms, request.signal)
     if (request.signal.aborted) return give(trouble('aborted', 'The call was aborted.'), null)
 

@@ -12,7 +12,7 @@ import { type Decision, type Effect, nothing } from '../../src/core/run/facts.ts
 import { reply } from '../../src/core/run/reply.ts'
 import { answered, ask, cooldown, fire, recover, result, yielded } from '../../src/core/run/steps.ts'
 import { type Cap, counted, reserve } from '../../src/core/budget.ts'
-import { hold, pause, standBy } from '../../src/core/run/rest.ts'
+import { pause, standBy } from '../../src/core/run/rest.ts'
 import type { Run, Session } from '../../src/core/types.ts'
 import { check } from './invariants.ts'
 import { checkApprovals } from './approval-rules.ts'
@@ -45,7 +45,6 @@ export const machine = {
   birth,
   pause,
   standBy,
-  hold,
   reserve,
   counted,
 }

@@ -38,10 +38,6 @@ export function work(walk: Walk, run: Run, dice: number, calm = false): boolean 
   const turnStart =
     model?.state === 'open' || steps.length <= 1 || steps.at(-1)?.name === 'yield' || steps.at(-1)?.kind === 'model'
   if (run.paused) return carry(walk, by.standBy(run, { now: world.now, epoch: run.epoch }))
-  if (!calm && dice % 13 === 0) {
-    const held = { epoch: run.epoch, until: world.now + 5, code: 'MODEL_RATE_LIMIT' as const, error: 'slow down' }
-    return carry(walk, by.hold({ run, box }, held))
-  }
   // Its supervisor asks before some of its calls, and goes on however that is answered.
   if (
     !calm &&

@@ -1,13 +1,11 @@
 /**
- * A run that rests without being done: paused by a person, or held because its model can't be asked now.
+ * A run that rests without being done: paused by a person.
  *
- * Owns: pause, resume, the worker letting go of a paused run, and hold. A pause is a flag that nobody claims over; it stops
- * no clock and ends no wait (decisions.md 32). A hold is a timer wait before the call, so nothing is set aside for it
- * (decisions.md 36). Never breaks off a call, and never decides for other runs than the one it is asked about.
+ * Owns: pause, resume, the worker letting go of a paused run. A pause is a flag that nobody claims over; it stops no clock
+ * and ends no wait (decisions.md 32). Never breaks off a call, and never decides for other runs than the one it is asked about.
  */
-import type { ErrorCode } from '../../protocol/errors.ts'
-import type { Run, Wait } from '../types.ts'
-import { type Decision, fenced, type Mailbox, refuse } from './facts.ts'
+import type { Run } from '../types.ts'
+import { type Decision, fenced, refuse } from './facts.ts'
 
 /** Sets or takes away the flag; no effect when it stands so already. */
 export function pause(run: Run, paused: boolean): Decision {
@@ -22,26 +20,5 @@ export function standBy(run: Run, event: { now: number; epoch: number }): Decisi
   return {
     ok: true,
     effects: [{ do: 'run.set', run: run.id, to: { state: 'queued', woken: true, queuedAt: event.now } }],
-  }
-}
-
-/** The model can't be asked before `until`: the run waits in its row. What lies unread is read when it goes on. */
-export function hold(
-  view: { run: Run; box: Mailbox },
-  event: { epoch: number; until: number; code: ErrorCode; error: string },
-): Decision {
-  const stale = fenced(view.run, event.epoch)
-  if (stale) return stale
-  const after = Math.max(0, ...view.box.unread.map(row => row.id))
-  const wait: Wait = { for: 'timer', until: event.until, after }
-  return {
-    ok: true,
-    effects: [
-      {
-        do: 'run.set',
-        run: view.run.id,
-        to: { state: 'waiting', wait, errorCode: event.code, error: event.error },
-      },
-    ],
   }
 }

@@ -88,7 +88,6 @@ describe('the walks', () => {
       'outcome failed',
       'outcome budget_exhausted',
       'code RUN_CAP',
-      'code MODEL_RATE_LIMIT',
       'paused queued',
       'paused running',
       'paused waiting',
@@ -322,16 +321,6 @@ describe('planted bugs are found', () => {
       { ...machine, claim: (view, event) => machine.claim({ ...view, run: { ...view.run, paused: false } }, event) },
     ],
     ['pauseForEver: the flag is never taken away', { ...machine, pause: run => machine.pause(run, true) }],
-    [
-      'heldByItsOwnRows: what is unread already ends the pause for a provider',
-      spoiled(['hold'], effects =>
-        effects.map(effect =>
-          effect.do === 'run.set' && effect.to.wait?.for === 'timer'
-            ? { ...effect, to: { ...effect.to, wait: { ...effect.to.wait, after: 0 } } }
-            : effect,
-        ),
-      ),
-    ],
     [
       'capSettledOnly: what is set aside does not count towards a cap',
       { ...machine, counted: charge => ({ ...charge.charged, ...(charge.state === 'reserved' ? { calls: 0 } : {}) }) },
