@@ -60,4 +60,12 @@ export const figures: readonly Figure[] = [
   figure('whatsapp-in', 'WhatsApp: a message has left the service → model request', 'ms', '–', ['–', '–']),
   figure('whatsapp-out', 'WhatsApp: the model has answered → the answer is at the service', 'ms', '–', ['–', '–']),
   figure('whatsapp-100', 'WhatsApp: 100 chats at once, asked and answered', 's', '–', ['–', '–']),
+  ...[
+    { id: 'telegram', name: 'Telegram' },
+    { id: 'slack', name: 'Slack' },
+  ].flatMap(({ id, name }) => [
+    figure(`${id}-in`, `${name}: the service has a message → model request`, 'ms', '–', ['–', '–']),
+    figure(`${id}-out`, `${name}: the model has answered → the answer is at the service`, 'ms', '–', ['–', '–']),
+    figure(`${id}-100`, `${name}: 100 chats at once, asked and answered`, 's', '–', ['–', '–']),
+  ]),
 ]

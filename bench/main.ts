@@ -9,6 +9,7 @@ import { execFileSync } from 'node:child_process'
 import { cpus, loadavg } from 'node:os'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
+import { chatServices } from './chats.ts'
 import { crowds } from './crowds.ts'
 import { failures } from './failures.ts'
 import { figures } from './figures.ts'
@@ -44,7 +45,7 @@ if (!values['peers-only'])
     stdio: 'ignore',
   })
 const targets = [...(values['peers-only'] ? [] : [deputy()]), ...(values.peer ?? []).map(openclaw)]
-const measures: readonly Measure[] = [...turns, ...others, ...failures, ...crowds, ...whatsapp]
+const measures: readonly Measure[] = [...turns, ...others, ...failures, ...crowds, ...whatsapp, ...chatServices]
 const results = new Map<string, Map<string, Result>>(targets.map(target => [target.name, new Map()]))
 const startedAt = new Date()
 const load = loadavg()[0]!
