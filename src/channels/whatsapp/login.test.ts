@@ -102,7 +102,8 @@ test('another client in its place: it does not fight for it', async () => {
     state => state === 'failed',
   )
   expect(account.status().problem?.code).toBe('CHANNEL_CONFLICT')
-  expect(fake.online(owner)).toBe(false)
+  await fake.until(() => !fake.online(owner))
+  expect(account.status().state).toBe('failed')
   // The login is still good: a person starts it again when the other one is gone.
   await account.stop()
   account.start()
