@@ -107,7 +107,7 @@ export function openReader(options: ReaderOptions): Reader {
  * From now on `transaction` is one lock for everybody, and what is set within it is kept at once. The returned function
  * is the only one that keeps everything at its end or nothing.
  */
-function oneAtATime(keys: SignalKeyStoreWithTransaction): (work: () => Promise<void>) => Promise<void> {
+export function oneAtATime(keys: SignalKeyStoreWithTransaction): (work: () => Promise<void>) => Promise<void> {
   const whole = keys.transaction
   const held = new AsyncLocalStorage<{ open: boolean }>()
   let last: Promise<unknown> = Promise.resolve()

@@ -1,6 +1,7 @@
 /** What people write and see over WhatsApp: groups, quotes, files, reactions, ids, and messages that come twice or late. */
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { expect, onTestFinished, test, vi } from 'vitest'
 import { numbers, openAccount, openLinked } from '../../../test/support/whatsapp/bench.ts'
 import type { ServiceOptions } from '../../../test/support/whatsapp/server.ts'
@@ -220,7 +221,10 @@ test('brought again after it was read, a message gets its receipt, and nobody is
 test('texts that cross lose no session: nobody asks again', async () => {
   const { service, owner, ann, account, taken } = await open()
   await send(account, numbers.ann, { text: 'begin' })
+  // Slow enough that one comes in while the other is being encrypted.
+  owner.slow = 15
   const both = Array.from({ length: 20 }, async (_, i) => {
+    await sleep(i * 10)
     await ann.phone.say(owner.jid, `in ${i}`)
     expect(await send(account, numbers.ann, { text: `out ${i}` })).toMatchObject({ sent: true })
   })
