@@ -53,10 +53,13 @@ export async function openTelegramBench(settings: Record<string, unknown> = {}):
       },
       failNext(how) {
         if (how === 'refused')
-          fake.fault({ refuse: { code: 403, description: 'Forbidden: bot was blocked by the user' } })
-        if (how === 'rate_limit') fake.fault({ refuse: { code: 429, retryAfter: 3 } })
-        if (how === 'server') fake.fault({ refuse: { code: 502, description: 'Bad Gateway' } })
-        if (how === 'lost') fake.fault({ cut: 'after' })
+          fake.fault({
+            method: 'sendMessage',
+            refuse: { code: 403, description: 'Forbidden: bot was blocked by the user' },
+          })
+        if (how === 'rate_limit') fake.fault({ method: 'sendMessage', refuse: { code: 429, retryAfter: 3 } })
+        if (how === 'server') fake.fault({ method: 'sendMessage', refuse: { code: 502, description: 'Bad Gateway' } })
+        if (how === 'lost') fake.fault({ method: 'sendMessage', cut: 'after' })
       },
       seen(from) {
         return world.byBot(person(fake, from).id).map(one => ({ id: String(one.message_id), text: one.text ?? '' }))
