@@ -36,7 +36,9 @@ interface Settings {
 export function openAccount(options: AccountOptions, lib: Library): Account {
   const { clock, ingest } = options
   const settings = options.settings as Settings
-  const keep = openKeep(keepPath(settings.authDir ?? options.stateDir))
+  const path = keepPath(settings.authDir ?? options.stateDir)
+  let keep = openKeep(path)
+  let closed = false
   const titles = new Map<string, string>()
   const typing = new Map<string, NodeJS.Timeout>()
   const taking = new Set<Promise<unknown>>()
@@ -90,6 +92,7 @@ export function openAccount(options: AccountOptions, lib: Library): Account {
       shouldIgnoreJid: jid => lib.isJidStatusBroadcast(jid) === true || lib.isJidNewsletter(jid) === true,
       getMessage: async key => (key.id ? sentBefore(keep, lib, key.id) : undefined),
       cachedGroupMetadata: async () => undefined,
+      transactionOpts: { maxCommitRetries: 3, delayBetweenTriesMs: 200 },
       makeSignalRepository: reader.makeSignalRepository,
     })
     answers.set(socket, openAnswers(socket))
@@ -97,7 +100,7 @@ export function openAccount(options: AccountOptions, lib: Library): Account {
     const { state, changed } = login
     socket.ws.prependListener('CB:message', reader.came)
     socket.ev.on('creds.update', update => {
-      if (login.state === state) changed(update)
+      if (login.state === state && !closed) changed(update)
       options.changed()
     })
     socket.ev.on('groups.upsert', groups => {
@@ -116,6 +119,14 @@ export function openAccount(options: AccountOptions, lib: Library): Account {
       )
     })
     return socket
+  }
+
+  /** Another may have had the file since it was stopped. */
+  function reopen(): void {
+    if (!closed) return
+    keep = openKeep(path)
+    login = openLogin(keep, lib, false)
+    closed = false
   }
 
   function openForSending(): { socket: WASocket; answers: Answers } | null {
@@ -175,6 +186,7 @@ export function openAccount(options: AccountOptions, lib: Library): Account {
   return {
     start() {
       if (!over) return
+      reopen()
       over = false
       stopped = Promise.withResolvers()
       if (login.linked()) line.begin()
@@ -188,6 +200,8 @@ export function openAccount(options: AccountOptions, lib: Library): Account {
       typing.clear()
       await line.end()
       await Promise.all(taking)
+      closed = true
+      await keep.close()
     },
 
     status(): AccountStatus {
@@ -218,6 +232,7 @@ export function openAccount(options: AccountOptions, lib: Library): Account {
 
     async *login({ phone, signal }) {
       if (line.ready) return void (yield { show: 'done' as const, self: self() })
+      reopen()
       over = false
       if (!login.linked()) login = openLogin(keep, lib, true)
       await line.end('login')
@@ -225,12 +240,13 @@ export function openAccount(options: AccountOptions, lib: Library): Account {
         yield* pair({ line, phone, signal, self, now: () => clock.now() })
       } finally {
         // A login that was there before is still good, whatever kept it from connecting just now.
-        if (login.linked()) line.begin()
-        else login = openLogin(keep, lib, true)
+        if (!over && login.linked()) line.begin()
+        if (!closed && !login.linked()) login = openLogin(keep, lib, true)
       }
     },
 
     async logout() {
+      reopen()
       await line.ready?.logout().catch(() => options.log('warn', 'WhatsApp was not told that the device is gone'))
       await line.end('login')
       login = openLogin(keep, lib, true)

@@ -37,8 +37,9 @@ export interface Keep {
   write(changes: Changes): Promise<void>
   /** On disk when it returns: for what must not be told before. */
   writeNow(changes: Changes): void
-  /** Takes everything away, and the file. */
+  /** Takes everything away. */
   clear(): void
+  /** What was known is still given; nothing is written any more, so that another may open the file. */
   close(): Promise<void>
 }
 
@@ -55,8 +56,10 @@ export function openKeep(path: string): Keep {
   ftruncateSync(file, size)
   let waiting: { done: () => void; failed: (error: unknown) => void }[] = []
   let syncing: Promise<void> | null = null
+  let closed = false
 
   function append(changes: Changes): void {
+    if (closed) throw new Error('the login of this account is closed')
     const text = JSON.stringify(changes, asText)
     const line = Buffer.from(`${sum(text)} ${text}\n`)
     for (let at = 0; at < line.length; ) at += writeSync(file, line, at)
@@ -126,6 +129,8 @@ export function openKeep(path: string): Keep {
       fdatasyncSync(file)
     },
     async close() {
+      if (closed) return
+      closed = true
       await syncing
       closeSync(file)
     },
