@@ -85,6 +85,7 @@ export function connect(options: WireOptions): Promise<Wire> {
   /** Resolves with response number `count` of the request; a refusal ends it early. */
   function request(method: string, params: Record<string, unknown>, count: number): Promise<Record<string, unknown>> {
     const id = `b${++nextId}`
+    if (socket.readyState !== WebSocket.OPEN) return Promise.reject(refusal(undefined, reason))
     return new Promise((resolve, reject) => {
       const settle = (answer: Answer) =>
         answer.ok ? resolve(answer.payload ?? {}) : reject(refusal(answer.error, reason))

@@ -43,7 +43,7 @@ function modelCalls(facts: Facts): Map<string, number> {
 }
 
 /** Nothing that was on the disk at a death may be done again or be different at the end. */
-function repeated(story: Story): string[] {
+export function repeated(story: Story): string[] {
   const problems: string[] = []
   const now = new Map(story.end.steps.map(step => [`${step.run} ${step.n}`, step]))
   for (const { at, againAt, facts } of story.deaths) {
@@ -63,7 +63,7 @@ function repeated(story: Story): string[] {
 }
 
 /** Every run has ended, everything open is closed. */
-function stuck(end: Facts): string[] {
+export function stuck(end: Facts): string[] {
   const open = end.steps.filter(step => step.state === 'open' || step.state === 'asking')
   return [
     ...end.runs.filter(run => run.state !== 'done').map(run => `${run.id} is ${run.state}`),
@@ -78,7 +78,7 @@ function once(what: string, found: number, expected = 1): string[] {
 }
 
 /** Side effects: a finished call left its line, no call left two, and only a call in doubt may have left none. */
-function sideEffects(story: Story): string[] {
+export function sideEffects(story: Story): string[] {
   const plans = new Map(story.end.runs.map(run => [run.id, planOf(run)]))
   const calls = story.end.steps.filter(step => step.kind === 'tool' && step.name === 'exec')
   return calls.flatMap(step => {
