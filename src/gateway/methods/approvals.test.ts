@@ -40,10 +40,12 @@ test('a command: listed and told to who may answer, with nothing of it hidden; a
   expect(await person.request('approval.get', { id })).toMatchObject({
     approval: { id, status: 'pending', presentation: { kind: 'exec', commandText: 'echo \\u{202e} hi' } },
   })
-  expect((await call('tasks.list', {})).tasks[0]?.execution).toMatchObject({
-    state: 'waiting',
-    wait: { kind: 'approval' },
-  })
+  // The question is there with the reply, the wait a transaction later.
+  const execution = await until(
+    async () => (await call('tasks.list', {})).tasks[0]?.execution,
+    seen => seen?.state === 'waiting',
+  )
+  expect(execution).toMatchObject({ state: 'waiting', wait: { kind: 'approval' } })
   expect((await call('runs.list', {})).runs[0]?.lastLine).toContain('wants to run a command (/approve ')
   await expect(reader.request('exec.approval.list', {})).rejects.toMatchObject({ code: 'MISSING_SCOPE' })
   await expect(person.request('plugin.approval.resolve', { id, decision: 'deny' })).rejects.toMatchObject({
