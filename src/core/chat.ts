@@ -1,7 +1,7 @@
 /**
  * What passes between a chat service and the house: a message that came in, and the words, files and buttons that go out.
  *
- * Owns shapes only. Ids are the service's own, as text. Everything that a person wrote, and every name a service gives, is
+ * Owns shapes, and what can be read off them. Ids are the service's own, as text. Everything that a person wrote, and every name a service gives, is
  * content from outside: data, never instructions, and never authority. Never holds a token or a socket.
  */
 
@@ -83,7 +83,16 @@ export interface InboundMessage {
  * What became of a message. Whatever it is, it is a row by now, and the service may be told that it came: `accepted` and
  * `command` are read or answered, `repeat` was known already, `dropped` nobody reads (the reason is in `drops`).
  */
-export type Ingested = { done: 'accepted' | 'command' | 'repeat' } | { done: 'dropped'; reason: string }
+export type Ingested =
+  | { done: 'accepted' | 'repeat' }
+  /** `refused`: its sender may not give it, so that a button which others may press stays. */
+  | { done: 'command'; refused?: true }
+  | { done: 'dropped'; reason: string }
+
+/** Whether a press has used a button up. */
+export function isUsed(pressed: Ingested): boolean {
+  return pressed.done !== 'dropped' && !(pressed.done === 'command' && pressed.refused)
+}
 
 // ------------------------------------------------------------------------------------------------------------- out
 

@@ -150,7 +150,8 @@ export function openIngest(options: IngestOptions): Ingest {
       remember(done.session.id, at)
       overheard.told(message)
       if (done.status === 'absorbed' && routed.debounceMs > 0) hold(routed.sessionKey, routed.debounceMs)
-      return { done: done.status === 'command' ? 'command' : 'accepted' }
+      if (done.status !== 'command') return { done: 'accepted' }
+      return { done: 'command', ...(done.refused && { refused: true }) }
     } catch (error) {
       if (!(error instanceof DeputyError)) throw error
       if (error.code === 'IDEMPOTENCY_CONFLICT') return { done: 'repeat' }

@@ -53,6 +53,8 @@ export interface Accepted {
   seq: number
   /** `command`: answered without a run; its end is told right after. */
   status: 'started' | 'absorbed' | 'in_flight' | 'answered' | 'command'
+  /** A command that its sender may not give. */
+  refused?: true
   acceptedAt: number
 }
 

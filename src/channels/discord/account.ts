@@ -8,7 +8,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { REST } from '@discordjs/rest'
 import type { APIChannel, APIInteraction, APIMessage, GatewayDispatchPayload } from 'discord-api-types/v10'
-import type { InboundMessage, Ingested } from '../../core/chat.ts'
+import { type InboundMessage, type Ingested, isUsed } from '../../core/chat.ts'
 import type { Route } from '../../core/types.ts'
 import type { Account, AccountOptions, AccountStatus } from '../channel.ts'
 import { openTyping } from '../typing.ts'
@@ -218,7 +218,7 @@ export function openAccount(options: AccountOptions): Account {
     const flags = settings?.ephemeral === false && !dropped ? {} : { flags: 64 }
     const body =
       message.via === 'button'
-        ? dropped
+        ? !isUsed(taken)
           ? { type: 6 }
           : { type: 7, data: { components: [] } }
         : {

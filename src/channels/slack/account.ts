@@ -5,7 +5,7 @@
  * failure of the service is a status and a later attempt, never an end of anything else; no token is in a line of the log.
  */
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { InboundMessage, Ingested } from '../../core/chat.ts'
+import { type InboundMessage, type Ingested, isUsed } from '../../core/chat.ts'
 import type { Account, AccountOptions, AccountStatus } from '../channel.ts'
 import { type Intake, openIntake } from '../intake.ts'
 import { openDirectory } from './directory.ts'
@@ -111,7 +111,7 @@ export function openAccount(options: AccountOptions): Account {
     if (!message) return
     change({ lastInboundAt: options.clock.now() })
     const taken = await hand(message, mine.over.signal)
-    if (message.via !== 'button' || taken.done === 'dropped') return
+    if (message.via !== 'button' || !isUsed(taken)) return
     const aside = pressed(envelope.body).finally(() => mine.asides.delete(aside))
     mine.asides.add(aside)
   }

@@ -7,7 +7,7 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Update, UserFromGetMe } from 'grammy/types'
-import type { InboundMessage, Ingested } from '../../core/chat.ts'
+import { type InboundMessage, type Ingested, isUsed } from '../../core/chat.ts'
 import type { Route } from '../../core/types.ts'
 import type { Account, AccountOptions, AccountStatus } from '../channel.ts'
 import { openTyping } from '../typing.ts'
@@ -180,8 +180,7 @@ export function openAccount(options: AccountOptions): Account {
     const { direct } = await theWire()
     const { message } = query
     const calls: Promise<unknown>[] = [direct.answerCallbackQuery(query.id)]
-    if (taken.done !== 'dropped' && message)
-      calls.push(direct.editMessageReplyMarkup(message.chat.id, message.message_id))
+    if (isUsed(taken) && message) calls.push(direct.editMessageReplyMarkup(message.chat.id, message.message_id))
     for (const call of await Promise.allSettled(calls)) {
       if (call.status === 'rejected' && !/message is not modified/.test(refusalOf(call.reason)?.description ?? '')) {
         options.log('debug', 'a press was taken, but not shown as such', { why: wordsOf(call.reason) })

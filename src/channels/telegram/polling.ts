@@ -38,13 +38,15 @@ const holdSeconds = 30
 const graceMs = 15_000
 /** While something is open: how long until the next fetch, unless it is taken before. */
 const openMs = 500
+/** Taken updates that are known again: more than one fetch brings. */
+const remembered = 1000
 const firstWaitMs = 250
 const longestWaitMs = 30_000
 
 export class Window {
   /** Handed on and not taken. */
   private readonly open = new Set<number>()
-  /** Taken, but behind one that is open. */
+  /** Taken, the newest last: behind one that is open, or in the answer to a fetch that was under way meanwhile. */
   private readonly taken = new Set<number>()
   private next = 0
 
@@ -70,7 +72,10 @@ export class Window {
     this.taken.add(id)
     this.next = Math.max(this.next, id + 1)
     const { offset } = this
-    for (const one of this.taken) if (one < offset) this.taken.delete(one)
+    for (const one of this.taken) {
+      if (this.taken.size <= remembered) break
+      if (one < offset) this.taken.delete(one)
+    }
   }
 }
 

@@ -92,9 +92,13 @@ test('a button is pressed once: its value comes in, the wait ends, the buttons g
   fake.world.press(ann, shown(), '/approve 7 once')
   await fake.world.until(() => fake.world.answered.length === 1, 'an answer to the press')
   expect(shown().reply_markup).toBeDefined()
-  opened.ingest = async () => ({ done: 'command' })
+  opened.ingest = async () => ({ done: 'command', refused: true })
   fake.world.press(ann, shown(), '/approve 7 once')
   await fake.world.until(() => fake.world.answered.length === 2, 'an answer to the press')
+  expect(shown().reply_markup).toBeDefined()
+  opened.ingest = async () => ({ done: 'command' })
+  fake.world.press(ann, shown(), '/approve 7 once')
+  await fake.world.until(() => fake.world.answered.length === 3, 'an answer to the press')
   await until(
     () => shown().reply_markup,
     gone => gone === undefined,
@@ -253,4 +257,18 @@ test('a token that is not known ends it with the reason; another program that fe
   expect(other.account.status().problem).toMatchObject({ code: 'CHANNEL_TOKEN_REFUSED', fix: expect.any(String) })
   const none = await openOne(telegram, {})
   expect(none.account.status().problem).toMatchObject({ code: 'CHANNEL_TOKEN_MISSING' })
+})
+
+test('an account that is stopped while it begins to fetch is stopped', async () => {
+  const { account } = await world()
+  for (let i = 0; i < 20; i++) {
+    account.start()
+    // Connected is said before the first fetch; what begins between the two must end as well.
+    await until(
+      () => account.status().state,
+      state => state === 'connected',
+    )
+    await account.stop()
+    expect(account.status().state).toBe('off')
+  }
 })

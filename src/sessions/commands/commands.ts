@@ -109,7 +109,8 @@ export function openCommands(deps: CommandDeps): Pick<House, 'accept'> {
       options,
       table: commandTable,
     }
-    const said = await answerTo(given, call)
+    const no = refused(given.command, call, deps.senders(), commandTable)
+    const said = no ?? (await answerTo(given, call))
     // Its answer is this command's: the row that was claimed becomes the message's own.
     if (typeof said !== 'string') return acceptMessage(deps, { ...input, parts: said.message }, parts)
     const done = await options.store.write('rpc', tx =>
@@ -139,12 +140,11 @@ export function openCommands(deps: CommandDeps): Pick<House, 'accept'> {
         at: done.after.at,
       }),
     )
-    return { wireId: key, run: key, session: done.session, seq: done.seq - 1, status: 'command', acceptedAt: now }
+    const told = { wireId: key, run: key, session: done.session, seq: done.seq - 1, acceptedAt: now }
+    return { ...told, status: 'command', ...(no === null ? {} : { refused: true }) }
   }
 
   async function answerTo({ command }: Given, call: CommandCall): Promise<Answer> {
-    const no = refused(command, call, deps.senders(), commandTable)
-    if (no !== null) return no
     if (call.files.length > 0 && !command.files) return `/${command.name} takes no pictures or files along.`
     try {
       return await command.run(call)
