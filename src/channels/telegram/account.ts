@@ -123,6 +123,8 @@ export function openAccount(options: AccountOptions): Account {
     await list(known, signal)
     if (known.webhook || signal.aborted) return
     mine.polling = await startPolling({ wire: await theWire(), put: mine.put, well, ill })
+    // Stopped meanwhile: whoever stopped it found nothing to stop yet.
+    if (signal.aborted) await mine.polling.stop()
     await mine.polling.ended
   }
 
