@@ -9,7 +9,7 @@
  * tree with the fewest at work, then the oldest; one agent never takes more than its own limit.
  */
 import type { Lane, Run } from '../core/types.ts'
-import type { Store } from '../store/open.ts'
+import type { Store, Tx } from '../store/open.ts'
 
 export type Queued = Pick<Run, 'id' | 'lane' | 'tree' | 'agent' | 'woken' | 'queuedAt'>
 
@@ -136,14 +136,7 @@ export function openEngine(options: EngineOptions): Engine {
     if (looking || stopped) return
     looking = true
     try {
-      const rows = await store.read
-        .selectFrom('runs')
-        .select(['id', 'lane', 'tree', 'agent', 'woken', 'queued_at'])
-        .where('state', '=', 'queued')
-        .where('paused', '=', 0)
-        .orderBy('queued_at')
-        .orderBy('id')
-        .execute()
+      const rows = await store.read.ask(claimable)
       for (const row of rows) {
         const lane = row.lane as Lane
         if (!state[lane].running.has(row.id))
@@ -180,6 +173,15 @@ export function openEngine(options: EngineOptions): Engine {
     }),
   }
 }
+
+const claimable = (db: Tx) =>
+  db
+    .selectFrom('runs')
+    .select(['id', 'lane', 'tree', 'agent', 'woken', 'queued_at'])
+    .where('state', '=', 'queued')
+    .where('paused', '=', 0)
+    .orderBy('queued_at')
+    .orderBy('id')
 
 function emptyLane(): LaneState {
   return { woken: [], fresh: new Map(), size: 0, running: new Map(), perTree: new Map() }

@@ -151,21 +151,20 @@ async function turnResult(db: Tx, run: Run, wireId: string, turn: number): Promi
 /** A page of a run's replies, newest first: as a rule the newest one has words. */
 const replyPage = 10
 
-const repliesBefore = (db: Tx, run: Run, seq: number) =>
+const repliesBefore = (db: Tx, session: string, run: string, seq: number) =>
   db
     .selectFrom('messages')
     .selectAll()
-    .where('session', '=', run.session)
-    .where('run', '=', run.id)
+    .where('session', '=', session)
+    .where('run', '=', run)
     .where('role', '=', 'assistant')
     .where('seq', '<', seq)
     .orderBy('seq', 'desc')
     .limit(replyPage)
-    .execute()
 
 async function wordsOf(db: Tx, run: Run, turn: number): Promise<string | null> {
   for (let before = Number.MAX_SAFE_INTEGER; ; ) {
-    const page = (await repliesBefore(db, run, before)).map(messageOf)
+    const page = (await db.ask(repliesBefore, run.session, run.id, before)).map(messageOf)
     for (const message of page) {
       if ((message.meta.turn ?? 0) > turn) continue
       const text = message.parts.map(part => (part.type === 'text' ? part.text : '')).join('')
