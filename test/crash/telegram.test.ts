@@ -2,21 +2,12 @@
  * The whole story over Telegram, while the gateway is killed and the service drops, refuses, answers late or not at all, at
  * random moments. The service can neither recognise nor look up what was sent: what may be a repeat says so.
  *
- * A seed is the whole list of what happens when. `DEPUTY_SEED=7,8` plays those; DEPUTY_LONG=1 plays hundreds of rounds.
+ * Seeds, and how to play them again: test/support/chat-crashes.ts.
  */
 import { setTimeout as sleep } from 'node:timers/promises'
-import { expect, onTestFinished, test } from 'vitest'
-import { play, type Stage, storyConfig, storyReply } from '../support/chat-story.ts'
-import { openGateways } from '../support/gateway.ts'
-import { startProvider } from '../support/provider.ts'
+import { chatCrashes } from '../support/chat-crashes.ts'
+import type { Stage } from '../support/chat-story.ts'
 import { openTelegram, type TelegramService } from '../support/telegram/service.ts'
-import { random } from './kills.ts'
-
-const gateways = openGateways()
-const long = process.env['DEPUTY_LONG'] === '1'
-const rounds = long ? 8 : 2
-const given = process.env['DEPUTY_SEED']?.split(',').map(Number)
-const seeds = given ?? Array.from({ length: long ? 10 : 2 }, (_, i) => i + 1)
 
 function stageOf(service: TelegramService, streaming: boolean): Stage {
   const { world } = service
@@ -61,19 +52,4 @@ function stageOf(service: TelegramService, streaming: boolean): Stage {
   }
 }
 
-for (const seed of seeds) {
-  test(`kills and drops at random moments, seed ${seed}`, { timeout: 900_000 }, async () => {
-    const next = random(seed)
-    const service = await openTelegram()
-    const provider = await startProvider({ script: request => storyReply(request, () => Math.floor(next() * 40)) })
-    onTestFinished(async () => {
-      await provider.close()
-      await service.close()
-    })
-    const stage = stageOf(service, seed % 2 === 1)
-    const config = storyConfig(provider.baseUrl, stage)
-    const verdict = await play({ gateways, config, stage, seed, rounds, next })
-    if (long) console.log(`seed ${seed}: ${JSON.stringify({ ...verdict, happened: verdict.happened.length })}`)
-    expect(verdict.problems, verdict.happened.join(', ')).toEqual([])
-  })
-}
+chatCrashes({ open: () => openTelegram(), stage: stageOf, tellsRepeats: false })

@@ -17,6 +17,8 @@ export interface Stage {
   /** The block of `channels`, with everybody in it let in. */
   channels: Record<string, unknown>
   people: readonly string[]
+  /** For a service that keeps nothing for a bot which was never there: resolves when it is. */
+  there?(): Promise<void>
   write(from: string, text: string): string
   /** What stands in the chat with that person, oldest first. */
   seen(from: string): readonly string[]
@@ -99,6 +101,7 @@ export async function play({ gateways, config, stage, seed, rounds, next }: Play
   }
 
   try {
+    await stage.there?.()
     for (let round = 1; round <= rounds; round++) {
       let id = ''
       for (const [i, person] of stage.people.entries()) {

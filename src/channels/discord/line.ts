@@ -66,7 +66,8 @@ export async function openLine(options: LineOptions): Promise<Line> {
         memory.sequence = told = sequence
         open.clear()
       }
-      remembering.changed()
+      // At once: what is told to a session that nobody remembers is told to nobody.
+      remembering.flush()
     },
   })
 
