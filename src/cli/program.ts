@@ -80,6 +80,7 @@ const entries: readonly Entry[] = [
     summary: 'what a refusal means here and who can grant it; how a run stands',
     load: () => import('./commands/explain.ts'),
   },
+  { name: 'import', summary: 'bring a home of OpenClaw over', load: () => import('./commands/import.ts') },
   { name: 'dashboard', summary: 'a one-time login link for a browser', load: () => import('./commands/dashboard.ts') },
   { name: 'service', summary: 'the gateway as a systemd service', load: () => import('./commands/service.ts') },
   { name: 'gateway', summary: 'run the gateway in the foreground', load: () => import('./commands/gateway.ts') },

@@ -70,6 +70,11 @@ export function homeOf(options: { home?: string | undefined; config?: string | u
   }
 }
 
+/** Folder of what a service wants kept; ids are words of the configuration. */
+export function accountDir(dir: string, channel: string, account: string): string {
+  return join(dir, 'channels', channel, encodeURIComponent(account).replace(/^\.+/, '_'))
+}
+
 /** `~` and `~/…` are the user's home; anything else that is not absolute is taken from `from`. */
 export function expand(path: string, user: string, from: string): string {
   if (path === '~' || path.startsWith('~/')) return join(user, path.slice(1))

@@ -4,7 +4,6 @@
  * Owns the mapping only. The accounts themselves live in channels/accounts.ts, which the composition root hands what is here.
  */
 import { createHash } from 'node:crypto'
-import { join } from 'node:path'
 import type { Config } from '../config/config.ts'
 import { accountsOf, resolved } from '../config/read-channels.ts'
 import type { Secrets } from '../config/secrets.ts'
@@ -39,11 +38,6 @@ export function wishesOf(config: Config, secrets: Pick<Secrets, 'read' | 'add'>)
       return read
     },
   }))
-}
-
-/** Folder of what a service wants kept; ids are words of the configuration. */
-export function accountDir(stateDir: string, channel: string, account: string): string {
-  return join(stateDir, 'channels', channel, encodeURIComponent(account).replace(/^\.+/, '_'))
 }
 
 export function menuCommands(): readonly { name: string; description: string }[] {

@@ -10,6 +10,7 @@ import type { Route } from '../../core/types.ts'
 import type { Account, AccountOptions, AccountStatus } from '../channel.ts'
 import { type Answers, openAnswers } from './answers.ts'
 import { guard } from './guard.ts'
+import { takeFolder } from './folder.ts'
 import { keepPath, openKeep } from './keep.ts'
 import type { Library } from './library.ts'
 import { Line } from './line.ts'
@@ -37,6 +38,10 @@ export function openAccount(options: AccountOptions, lib: Library): Account {
   const { clock, ingest } = options
   const settings = options.settings as Settings
   const path = keepPath(settings.authDir ?? options.stateDir)
+  takeFolder(path, lib, {
+    remove: settings.authDir === undefined,
+    log: words => options.log('warn', words),
+  })
   let keep = openKeep(path)
   let closed = false
   const titles = new Map<string, string>()

@@ -1,0 +1,81 @@
+/**
+ * Bringing a home of OpenClaw over, while no gateway runs in ours.
+ *
+ * Owns the order and what is named as not taken. Never writes under the source. One thing that cannot be taken keeps no
+ * other from coming; a second import takes what is missing and changes nothing else.
+ */
+import { existsSync, realpathSync } from 'node:fs'
+import { join } from 'node:path'
+import { prepareHome } from '../../config/home.ts'
+import { DeputyError } from '../../protocol/errors.ts'
+import { bringConfig } from './config.ts'
+import { bringKeys, bringWhatsApp, bringWorkspaces } from './files.ts'
+import { type Importing, type Item, item, names } from './item.ts'
+import { bringDevices, bringSenders } from './rows.ts'
+
+const marks = ['openclaw.json', 'agents', 'credentials', 'devices']
+
+/** Throws USAGE for a directory that is no home of OpenClaw, HOME_LOCKED while a gateway runs. */
+export async function bring(about: Importing, log: (line: string) => void): Promise<Item[]> {
+  const { source, home, dry } = about
+  if (!names(source).some(name => marks.includes(name)))
+    throw new DeputyError('USAGE', `${source} is no home of OpenClaw: none of ${marks.join(', ')} is in it.`, {
+      fix: 'Name its directory: deputy import --from ~/.openclaw',
+    })
+  if (existsSync(home.dir) && realpathSync(source) === realpathSync(home.dir))
+    throw new DeputyError('USAGE', `${source} is the home of Deputy itself.`, {
+      fix: 'Name another home for Deputy: deputy import --home ~/.deputy',
+    })
+  if (dry) return all(about, null)
+  const [{ takeHomeLock }, { openStore }] = await Promise.all([
+    import('../../store/lock.ts'),
+    import('../../store/open.ts'),
+  ])
+  prepareHome(home)
+  const lock = takeHomeLock(home.dir)
+  try {
+    const store = await openStore({ dir: home.dir, clock: { now: () => Date.now() }, log })
+    try {
+      return await all(about, store)
+    } finally {
+      await store.close()
+    }
+  } finally {
+    lock.release()
+  }
+}
+
+async function all(about: Importing, store: Parameters<typeof bringDevices>[1]): Promise<Item[]> {
+  const { items } = await bringConfig(about)
+  items.push(...(await bringKeys(about)))
+  items.push(...(await bringWorkspaces(about)))
+  items.push(...(await bringWhatsApp(about)))
+  items.push(...(await bringSenders(about, store)))
+  items.push(...(await bringDevices(about, store)))
+  items.push(...leftIn(about.source))
+  return items
+}
+
+function leftIn(source: string): Item[] {
+  const known: [string, string, string | null][] = [
+    ['cron/jobs.json', 'schedules', 'Make them anew once Deputy runs.'],
+    ['devices/pending.json', 'requests of devices that wait', null],
+    ['nodes/paired.json', 'what nodes may be asked to do', null],
+    ['exec-approvals.json', 'commands that were allowed for good', 'Answer when Deputy asks: docs/approvals.md'],
+    ['memory', 'the index of memories; the notes themselves are in the workspaces', null],
+    [
+      'state/openclaw.sqlite',
+      'what newer versions keep in SQLite, devices and people let in among it',
+      'Pair these again.',
+    ],
+  ]
+  const items = known
+    .filter(([path]) => existsSync(join(source, path)))
+    .map(([path, what, todo]) => item('left', what, join(source, path), 'this version does not take it', todo))
+  for (const id of names(join(source, 'agents'))) {
+    const sessions = join(source, 'agents', id, 'sessions')
+    if (existsSync(sessions))
+      items.push(item('left', `conversations of ${id}`, sessions, 'this version takes no sessions or transcripts'))
+  }
+  return items
+}
