@@ -6,7 +6,7 @@
  */
 import { existsSync, realpathSync } from 'node:fs'
 import { join } from 'node:path'
-import { prepareHome } from '../../config/home.ts'
+import { prepareHome, reason } from '../../config/home.ts'
 import { DeputyError } from '../../protocol/errors.ts'
 import { bringConfig } from './config.ts'
 import { bringKeys, bringWhatsApp, bringWorkspaces } from './files.ts'
@@ -46,12 +46,23 @@ export async function bring(about: Importing, log: (line: string) => void): Prom
 }
 
 async function all(about: Importing, store: Parameters<typeof bringDevices>[1]): Promise<Item[]> {
-  const { items } = await bringConfig(about)
-  items.push(...(await bringKeys(about)))
-  items.push(...(await bringWorkspaces(about)))
-  items.push(...(await bringWhatsApp(about)))
-  items.push(...(await bringSenders(about, store)))
-  items.push(...(await bringDevices(about, store)))
+  const steps: [string, () => Promise<Item[]>][] = [
+    ['configuration', () => bringConfig(about)],
+    ['keys of agents', () => bringKeys(about)],
+    ['workspaces', () => bringWorkspaces(about)],
+    ['WhatsApp logins', () => bringWhatsApp(about)],
+    ['people let in', () => bringSenders(about, store)],
+    ['devices', () => bringDevices(about, store)],
+  ]
+  const items: Item[] = []
+  for (const [what, step] of steps) {
+    try {
+      items.push(...(await step()))
+    } catch (error) {
+      const todo = 'Mend this, then import again: what has come already stays.'
+      items.push(item('failed', what, about.source, reason(error), todo))
+    }
+  }
   items.push(...leftIn(about.source))
   return items
 }

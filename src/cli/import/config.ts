@@ -6,12 +6,11 @@
 import { existsSync, readFileSync } from 'node:fs'
 import { dirname, isAbsolute, join, relative } from 'node:path'
 import { homeOf } from '../../config/home.ts'
-import { type Loaded, judge } from '../../config/load.ts'
+import { judge } from '../../config/load.ts'
 import { keepBackup, writeWhole } from '../../config/write.ts'
 import { type Importing, type Item, item } from './item.ts'
 
-/** Also the configuration as Deputy reads it, null when it cannot be. */
-export async function bringConfig(about: Importing): Promise<{ items: Item[]; read: Loaded | null }> {
+export async function bringConfig(about: Importing): Promise<Item[]> {
   const { source, home, env, dry, force } = about
   const items: Item[] = []
   const from = join(source, 'openclaw.json')
@@ -25,7 +24,7 @@ export async function bringConfig(about: Importing): Promise<{ items: Item[]; re
   }
   if (!existsSync(from)) {
     items.push(item('left', 'configuration', from, 'there is none'))
-    return { items, read: null }
+    return items
   }
   const raw = readFileSync(from, 'utf8')
   const there = homeOf({ home: source, config: from, env: { HOME: home.user } })
@@ -35,7 +34,7 @@ export async function bringConfig(about: Importing): Promise<{ items: Item[]; re
       items.push(
         item('failed', 'configuration', from, `${path}: ${message}`, fix ?? `Mend ${path}, then import again.`),
       )
-    return { items, read: null }
+    return items
   }
   const before = existsSync(home.config) ? readFileSync(home.config, 'utf8') : null
   if (before === raw) items.push(item('there', 'configuration', from, `${home.config} is the same`))
@@ -44,7 +43,7 @@ export async function bringConfig(about: Importing): Promise<{ items: Item[]; re
     items.push(
       item('failed', 'configuration', from, why, 'To replace it, the old one kept as .bak: deputy import --force'),
     )
-    return { items, read }
+    return items
   } else {
     if (!dry) {
       if (before !== null) await keepBackup(home.config)
@@ -55,7 +54,7 @@ export async function bringConfig(about: Importing): Promise<{ items: Item[]; re
     items.push(item('taken', 'configuration', from, `as ${home.config}${many}; token, port and key names stay`))
   }
   for (const { path, message } of read.warnings) items.push(item('left', `key ${path}`, from, message))
-  return { items, read }
+  return items
 }
 
 /** To the same place beside deputy.json; one that an absolute path names stays where it is. */
