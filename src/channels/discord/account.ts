@@ -121,7 +121,9 @@ export function openAccount(options: AccountOptions): Account {
     })
     mine.line = line
     if (signal.aborted) return
-    await persist(() => line.connect(), signal)
+    // The library's promise stays open when the line is closed before it was up.
+    const stopped = new Promise(resolve => signal.addEventListener('abort', resolve, { once: true }))
+    await Promise.race([persist(() => line.connect(), signal), stopped])
   }
 
   function up(fresh: boolean, before: boolean, mine: Life): void {
@@ -323,7 +325,7 @@ export function openAccount(options: AccountOptions): Account {
       if (!mine) return change({ state: 'off' })
       mine.over.abort()
       await mine.line?.close()
-      await Promise.race([mine.begun, sleep(longestWaitMs, undefined, { ref: false })])
+      await mine.begun
       while (mine.last.size > 0) await Promise.all(mine.last.values())
       mine.remembering.flush()
       life = null
