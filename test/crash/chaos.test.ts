@@ -48,7 +48,7 @@ async function lane(seeds: number[]): Promise<Lived[]> {
 test(
   'random work, random people, random deaths',
   async () => {
-    const fresh = Array.from({ length: long ? 800 : 6 }, (_, i) => first + i)
+    const fresh = Array.from({ length: long ? 300 : 6 }, (_, i) => first + i)
     const seeds = only ? [Number(only)] : [...kept, ...fresh]
     const count = seeds.length
     const lived = (await Promise.all(Array.from({ length: lanes }, () => lane(seeds)))).flat()
