@@ -109,6 +109,34 @@ describe('a turn on the wire', () => {
     expect(events.wireIds('r')).toEqual([])
   })
 
+  test.each(['NO_REPLY', ' ANNOUNCE_SKIP\n'])('a silent reply shows no words, neither growing nor final: %j', text => {
+    const { of } = listener()
+    state('started')
+    delta(text.slice(0, 5))
+    vi.advanceTimersByTime(150)
+    delta(text)
+    turn({ text })
+    expect(of('chat')).toEqual([expect.objectContaining({ state: 'final', stopReason: 'stop' })])
+    expect(of('chat')[0]).not.toHaveProperty('message')
+    expect(of('agent').map(({ stream }) => stream)).toEqual(['lifecycle', 'lifecycle'])
+  })
+
+  test('words that only begin like a silent reply are all shown', () => {
+    const { of } = listener()
+    delta('NO')
+    vi.advanceTimersByTime(150)
+    delta('NO_REPLY is a word')
+    vi.advanceTimersByTime(150)
+    turn({ text: 'NO_REPLY is a word' })
+    turn({ wireId: 'v', aliases: [], text: 'NO' })
+    expect(of('chat').map(({ state, deltaText }) => [state, deltaText])).toEqual([
+      ['delta', 'NO_REPLY is a word'],
+      ['final', undefined],
+      ['delta', 'NO'],
+      ['final', undefined],
+    ])
+  })
+
   test('the first thing about a run is a chat event without words, once', () => {
     const [old, young] = [listener({ protocol: 3 }), listener({ protocol: 4 })]
     state('queued')

@@ -4,10 +4,12 @@
  * Owns the per-run counters and the pace of deltas. Invariants: 1. every wire run that was heard of ends with exactly one
  * chat final, aborted or error (decisions.md 4). 2. deltas are at most one per `deltaMs` and the last one before the end is
  * never lost. 3. memory is one small entry per live wire run, and the names of the last thousand that ended: what a worker
- * still says after a cancel is not told. The house tells `run.turn` and `run.state done` of one
- * transaction together, in either order; a run that ends without a turn is ended here by its state.
+ * still says after a cancel is not told. 4. a reply that says it has nothing to say shows no words (core/silence.ts).
+ * The house tells `run.turn` and `run.state done` of one transaction together, in either order; a run that ends without a
+ * turn is ended here by its state.
  */
 import type { Clock, HouseEvent } from '../core/ports.ts'
+import { isSilent, maybeSilent } from '../core/silence.ts'
 import { caps } from '../protocol/connect.ts'
 import { chatDelta } from '../protocol/dialect.ts'
 import type { Connection } from './connection.ts'
@@ -143,7 +145,7 @@ export function makeRunEvents(options: { fanout: Fanout; clock: Clock; deltaMs: 
   }
 
   /** Sends what was said since the last time; a text that does not go on from there replaces it. */
-  function flush(entry: Entry): void {
+  function flush(entry: Entry, ending = false): void {
     if (entry.timer) clearTimeout(entry.timer)
     entry.timer = null
     const { text, sent, thought, thoughtSent } = entry
@@ -154,6 +156,7 @@ export function makeRunEvents(options: { fanout: Fanout; clock: Clock; deltaMs: 
       agent(entry, 'thinking', { text: thought, delta: since(thoughtSent, thought) ?? thought })
     }
     if (text === sent) return
+    if (text !== '' && (ending ? isSilent(text) : maybeSilent(text))) return
     entry.sent = text
     const replace = since(sent, text) === null
     const delta = since(sent, text) ?? text
@@ -211,11 +214,11 @@ export function makeRunEvents(options: { fanout: Fanout; clock: Clock; deltaMs: 
     const aborted = outcome === 'cancelled' || outcome === 'timed_out'
     const failed = !aborted && outcome !== null && outcome !== 'succeeded'
     if (!failed && turn.text !== '') entry.text = turn.text
-    flush(entry)
+    flush(entry, true)
     const span = { startedAt: entry.startedAt ?? at, endedAt: at }
     if (failed) agent(entry, 'lifecycle', { phase: 'error', error: turn.error ?? outcome, ...span })
     else agent(entry, 'lifecycle', { phase: 'end', ...span, aborted, stopReason: turn.stop, yielded })
-    const words = turn.text === '' ? {} : { message: message(turn.text, at) }
+    const words = turn.text === '' || isSilent(turn.text) ? {} : { message: message(turn.text, at) }
     for (const runId of new Set([entry.wireId, ...aliases])) {
       if (failed) {
         const errorKind = errorKinds[turn.errorCode ?? ''] ?? 'unknown'

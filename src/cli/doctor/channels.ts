@@ -6,7 +6,7 @@ import { accountsOf } from '../../config/read-channels.ts'
 import { line } from '../format.ts'
 import { type Check, type Finding, finding, type Patient, type Verdict } from './types.ts'
 
-export const channelsCheck: Check = { id: 'channels', title: 'Chat services', run }
+export const channelsCheck: Check = { id: 'channels', title: 'channels', run }
 
 async function run({ settings, gateway, context }: Patient): Promise<Verdict> {
   if (settings === null) return { says: [], findings: [] }
