@@ -27,7 +27,7 @@ export async function checkModels({ settings, context }: Patient, { client }: Tr
   if (fallen.length > 0)
     findings.push(
       finding('models.rehearsal', 'warning', {
-        what: `No provider has a key, so ${fallen.map(({ id }) => id).join(', ')} use the rehearsal model.`,
+        what: `No provider has a key, so the rehearsal model answers for ${fallen.map(({ id }) => id).join(', ')}.`,
         why: 'It is not a language model: it follows a few commands word for word, for trying things without a key.',
         evidence: 'no model is configured, no provider key was found, no Ollama answered',
         fix: `Put a key into ${context.home.envFile} (e.g. ANTHROPIC_API_KEY=…), chmod 600 it, and start again. To keep it: deputy config set agents.defaults.model rehearsal/rehearsal${context.flags}`,
