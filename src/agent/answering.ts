@@ -8,6 +8,7 @@ import type { ToolAnswer } from '../core/ports.ts'
 import { accept } from '../core/run/accept.ts'
 import type { Effect } from '../core/run/facts.ts'
 import { answered } from '../core/run/steps.ts'
+import { isSilent } from '../core/silence.ts'
 import type { MessageMeta, Run, Session, Step, ToolIntent, Via } from '../core/types.ts'
 import { loadPostbox, loadRun, loadSession, loadStep, wordsOfTurn } from '../store/facts.ts'
 import type { Tx } from '../store/open.ts'
@@ -17,9 +18,6 @@ import { fresh } from './fresh.ts'
 import { trusted } from './reach.ts'
 import type { AgentOptions } from './room.ts'
 import { sendKey, sendMethod } from './sending.ts'
-
-/** Exactly this as a reply is no reply. */
-const skipped = 'REPLY_SKIP'
 
 type Options = Pick<AgentOptions, 'policies'>
 
@@ -85,7 +83,7 @@ function replyOf(reader: Run, text: string): string | null {
   if (reader.state === 'done' && reader.outcome !== 'succeeded')
     return `[No reply: its run ended as ${reader.outcome}${reader.error ? `: ${reader.error}` : ''}]`
   const words = text.trim()
-  return words === '' || words === skipped ? null : words
+  return words === '' || isSilent(words) ? null : words
 }
 
 async function viaOf(tx: Tx, options: Options, key: string, reader: Run, home: Session): Promise<Via | null> {
@@ -140,7 +138,7 @@ export async function answerSend(options: AgentOptions, step: Step): Promise<Too
   if (ended && (row.answered_turn >= reader.turn || reader.outcome === 'cancelled'))
     return say({ ...common, status: 'error', error: reader.error ?? reader.outcome }, true)
   const words = (await wordsOfTurn(read, reader, row.answered_turn))?.trim() ?? ''
-  if (words === '' || words === skipped) return say({ ...common, status: 'no_reply' })
+  if (words === '' || isSilent(words)) return say({ ...common, status: 'no_reply' })
   return say({ ...common, status: 'ok' }, false, fence('reply', row.session, words))
 }
 

@@ -99,8 +99,10 @@ describe('sessions_send', () => {
       expect(await texts(it, 'agent:main:main')).toHaveLength(4)
       expect(it.requests.filter(isOther)).toHaveLength(args === undefined || 'mode' in args ? 0 : 1)
     }
-    const it = await house({ script: asks(send({}), () => ({ text: 'REPLY_SKIP' })) })
-    expect((await it.done((await it.say('go')).wireId)).text).toContain('"status":"no_reply"')
+    for (const silent of ['REPLY_SKIP', 'no_reply\n']) {
+      const it = await house({ script: asks(send({}), () => ({ text: silent })) })
+      expect((await it.done((await it.say('go')).wireId)).text).toContain('"status":"no_reply"')
+    }
   })
 
   test('a note is seen with the next message; a follow-up is read after the present work', async () => {

@@ -6,6 +6,7 @@
  */
 import type { HistoryLine, Maybe, SessionFacts, StatusFacts, ToolFacts } from '../core/ports.ts'
 import { left } from '../core/budget.ts'
+import { isSilentReply } from '../core/silence.ts'
 import type { Message, Part, Run, Session } from '../core/types.ts'
 import { finalWords, lastWords, liveRunOf, loadRun, loadSession, messageOf } from '../store/facts.ts'
 import { childFacts } from './children.ts'
@@ -98,7 +99,8 @@ export function openFacts(options: AgentOptions, run: Run, self: Session): ToolF
     let size = 0
     let more = rows.length > limit
     for (const row of rows.slice(0, limit)) {
-      const line = lineOf(messageOf(row), tools, clean)
+      const message = messageOf(row)
+      const line = isSilentReply(message) ? null : lineOf(message, tools, clean)
       if (!line) continue
       size += line.text.length
       if (size > longestHistory) {

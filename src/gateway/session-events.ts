@@ -87,8 +87,9 @@ export function makeSessionEvents(room: Room, log: Log): SessionEvents {
     const to = ({ follows }: Connection) => follows.messages.has(sessionKey)
     if (!followed(to)) return
     soon(async () => {
-      const session = await house.session(id)
       const [shown] = await chatMessages(house, [message], room.limits.historyChars)
+      if (!shown) return
+      const session = await house.session(id)
       const payload = {
         sessionKey,
         agentId,

@@ -3,6 +3,7 @@
  * Reads committed rows only; money is the ledger's (decisions.md 12). A few questions for any number of sessions.
  */
 import { turnId } from '../core/ids.ts'
+import { isSilentReply } from '../core/silence.ts'
 import type { Message, Run } from '../core/types.ts'
 import { messageOf, runOf } from '../store/facts.ts'
 import type { Tx } from '../store/open.ts'
@@ -12,19 +13,22 @@ const dayMs = 86_400_000
 /** So many ids go into one question. */
 const atOnce = 400
 const lineLength = 120
+/** Silent replies are passed over in so many. */
+const fewRows = 4
 
 export function openLedger(db: Tx): Pick<House, 'wires' | 'glances' | 'newestRuns' | 'totals' | 'ledger'> {
   /** By the key of the table, so that a long conversation costs no more than a short one. */
   async function wordsAt(session: string, which: 'asc' | 'desc', roles: readonly string[]): Promise<string | null> {
-    const row = await db
+    const rows = await db
       .selectFrom('messages')
       .selectAll()
       .where('session', '=', session)
       .where('role', 'in', [...roles])
       .orderBy('seq', which)
-      .limit(1)
-      .executeTakeFirst()
-    return row ? line(messageOf(row)) : null
+      .limit(fewRows)
+      .execute()
+    const message = rows.map(messageOf).find(each => !isSilentReply(each))
+    return message ? line(message) : null
   }
 
   async function wires(runs: readonly string[]): Promise<(run: string, turn: number) => string> {

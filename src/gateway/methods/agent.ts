@@ -1,7 +1,9 @@
 /**
  * `agent` and `agent.wait` (openclaw-facts.md §C4, decisions.md 3 and 4): a message with two answers, and waiting for one.
- * Owns the shapes of both answers. The house owns idempotency; the wire id is the idempotency key.
+ * Owns the shapes of both answers. The house owns idempotency; the wire id is the idempotency key. A silent reply has no words
+ * in either (core/silence.ts).
  */
+import { isSilent } from '../../core/silence.ts'
 import { DeputyError, isErrorCode } from '../../protocol/errors.ts'
 import type { Params } from '../../protocol/methods.ts'
 import type { AgentDone, AgentWait } from '../../protocol/results.ts'
@@ -51,7 +53,8 @@ function routeOf(params: Params<'agent'>) {
 }
 
 function done(turn: TurnResult, runId: string): AgentDone {
-  const { status, usage, model, text } = turn
+  const { status, usage, model } = turn
+  const text = wordsOf(turn)
   const [provider = '', ...name] = model.split('/')
   const { input, output, cacheRead, cacheWrite, costNano } = usage
   const answer: AgentDone = {
@@ -59,7 +62,7 @@ function done(turn: TurnResult, runId: string): AgentDone {
     status: status === 'pending' ? 'timeout' : status,
     summary: status === 'ok' ? 'completed' : (turn.error ?? turn.outcome ?? status),
     result: {
-      payloads: text === null || text === '' ? [] : [{ text, mediaUrl: null }],
+      payloads: text === null ? [] : [{ text, mediaUrl: null }],
       meta: {
         durationMs: spanOf(turn),
         agentMeta: {
@@ -97,7 +100,8 @@ export async function agentWait(room: Room, params: Params<'agent.wait'>, call: 
   const turn = await room.house.wait(runId, { until, timeoutMs, principal: call.principal })
   // A run that nobody knows is answered like one that is not over: the protocol has no other word (§C4).
   if (!turn || turn.status === 'pending') return { runId, status: 'timeout', ...(turn ? whoOf(turn) : {}) }
-  const { status, startedAt, endedAt, text, error, errorCode, fix, yielded, outcome, model, usage } = turn
+  const { status, startedAt, endedAt, error, errorCode, fix, yielded, outcome, model, usage } = turn
+  const text = wordsOf(turn)
   return {
     runId,
     status,
@@ -114,6 +118,11 @@ export async function agentWait(room: Room, params: Params<'agent.wait'>, call: 
     model,
     usage: { ...usage },
   }
+}
+
+/** Null when it has said nothing, or that it has nothing to say. */
+function wordsOf({ text }: TurnResult): string | null {
+  return text === null || text === '' || isSilent(text) ? null : text
 }
 
 function whoOf({ run, sessionKey, sessionId, agent }: TurnResult) {

@@ -53,7 +53,8 @@ export async function chatHistory(room: Room, params: Params<'chat.history'>): P
   const shown = await chatMessages(room.house, wanted, params.maxChars ?? room.limits.historyChars)
   const { kept, dropped } = newest(shown, maxTotal)
   const hasMore = page.hasMore || dropped > 0
-  const oldest = kept[0]?.__openclaw.seq
+  // A page of nothing but silent replies shows none, and still has older ones behind it.
+  const oldest = dropped > 0 ? kept[0]?.__openclaw.seq : wanted[0]?.seq
   const sessionInfo = await rowOf(room, session)
   const { verboseLevel } = sessionInfo
   return {
@@ -80,7 +81,7 @@ export async function chatMessageGet(
   const message = session && (await room.house.message(session.id, messageId))
   if (!message) return { ok: false, unavailableReason: 'not_found' }
   const [shown] = await chatMessages(room.house, [message], Math.min(maxChars, room.limits.historyChars))
-  return { ok: true, message: shown! }
+  return shown ? { ok: true, message: shown } : { ok: false, unavailableReason: 'not_visible' }
 }
 
 export async function chatInject(

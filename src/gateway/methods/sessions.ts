@@ -3,6 +3,7 @@
  * have, and how a session is named.
  */
 import type { Session } from '../../core/types.ts'
+import { isSilentReply } from '../../core/silence.ts'
 import { DeputyError } from '../../protocol/errors.ts'
 import type { Params, Result } from '../../protocol/methods.ts'
 import { keyOf, type Room } from './room.ts'
@@ -131,7 +132,7 @@ export async function sessionsPreview(
     const { messages } = await room.house.history(session.id, { limit })
     const items = messages.flatMap(message => {
       const text = textOf(message.parts).slice(0, maxChars)
-      return text === '' || message.role === 'event' ? [] : [{ role: message.role, text }]
+      return text === '' || message.role === 'event' || isSilentReply(message) ? [] : [{ role: message.role, text }]
     })
     return { key, status: items.length > 0 ? ('ok' as const) : ('empty' as const), items }
   })

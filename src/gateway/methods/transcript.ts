@@ -1,8 +1,9 @@
 /**
- * Transcript rows as OpenClaw's clients read them (openclaw-facts.md §C4). Owns the shape and the cuts that keep an answer
- * within what a frame holds. The stored idempotency key goes along: the Control UI waits for it (openclaw-clients.md §5.2).
+ * Transcript rows as OpenClaw's clients read them (openclaw-facts.md §C4). Owns the shape, the cuts that keep an answer
+ * within what a frame holds, and that a silent reply is not shown (as there). The stored idempotency key goes along: the Control UI waits for it (openclaw-clients.md §5.2).
  */
 import type { ChildEnd, Message, Part } from '../../core/types.ts'
+import { isSilentReply } from '../../core/silence.ts'
 import type { ChatMessage } from '../../protocol/results.ts'
 import type { House } from '../../sessions/types.ts'
 
@@ -38,7 +39,7 @@ export function textOf(parts: readonly Part[]): string {
     .join('')
 }
 
-/** With the wire id of the run that wrote each: clients match what they heard live by it (openclaw-clients.md §4). */
+/** Silent replies left out. With the wire id of the run that wrote each: clients match what they heard live by it (openclaw-clients.md §4). */
 export async function chatMessages(
   house: Pick<House, 'wires'>,
   messages: readonly Message[],
@@ -47,13 +48,14 @@ export async function chatMessages(
   const wire = await house.wires(messages.flatMap(({ run }) => run ?? []))
   /** A tool's result belongs to the turn of the call before it. */
   const turns = new Map<string, number>()
-  return messages.map(message => {
+  return messages.flatMap(message => {
     const { run, meta } = message
-    if (run === null) return toChatMessage(message, maxChars)
+    if (isSilentReply(message)) return []
+    if (run === null) return [toChatMessage(message, maxChars)]
     const turn = meta.turn ?? turns.get(run) ?? 0
     turns.set(run, turn)
     const shown = toChatMessage(message, maxChars)
-    return { ...shown, __openclaw: { ...shown.__openclaw, runId: wire(run, turn) } }
+    return [{ ...shown, __openclaw: { ...shown.__openclaw, runId: wire(run, turn) } }]
   })
 }
 

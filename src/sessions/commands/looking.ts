@@ -4,6 +4,7 @@
  */
 import type { Message, Run } from '../../core/types.ts'
 import { resultKey } from '../../core/ids.ts'
+import { isSilentReply } from '../../core/silence.ts'
 import { messageOf } from '../../store/facts.ts'
 import type { RunView } from '../types.ts'
 import { atWorkBelow, type Child, childNamed, childrenOf, nameOfChild } from './children.ts'
@@ -56,6 +57,7 @@ function said1(message: Message, tools: boolean): string[] {
   const { role, parts, meta } = message
   const words = parts.flatMap(part => (part.type === 'text' ? [part.text] : [])).join(' ')
   const text = line(words, logLine)
+  if (isSilentReply(message)) return ['(it said that it has nothing to say)']
   switch (role) {
     case 'user':
       return meta.child ? [`result of ${line(meta.child.agent, 24)}: ${text}`] : [`to it: ${text}`]
