@@ -3,7 +3,7 @@
  * Owns the ready text and the order of the end; everything else is the composition root's.
  */
 import type { Context } from './context.ts'
-import { plain, wrap } from './format.ts'
+import { padEnd, plain, width, wrap } from './format.ts'
 import { exit, type RunningGateway } from './host.ts'
 import { untilSignal } from './signals.ts'
 
@@ -40,8 +40,16 @@ export function readyText(context: Context, { ready }: RunningGateway): string[]
   }
   for (const warning of ready.warnings)
     lines.push(p.yellow(wrap(plain(warning), columns, '  ! ').replaceAll('\n  ! ', '\n    ')))
-  lines.push(p.dim(`  next   deputy chat${flags} · deputy agent --message "…"${flags} · deputy --help`))
-  return lines
+  const next = [`deputy chat${flags}`, `deputy agent --message "…"${flags}`, 'deputy --help']
+  return [...lines, ...named('next', next, context)]
+}
+
+/** A name and what belongs to it: on one line where that fits, else one a line, so that a command stays whole. */
+export function named(name: string, items: readonly string[], { columns, paint: p }: Context): string[] {
+  const head = `  ${padEnd(name, 7)}`
+  const all = items.join(' · ')
+  const rows = width(head) + width(all) <= columns ? [all] : items
+  return rows.map((row, at) => p.dim(`${at === 0 ? head : ' '.repeat(width(head))}${row}`))
 }
 
 /** Foreground, no prompt: what a service manager runs. */

@@ -66,10 +66,10 @@ export function firstText(token: string): string {
       // model: "anthropic/claude-sonnet-4-5",
 
       subagents: {
-        // How deep sub-agents may nest, and how many may be at work at once.
-        maxSpawnDepth: 2,
-        maxChildrenPerAgent: 5,
-        maxConcurrent: 8,
+        // How deep sub-agents may nest (1: they have none of their own), and how many may be at work at once.
+        // maxSpawnDepth: 5,
+        // maxChildrenPerAgent: 5,
+        // maxConcurrent: 8,
       },
     },
 

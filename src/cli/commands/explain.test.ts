@@ -170,7 +170,9 @@ describe('spawns that policy refuses', () => {
     const explained = await explain('SPAWN_AGENT_NOT_ALLOWED')
     expect(here(explained)).toContain('Main (default) may spawn extractor, 2 deep')
     expect(explained.commands[0]).toContain('agents.entries.main.subagents.allowAgents')
-    expect((await explain('SPAWN_DEPTH')).commands[0]).toContain('maxSpawnDepth')
+    // What is set is 2 and 5: a command never lowers the limit that it is to raise.
+    expect((await explain('SPAWN_DEPTH')).commands[0]).toContain('maxSpawnDepth 3 ')
+    expect((await explain('SPAWN_CHILDREN')).commands[1]).toContain('maxChildrenPerAgent 10 ')
   })
 
   test('the run in which it happened names the rule', async () => {

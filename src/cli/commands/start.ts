@@ -3,7 +3,7 @@ import type { Command } from 'commander'
 import { DeputyError } from '../../protocol/errors.ts'
 import type { Context } from '../context.ts'
 import type { Cli } from '../program.ts'
-import { readyText, serve, startGateway, stopGateway } from '../serve.ts'
+import { named, readyText, serve, startGateway, stopGateway } from '../serve.ts'
 import { untilSignal } from '../signals.ts'
 import { chat } from './chat.ts'
 
@@ -36,8 +36,10 @@ async function start(context: Context): Promise<number> {
       ])
     const code = await chat(context, {}, [
       ...readyText(context, gateway),
-      context.paint.dim(
-        '  keys   Enter sends · Ctrl-C stops what is at work · twice leaves and stops the gateway · /help',
+      ...named(
+        'keys',
+        ['Enter sends', 'Ctrl-C stops what is at work', 'twice leaves and stops the gateway', '/help'],
+        context,
       ),
       '',
     ])

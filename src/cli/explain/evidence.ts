@@ -119,6 +119,12 @@ async function endedWith(read: Reader['read'], code: ErrorCode): Promise<string[
 
 function commandsFor({ context, settings }: Patient, { code, agent }: Recognised): string[] {
   const { flags } = context
+  /** The limit as it is now and a little more: never a number that lowers it. */
+  const raise = (key: 'maxSpawnDepth' | 'maxChildrenPerAgent', by: number) => {
+    const now = settings === null ? [] : agentIds(settings).map(id => agentOf(settings, id).subagents[key])
+    const higher = now.length === 0 ? '<n>' : String(Math.max(...now) + by)
+    return `deputy config set agents.defaults.subagents.${key} ${higher}${flags}`
+  }
   if (code === 'SPAWN_AGENT_NOT_ALLOWED' && settings !== null) {
     const asker = agentIds(settings).find(id => agentOf(settings, id).isDefault)!
     const { allowAgents } = agentOf(settings, asker).subagents
@@ -127,9 +133,8 @@ function commandsFor({ context, settings }: Patient, { code, agent }: Recognised
   }
   if (code === 'UNKNOWN_AGENT')
     return [`deputy agents list${flags}`, `deputy config set agents.entries.${agent ?? '<agent>'} '{}'${flags}`]
-  if (code === 'SPAWN_DEPTH') return [`deputy config set agents.defaults.subagents.maxSpawnDepth 3${flags}`]
-  if (code === 'SPAWN_CHILDREN')
-    return [`deputy runs tree${flags}`, `deputy config set agents.defaults.subagents.maxChildrenPerAgent 10${flags}`]
+  if (code === 'SPAWN_DEPTH') return [raise('maxSpawnDepth', 1)]
+  if (code === 'SPAWN_CHILDREN') return [`deputy runs tree${flags}`, raise('maxChildrenPerAgent', 5)]
   if (code === 'GATEWAY_UNREACHABLE') return [`deputy gateway run${flags}`, `deputy service install${flags}`]
   if (/^(UNKNOWN_REQUEST|REQUEST_CLOSED|UNKNOWN_DEVICE)$/.test(code)) return [`deputy devices list${flags}`]
   return []
