@@ -1,18 +1,15 @@
 /**
- * Deciding about devices from the host: through the gateway that runs, else on the rows themselves.
- *
- * Owns the choice between the two and the naming of devices and requests by a short form. Never circular: the owner of the
- * home decides in both ways, over the unix socket or with the home lock held, and needs no device and no approval for it.
+ * Deciding about devices from the host. Owns what is done over the wire and what on the rows (desk.ts owns the choice between
+ * the two), and the naming of devices and requests by a short form.
  */
 import { randomUUID } from 'node:crypto'
-import { existsSync } from 'node:fs'
 import type { Client } from '../client/connect.ts'
 import { DeputyError } from '../protocol/errors.ts'
 import type { DeviceList, DeviceResults, PairedDevice, PendingDevice } from '../protocol/results.ts'
 import { covers, isScope, type Scope } from '../protocol/scopes.ts'
 import type { Context } from './context.ts'
+import { type Rows, withDesk } from './desk.ts'
 import { line } from './format.ts'
-import { reach } from './reach.ts'
 
 export type DeviceRole = 'operator' | 'node'
 
@@ -29,21 +26,8 @@ export interface DeviceDesk {
   revoke(device: string, role: DeviceRole, keepRuns: boolean): Promise<DeviceResults['device.token.revoke']>
 }
 
-export async function withDevices<T>(context: Context, body: (desk: DeviceDesk) => Promise<T>): Promise<T> {
-  let client: Client
-  try {
-    client = await reach(context)
-  } catch (error) {
-    const stopped = error instanceof DeputyError && error.code === 'GATEWAY_UNREACHABLE'
-    // A home that never ran has nobody to decide about; nothing is made for asking.
-    if (!stopped || !existsSync(context.home.database)) throw error
-    return withRows(context, body)
-  }
-  try {
-    return await body(overWire(client))
-  } finally {
-    client.close()
-  }
+export function withDevices<T>(context: Context, body: (desk: DeviceDesk) => Promise<T>): Promise<T> {
+  return withDesk(context, { wire: overWire, rows: at => onRows(context, at) }, body)
 }
 
 function overWire(client: Client): DeviceDesk {
@@ -60,57 +44,41 @@ function overWire(client: Client): DeviceDesk {
   }
 }
 
-/** Throws HOME_LOCKED while a gateway starts or another command is at it. */
-async function withRows<T>(context: Context, body: (desk: DeviceDesk) => Promise<T>): Promise<T> {
-  const [{ takeHomeLock }, { openStore }, { openPairings, owner }, { gatewayKey }, { listDevices, showDevice }] =
-    await Promise.all([
-      import('../store/lock.ts'),
-      import('../store/open.ts'),
-      import('../store/pairing.ts'),
-      import('../store/key.ts'),
-      import('../store/pairing-view.ts'),
-    ])
-  const { dir } = context.home
-  const clock = { now: () => Date.now() }
-  const lock = takeHomeLock(dir)
-  try {
-    const store = await openStore({ dir, clock, log: text => context.note(context.paint.dim(text)) })
-    try {
-      const pairings = openPairings({ store, key: await gatewayKey(dir), clock, uuid: randomUUID })
-      const by = { actor: owner }
-      context.note(context.paint.dim('The gateway is stopped; this is done in its database.'))
-      return await body({
-        running: false,
-        list: () => listDevices(store.read, clock.now(), () => false),
-        async approve(requestId) {
-          const { device } = await pairings.approve(requestId, { ...by, via: 'owner' })
-          return { requestId, device: (await showDevice(store.read, device, false))! }
-        },
-        reject: async requestId => ({ requestId, deviceId: (await pairings.reject(requestId, by)).device }),
-        async remove(deviceId, keepRuns) {
-          await pairings.remove(deviceId, { ...by, keepRuns })
-          return { deviceId, endedRuns: 0 }
-        },
-        async rename(deviceId, label) {
-          await pairings.rename(deviceId, { ...by, label: label || null })
-          return { deviceId, label }
-        },
-        async rotate(deviceId, role, scopes) {
-          const { state } = await pairings.rotate(deviceId, { ...by, role, scopes })
-          const token = state.tokens.find(each => each.role === role)!
-          const rotatedAtMs = token.rotatedAt ?? clock.now()
-          return { deviceId, role, scopes: token.scopes, rotatedAtMs, tokenDelivery: 'withheld-cross-device' }
-        },
-        async revoke(deviceId, role, keepRuns) {
-          await pairings.revoke(deviceId, { ...by, role, keepRuns })
-          return { deviceId, role, revokedAtMs: clock.now(), endedRuns: 0 }
-        },
-      })
-    } finally {
-      await store.close()
-    }
-  } finally {
-    lock.release()
+async function onRows(context: Context, { store, clock }: Rows): Promise<DeviceDesk> {
+  const [{ openPairings, owner }, { gatewayKey }, { listDevices, showDevice }] = await Promise.all([
+    import('../store/pairing.ts'),
+    import('../store/key.ts'),
+    import('../store/pairing-view.ts'),
+  ])
+  const key = await gatewayKey(context.home.dir)
+  const pairings = openPairings({ store, key, clock, uuid: randomUUID })
+  const by = { actor: owner }
+  return {
+    running: false,
+    list: () => listDevices(store.read, clock.now(), () => false),
+    async approve(requestId) {
+      const { device } = await pairings.approve(requestId, { ...by, via: 'owner' })
+      return { requestId, device: (await showDevice(store.read, device, false))! }
+    },
+    reject: async requestId => ({ requestId, deviceId: (await pairings.reject(requestId, by)).device }),
+    async remove(deviceId, keepRuns) {
+      await pairings.remove(deviceId, { ...by, keepRuns })
+      return { deviceId, endedRuns: 0 }
+    },
+    async rename(deviceId, label) {
+      await pairings.rename(deviceId, { ...by, label: label || null })
+      return { deviceId, label }
+    },
+    async rotate(deviceId, role, scopes) {
+      const { state } = await pairings.rotate(deviceId, { ...by, role, scopes })
+      const token = state.tokens.find(each => each.role === role)!
+      const rotatedAtMs = token.rotatedAt ?? clock.now()
+      return { deviceId, role, scopes: token.scopes, rotatedAtMs, tokenDelivery: 'withheld-cross-device' }
+    },
+    async revoke(deviceId, role, keepRuns) {
+      await pairings.revoke(deviceId, { ...by, role, keepRuns })
+      return { deviceId, role, revokedAtMs: clock.now(), endedRuns: 0 }
+    },
   }
 }
 
