@@ -5,12 +5,13 @@
  * of the gateway waits for one. Invariants: what is done to one account is done one thing after the other; a message of an
  * account that was stopped is not taken; an account is only a way out while it is connected.
  */
-import type { Capabilities, AccountStatus, AccountView, InboundMessage, Ingested, LoginStep } from '../core/chat.ts'
+import type { AccountView, Capabilities, InboundMessage, Ingested, LoginStep } from '../core/chat.ts'
 import type { Clock, Outbound } from '../core/ports.ts'
 import type { Route } from '../core/types.ts'
 import { DeputyError } from '../protocol/errors.ts'
 import type { Channels } from './all.ts'
 import type { Account, AccountOptions, Channel } from './channel.ts'
+import { atRest, type Problem } from './standing.ts'
 
 /** An account as the configuration wants it. */
 export interface AccountWish {
@@ -65,7 +66,7 @@ interface Slot {
   /** Stopped by hand. */
   halted: boolean
   /** Why it could not be opened. */
-  problem: AccountStatus['problem']
+  problem: Problem | null
   startedAt: number | null
   stoppedAt: number | null
   line: Promise<void>
@@ -259,19 +260,9 @@ function newSlot(wish: AccountWish): Slot {
   }
 }
 
-const off: AccountStatus = {
-  state: 'off',
-  self: null,
-  problem: null,
-  connectedAt: null,
-  lastInboundAt: null,
-  lastOutboundAt: null,
-  reconnects: 0,
-}
-
 function viewOf(slot: Slot): AccountView {
   const { wish, label, account, problem, startedAt, stoppedAt } = slot
-  const status = account?.status() ?? { ...off, ...(problem && { state: 'failed' as const, problem }) }
+  const status = account?.status() ?? { ...atRest, ...(problem && { state: 'failed' as const, problem }) }
   return {
     channel: wish.channel,
     label,
@@ -286,7 +277,7 @@ function viewOf(slot: Slot): AccountView {
   }
 }
 
-function problemOf(error: unknown): NonNullable<AccountStatus['problem']> {
+function problemOf(error: unknown): Problem {
   if (error instanceof DeputyError) return { code: error.code, message: error.message, fix: error.fix }
   const message = error instanceof Error ? error.message : String(error)
   return { code: 'INTERNAL', message, fix: 'deputy channels status; the log has more.' }

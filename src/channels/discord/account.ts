@@ -5,12 +5,13 @@
  * outbound.ts. Invariants: an event counts as received only after `ingest` has resolved; messages of one channel are taken
  * one after the other; a failure of the service is a status and a later attempt, never an end of anything else.
  */
-import { setTimeout as sleep } from 'node:timers/promises'
 import type { REST } from '@discordjs/rest'
 import type { APIChannel, APIInteraction, APIMessage, GatewayDispatchPayload } from 'discord-api-types/v10'
 import { type InboundMessage, type Ingested, isUsed } from '../../core/chat.ts'
 import type { Route } from '../../core/types.ts'
-import type { Account, AccountOptions, AccountStatus } from '../channel.ts'
+import type { Account, AccountOptions } from '../channel.ts'
+import { type Intake, openIntake } from '../intake.ts'
+import { openStanding } from '../standing.ts'
 import { openTyping } from '../typing.ts'
 import { problemOf, statusOf, wordsOf } from './failure.ts'
 import { fetchFile } from './files.ts'
@@ -23,8 +24,6 @@ import { channelOf, openWayOut } from './outbound.ts'
 import { openPlaces, type Places } from './places.ts'
 import { readSettings, type Settings } from './settings.ts'
 
-const firstWaitMs = 250
-const longestWaitMs = 30_000
 /** The service shows it for ten seconds. */
 const typingAgainMs = 8000
 
@@ -37,61 +36,22 @@ interface Life {
   /** The bot's own id, and that of its application. */
   me: string
   application: string
-  /** What is being taken, by channel: the last of each. */
-  last: Map<string, Promise<void>>
-  /** By message: a line that came back may tell what is still being taken. */
-  open: Map<string, Promise<void>>
+  /** A line that came back may tell what is still being taken. */
+  intake: Intake
 }
 
 export function openAccount(options: AccountOptions): Account {
   const read = readSettings(options.settings)
   const settings = read.ok ? read.settings : null
-  const status: { -readonly [K in keyof AccountStatus]: AccountStatus[K] } = {
-    state: 'off',
-    self: null,
-    problem: null,
-    connectedAt: null,
-    lastInboundAt: null,
-    lastOutboundAt: null,
-    reconnects: 0,
-  }
+  const standing = openStanding(options, { problemOf })
+  const { status, change, ill, persist } = standing
   let rest: Promise<REST> | null = null
   let life: Life | null = null
-
-  function change(to: Partial<AccountStatus>): void {
-    const before = JSON.stringify([status.state, status.self, status.problem])
-    Object.assign(status, to)
-    if (JSON.stringify([status.state, status.self, status.problem]) !== before) options.changed()
-  }
 
   function theRest(): Promise<REST> {
     if (!settings) throw new Error('the account has no settings that work')
     rest ??= openRest(settings)
     return rest
-  }
-
-  function ill(error: unknown): boolean {
-    const { final, ...problem } = problemOf(error)
-    if (status.problem?.code !== problem.code) options.log('warn', problem.message, { code: problem.code })
-    change({ state: final ? 'failed' : status.connectedAt === null ? 'connecting' : 'reconnecting', problem })
-    return final
-  }
-
-  /** Whatever it takes, until it is done or the account is stopped. Null when there is no use in it. */
-  async function persist<T>(
-    call: () => Promise<T>,
-    signal: AbortSignal,
-    hopeless: (error: unknown) => boolean = ill,
-  ): Promise<T | null> {
-    for (let wait = firstWaitMs; ; wait = Math.min(longestWaitMs, wait * 2)) {
-      try {
-        return await call()
-      } catch (error) {
-        if (signal.aborted || hopeless(error)) return null
-        await sleep(wait, undefined, { signal }).catch(() => undefined)
-        if (signal.aborted) return null
-      }
-    }
   }
 
   async function live(mine: Life, known: Settings): Promise<void> {
@@ -128,8 +88,7 @@ export function openAccount(options: AccountOptions): Account {
 
   function up(fresh: boolean, before: boolean, mine: Life): void {
     if (mine.over.signal.aborted) return
-    const reconnects = status.reconnects + Number(status.connectedAt !== null)
-    change({ state: 'connected', problem: null, connectedAt: options.clock.now(), reconnects })
+    standing.well()
     if (!fresh) return
     void list(mine)
     if (before) void catchUp(mine)
@@ -191,7 +150,7 @@ export function openAccount(options: AccountOptions): Account {
     const key = `${raw.id} ${edited ? raw.edited_timestamp : ''}`
     return inTurn(raw.channel_id, key, mine, async () => {
       const message = await readSafely(raw.channel_id, mine, reading => readMessage(raw, edited, reading))
-      if (message) await hand(message, mine)
+      if (message) await standing.hand(message, mine.over.signal)
       const { memory, changed } = mine.remembering
       const newest = memory.newest.get(raw.channel_id)
       memory.newest.delete(raw.channel_id)
@@ -206,7 +165,7 @@ export function openAccount(options: AccountOptions): Account {
     return inTurn(channel, raw.id, mine, async () => {
       const message = await readSafely(channel, mine, reading => readInteraction(raw, reading))
       if (!message) return
-      const taken = await hand(message, mine)
+      const taken = await standing.hand(message, mine.over.signal)
       await answer(raw, message, taken).catch(error =>
         options.log('debug', 'a press or command was taken, but not shown as such', { why: wordsOf(error) }),
       )
@@ -239,57 +198,36 @@ export function openAccount(options: AccountOptions): Account {
     read: (reading: Reading) => InboundMessage | null,
   ): Promise<InboundMessage | null> {
     const { signal } = mine.over
-    for (let wait = firstWaitMs; ; wait = Math.min(longestWaitMs, wait * 2)) {
-      signal.throwIfAborted()
-      try {
-        const place = await mine.places.of(channel)
-        return read({
+    const message = await persist(
+      async () =>
+        read({
           account: options.account,
           me: mine.me,
-          place,
+          place: await mine.places.of(channel),
           fetchFile: (url, maxBytes, until) => fetchFile(settings!, url, maxBytes, until),
-        })
-      } catch (error) {
+        }),
+      signal,
+      error => {
         const answered = statusOf(error)
         const away = answered === null ? !(error instanceof TypeError) : answered >= 500 || answered === 429
-        if (!away) {
-          options.log('warn', 'a message could not be read and is left out', { why: wordsOf(error) })
-          return null
-        }
-        await sleep(wait, undefined, { signal })
-      }
-    }
+        if (!away) options.log('warn', 'a message could not be read and is left out', { why: wordsOf(error) })
+        return !away
+      },
+    )
+    // What was not read because the account stops was not taken.
+    signal.throwIfAborted()
+    return message
   }
 
   function inTurn(channel: string, key: string, mine: Life, take: () => Promise<void>): Promise<void> {
-    const known = mine.open.get(key)
-    if (known) return known
-    const done = (mine.last.get(channel) ?? Promise.resolve()).then(take)
-    const settled = done
-      .catch(error => {
-        if (!mine.over.signal.aborted) options.log('error', 'a message could not be taken', { why: String(error) })
-      })
-      .then(() => {
-        if (mine.last.get(channel) === settled) mine.last.delete(channel)
-        mine.open.delete(key)
-      })
-    mine.last.set(channel, settled)
-    mine.open.set(key, done)
-    return done
-  }
-
-  async function hand(message: InboundMessage, mine: Life): Promise<Ingested> {
-    const { signal } = mine.over
-    change({ lastInboundAt: options.clock.now() })
-    for (let wait = firstWaitMs; ; wait = Math.min(longestWaitMs, wait * 2)) {
-      signal.throwIfAborted()
+    return mine.intake.put(key, channel, async () => {
       try {
-        return await options.ingest(message)
+        await take()
       } catch (error) {
-        options.log('error', 'a message could not be taken; it stays with Discord until it is', { why: String(error) })
-        await sleep(wait, undefined, { signal })
+        if (!mine.over.signal.aborted) options.log('error', 'a message could not be taken', { why: String(error) })
+        throw error
       }
-    }
+    })
   }
 
   const typing = openTyping(typingAgainMs, async (route: Route) => {
@@ -310,11 +248,10 @@ export function openAccount(options: AccountOptions): Account {
         places: openPlaces(async channel => (await (await theRest()).get(`/channels/${channel}`)) as APIChannel),
         me: '',
         application: '',
-        last: new Map(),
-        open: new Map(),
+        intake: openIntake(),
       }
       life = mine
-      change({ state: 'connecting', problem: null, connectedAt: null })
+      standing.begin()
       mine.begun = live(mine, read.settings).catch(error => {
         if (!mine.over.signal.aborted) ill(error)
       })
@@ -326,12 +263,12 @@ export function openAccount(options: AccountOptions): Account {
       mine.over.abort()
       await mine.line?.close()
       await mine.begun
-      while (mine.last.size > 0) await Promise.all(mine.last.values())
+      await mine.intake.idle()
       mine.remembering.flush()
       life = null
       change({ state: 'off', problem: null })
     },
-    status: () => ({ ...status }),
+    status: () => ({ ...standing.status }),
     outbound: openWayOut({
       rest: theRest,
       textLimit: settings?.textLimit ?? maxText,

@@ -5,7 +5,7 @@
  * library's errors carry bodies and addresses of what was sent: only `wordsOf` may make text of one.
  */
 import type { SendOutcome } from '../../core/ports.ts'
-import type { Problem } from './settings.ts'
+import type { Problem } from '../standing.ts'
 
 export type Failure = Extract<SendOutcome, { sent: false }>
 

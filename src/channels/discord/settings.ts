@@ -3,7 +3,7 @@
  *
  * Owns which keys are read and what is wrong with them. A problem is a value: the account then stands as failed and says so.
  */
-import type { AccountStatus } from '../channel.ts'
+import type { Problem } from '../standing.ts'
 import { maxText } from './limits.ts'
 
 export interface Settings {
@@ -18,8 +18,6 @@ export interface Settings {
   /** The service is the real one: files come from its own hosts and over https only. */
   official: boolean
 }
-
-export type Problem = NonNullable<AccountStatus['problem']>
 
 const officialRoot = 'https://discord.com/api'
 

@@ -4,10 +4,10 @@
  * Owns the life of the account and its status. Invariants: an envelope is acknowledged only after `ingest` has resolved; a
  * failure of the service is a status and a later attempt, never an end of anything else; no token is in a line of the log.
  */
-import { setTimeout as sleep } from 'node:timers/promises'
-import { type InboundMessage, type Ingested, isUsed } from '../../core/chat.ts'
-import type { Account, AccountOptions, AccountStatus } from '../channel.ts'
+import { type InboundMessage, isUsed } from '../../core/chat.ts'
+import type { Account, AccountOptions } from '../channel.ts'
 import { type Intake, openIntake } from '../intake.ts'
+import { openStanding } from '../standing.ts'
 import { openDirectory } from './directory.ts'
 import { pauseMs, problemOf, refusalOf, wordsOf } from './failure.ts'
 import { chatIdOf, type Envelope, envelopeIdOf, type Reading, toInbound } from './inbound.ts'
@@ -16,10 +16,6 @@ import { openWayOut } from './outbound.ts'
 import { readSettings, type Settings } from './settings.ts'
 import { keepConnected } from './socket.ts'
 import { openWire, type Wire } from './wire.ts'
-
-/** Between attempts to hand a message to the house, and to connect. */
-const firstWaitMs = 250
-const longestWaitMs = 30_000
 
 interface Life {
   /** Nothing new is begun. */
@@ -34,26 +30,13 @@ interface Life {
 
 export function openAccount(options: AccountOptions): Account {
   const read = readSettings(options.settings)
-  const status: { -readonly [K in keyof AccountStatus]: AccountStatus[K] } = {
-    state: 'off',
-    self: null,
-    problem: null,
-    connectedAt: null,
-    lastInboundAt: null,
-    lastOutboundAt: null,
-    reconnects: 0,
-  }
+  const standing = openStanding(options, { problemOf, pauseMs })
+  const { change, well, ill } = standing
   // What is wrong with the block is said when the account is started; until then nothing of it can be reached.
   const settings = read.ok ? read.settings : null
   let wire: Promise<Wire> | null = null
   let life: Life | null = null
   let me: Reading['me'] | null = null
-
-  function change(to: Partial<AccountStatus>): void {
-    const before = JSON.stringify([status.state, status.self, status.problem])
-    Object.assign(status, to)
-    if (JSON.stringify([status.state, status.self, status.problem]) !== before) options.changed()
-  }
 
   function theWire(): Promise<Wire> {
     if (!settings) throw new Error('the account has no settings that work')
@@ -64,37 +47,16 @@ export function openAccount(options: AccountOptions): Account {
   const web = async (): Promise<Wire['web']> => (await theWire()).web
   const directory = openDirectory(web, options.clock)
 
-  function well(): void {
-    if (status.state === 'connected') return
-    const again = status.state === 'reconnecting'
-    if (again) options.log('info', 'connected again')
-    const reconnects = status.reconnects + Number(again)
-    change({ state: 'connected', problem: null, connectedAt: options.clock.now(), reconnects })
-  }
-
-  /** True when there is no use in trying again. */
-  function ill(error: unknown): boolean {
-    const { final, ...problem } = problemOf(error)
-    if (status.problem?.code !== problem.code) options.log('warn', problem.message, { code: problem.code })
-    change({ state: final ? 'failed' : status.connectedAt === null ? 'connecting' : 'reconnecting', problem })
-    return final
-  }
-
   async function live(mine: Life, known: Settings): Promise<void> {
     const { signal } = mine.over
     const { web, socket } = await theWire()
-    for (let wait = firstWaitMs; me === null; wait = Math.min(longestWaitMs, wait * 2)) {
-      try {
-        const { user_id, bot_id, user, team } = await web.auth.test()
-        if (!user_id || !bot_id) throw new Error('Slack did not say who the app is')
-        me = { user: user_id, bot: bot_id }
-        change({ self: `@${user} in ${team}` })
-      } catch (error) {
-        if (signal.aborted || ill(error)) return
-        await sleep(Math.max(wait, pauseMs(error)), undefined, { signal }).catch(() => undefined)
-        if (signal.aborted) return
-      }
-    }
+    me ??= await standing.persist(async () => {
+      const { user_id, bot_id, user, team } = await web.auth.test()
+      if (!user_id || !bot_id) throw new Error('Slack did not say who the app is')
+      change({ self: `@${user} in ${team}` })
+      return { user: user_id, bot: bot_id }
+    }, signal)
+    if (!me) return
     const take = (envelope: Envelope): Promise<void> =>
       mine.intake.put(envelopeIdOf(envelope), chatIdOf(envelope), () => takeOne(envelope, mine, known))
     await keepConnected({ open: socket, signal: mine.parted.signal, take, well, ill })
@@ -109,25 +71,12 @@ export function openAccount(options: AccountOptions): Account {
       return
     }
     if (!message) return
-    change({ lastInboundAt: options.clock.now() })
-    const taken = await hand(message, mine.over.signal)
+    const stamped = message.at > 0 ? message : { ...message, at: options.clock.now() }
+    // The service gives an event up after a few attempts: while we hold it, we try by ourselves.
+    const taken = await standing.hand(stamped, mine.over.signal)
     if (message.via !== 'button' || !isUsed(taken)) return
     const aside = pressed(envelope.body).finally(() => mine.asides.delete(aside))
     mine.asides.add(aside)
-  }
-
-  /** The service gives an event up after a few attempts: while we hold it, we try by ourselves. */
-  async function hand(message: InboundMessage, signal: AbortSignal): Promise<Ingested> {
-    const stamped = message.at > 0 ? message : { ...message, at: options.clock.now() }
-    for (let wait = firstWaitMs; ; wait = Math.min(longestWaitMs, wait * 2)) {
-      signal.throwIfAborted()
-      try {
-        return await options.ingest(stamped)
-      } catch (error) {
-        options.log('error', 'a message could not be taken; it is tried again until it is', { why: String(error) })
-        await sleep(wait, undefined, { signal })
-      }
-    }
   }
 
   /** Takes the buttons of a question that was answered. */
@@ -169,7 +118,7 @@ export function openAccount(options: AccountOptions): Account {
         asides: new Set(),
       }
       life = mine
-      change({ state: 'connecting', problem: null, connectedAt: null })
+      standing.begin()
       mine.done = live(mine, read.settings).catch(error => {
         if (!mine.over.signal.aborted) ill(error)
       })
@@ -186,7 +135,7 @@ export function openAccount(options: AccountOptions): Account {
       life = null
       change({ state: 'off', problem: null })
     },
-    status: () => ({ ...status }),
+    status: () => ({ ...standing.status }),
     outbound: openWayOut({
       settings: settings ?? { textLimit: maxText },
       web,

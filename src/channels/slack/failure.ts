@@ -5,7 +5,7 @@
  * from the service's own codes; nothing of a request, in whose headers the token stands, is repeated.
  */
 import type { SendOutcome } from '../../core/ports.ts'
-import type { Problem } from './settings.ts'
+import type { Problem } from '../standing.ts'
 
 export type Failure = Extract<SendOutcome, { sent: false }>
 

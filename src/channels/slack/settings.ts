@@ -3,7 +3,7 @@
  *
  * Owns which keys are read and what is wrong with them. A problem is a value: the account then stands as failed and says so.
  */
-import type { AccountStatus } from '../channel.ts'
+import type { Problem } from '../standing.ts'
 import { maxText } from './limits.ts'
 
 export interface Settings {
@@ -15,8 +15,6 @@ export interface Settings {
   /** The app's own slash command without its slash: what follows it is what is said. */
   slashName: string
 }
-
-export type Problem = NonNullable<AccountStatus['problem']>
 
 export function readSettings(
   block: Readonly<Record<string, unknown>>,

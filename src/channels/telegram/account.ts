@@ -5,14 +5,14 @@
  * goes out outbound.ts. Invariants: an update counts as received only after `ingest` has resolved; a failure of the service
  * is a status and a later attempt, never an end of anything else; the token is in no line of the log.
  */
-import { setTimeout as sleep } from 'node:timers/promises'
 import type { Update, UserFromGetMe } from 'grammy/types'
 import { type InboundMessage, type Ingested, isUsed } from '../../core/chat.ts'
 import type { Route } from '../../core/types.ts'
-import type { Account, AccountOptions, AccountStatus } from '../channel.ts'
+import type { Account, AccountOptions } from '../channel.ts'
 import { openTyping } from '../typing.ts'
 import { type Intake, openIntake } from '../intake.ts'
-import { problemOf, refusalOf, wordsOf } from './failure.ts'
+import { openStanding } from '../standing.ts'
+import { pauseMs, problemOf, refusalOf, wordsOf } from './failure.ts'
 import { chatIdOf, kinds, type Reading, toInbound } from './inbound.ts'
 import { maxCommands, maxCommandWords, maxText } from './limits.ts'
 import { openWayOut } from './outbound.ts'
@@ -21,9 +21,6 @@ import { readSettings, type Settings } from './settings.ts'
 import { startWebhook, type WebhookServer } from './webhook.ts'
 import { asSignal, openWire, type Wire } from './wire.ts'
 
-/** Between attempts to hand a message to the house, and to connect. */
-const firstWaitMs = 250
-const longestWaitMs = 30_000
 /** The service shows it for five seconds. */
 const typingAgainMs = 4500
 
@@ -40,61 +37,18 @@ interface Life {
 
 export function openAccount(options: AccountOptions): Account {
   const read = readSettings(options.settings)
-  const status: { -readonly [K in keyof AccountStatus]: AccountStatus[K] } = {
-    state: 'off',
-    self: null,
-    problem: null,
-    connectedAt: null,
-    lastInboundAt: null,
-    lastOutboundAt: null,
-    reconnects: 0,
-  }
+  const standing = openStanding(options, { problemOf, pauseMs })
+  const { change, well, ill, persist } = standing
   // What is wrong with the block is said when the account is started; until then nothing of it can be reached.
   const settings = read.ok ? read.settings : null
   let wire: Promise<Wire> | null = null
   let life: Life | null = null
   let me: UserFromGetMe | null = null
 
-  function change(to: Partial<AccountStatus>): void {
-    const before = JSON.stringify([status.state, status.self, status.problem])
-    Object.assign(status, to)
-    if (JSON.stringify([status.state, status.self, status.problem]) !== before) options.changed()
-  }
-
   function theWire(): Promise<Wire> {
     if (!settings) throw new Error('the account has no settings that work')
     wire ??= openWire(settings)
     return wire
-  }
-
-  function well(): void {
-    if (status.state === 'connected') return
-    const again = status.state === 'reconnecting' && status.connectedAt !== null
-    if (again) options.log('info', 'connected again')
-    const reconnects = status.reconnects + Number(again)
-    change({ state: 'connected', problem: null, connectedAt: options.clock.now(), reconnects })
-  }
-
-  /** True when there is no use in trying again. */
-  function ill(error: unknown): boolean {
-    const { final, ...problem } = problemOf(error)
-    if (status.problem?.code !== problem.code) options.log('warn', problem.message, { code: problem.code })
-    change({ state: final ? 'failed' : status.connectedAt === null ? 'connecting' : 'reconnecting', problem })
-    return final
-  }
-
-  /** Whatever it takes, until it is done or the account is stopped. Null when there is no use in it. */
-  async function persist<T>(call: () => Promise<T>, signal: AbortSignal): Promise<T | null> {
-    for (let wait = firstWaitMs; ; wait = Math.min(longestWaitMs, wait * 2)) {
-      try {
-        return await call()
-      } catch (error) {
-        if (signal.aborted || ill(error)) return null
-        const asked = (refusalOf(error)?.parameters?.retry_after ?? 0) * 1000
-        await sleep(Math.max(wait, asked), undefined, { signal }).catch(() => undefined)
-        if (signal.aborted) return null
-      }
-    }
   }
 
   async function live(mine: Life, known: Settings): Promise<void> {
@@ -144,6 +98,7 @@ export function openAccount(options: AccountOptions): Account {
     return options.commands().map(one => [one.name.toLowerCase().replaceAll('-', '_'), one])
   }
 
+  /** `insist`: the service does not bring it again by itself while we hold it. */
   async function take(update: Update, mine: Life, insist: boolean): Promise<void> {
     let message: InboundMessage | null
     try {
@@ -156,25 +111,10 @@ export function openAccount(options: AccountOptions): Account {
       return
     }
     if (!message) return
-    change({ lastInboundAt: options.clock.now() })
-    const taken = await hand(message, mine.over.signal, insist)
+    const taken = await standing.hand(message, mine.over.signal, () => insist)
     if (!update.callback_query) return
     const aside = pressed(update.callback_query, taken).finally(() => mine.asides.delete(aside))
     mine.asides.add(aside)
-  }
-
-  /** `insist`: the service does not bring it again by itself while we hold it. */
-  async function hand(message: InboundMessage, signal: AbortSignal, insist: boolean): Promise<Ingested> {
-    for (let wait = firstWaitMs; ; wait = Math.min(longestWaitMs, wait * 2)) {
-      signal.throwIfAborted()
-      try {
-        return await options.ingest(message)
-      } catch (error) {
-        options.log('error', 'a message could not be taken; it stays with Telegram until it is', { why: String(error) })
-        if (!insist) throw error
-        await sleep(wait, undefined, { signal })
-      }
-    }
   }
 
   /** Ends the waiting sign on the button, and takes the buttons of a question that was answered. */
@@ -224,7 +164,7 @@ export function openAccount(options: AccountOptions): Account {
         asides: new Set(),
       }
       life = mine
-      change({ state: 'connecting', problem: null, connectedAt: null })
+      standing.begin()
       mine.done = live(mine, read.settings).catch(error => {
         if (!mine.over.signal.aborted) ill(error)
       })
@@ -243,7 +183,7 @@ export function openAccount(options: AccountOptions): Account {
       life = null
       change({ state: 'off', problem: null })
     },
-    status: () => ({ ...status }),
+    status: () => ({ ...standing.status }),
     outbound: openWayOut({
       settings: settings ?? { linkPreview: true, textLimit: maxText },
       wire: theWire,

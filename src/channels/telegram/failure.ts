@@ -5,7 +5,7 @@
  * `wordsOf` may make text of one. Invariant: `certain` is true only when the service refused, or was never reached.
  */
 import type { SendOutcome } from '../../core/ports.ts'
-import type { Problem } from './settings.ts'
+import type { Problem } from '../standing.ts'
 
 export type Failure = Extract<SendOutcome, { sent: false }>
 
@@ -59,6 +59,11 @@ export function problemOf(error: unknown): Problem & { final: boolean } {
   }
   const fix = 'Nothing, if it passes: it is tried again by itself. Else check that this machine reaches the Bot API.'
   return { code: refusal ? 'CHANNEL_SERVICE_ERROR' : 'CHANNEL_UNREACHABLE', message, fix, final: false }
+}
+
+/** How long the service wants to be left alone; 0 when it does not say. */
+export function pauseMs(error: unknown): number {
+  return (refusalOf(error)?.parameters?.retry_after ?? 0) * 1000
 }
 
 export function wordsOf(error: unknown): string {

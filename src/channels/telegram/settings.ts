@@ -4,7 +4,7 @@
  * Owns which keys are read and what is wrong with them. A problem is a value: the account then stands as failed and says so.
  */
 import { readFileSync } from 'node:fs'
-import type { AccountStatus } from '../channel.ts'
+import type { Problem } from '../standing.ts'
 import { maxText } from './limits.ts'
 
 export interface Settings {
@@ -17,8 +17,6 @@ export interface Settings {
   textLimit: number
   customCommands: readonly { name: string; description: string }[]
 }
-
-export type Problem = NonNullable<AccountStatus['problem']>
 
 /** The character set that the service allows in a webhook's secret. */
 const secretForm = /^[A-Za-z0-9_-]{16,256}$/

@@ -4,16 +4,16 @@
  * Owns how the parts of this folder are put together. A message that comes in is handed over again and again until it is
  * taken; nothing behind it is read or receipted meanwhile, and when the connection ends first the service brings it again.
  */
-import { setTimeout as sleep } from 'node:timers/promises'
 import type { WAMessage, WASocket } from 'baileys'
 import type { Route } from '../../core/types.ts'
-import type { Account, AccountOptions, AccountStatus } from '../channel.ts'
+import type { Account, AccountOptions } from '../channel.ts'
+import { openStanding } from '../standing.ts'
 import { type Answers, openAnswers } from './answers.ts'
 import { guard } from './guard.ts'
 import { takeFolder } from './folder.ts'
 import { keepPath, openKeep } from './keep.ts'
 import type { Library } from './library.ts'
-import { Line } from './line.ts'
+import { Line, problemOf } from './line.ts'
 import { type Login, openLogin, sentBefore } from './login.ts'
 import type { Fetch } from './media.ts'
 import { pair } from './pairing.ts'
@@ -22,7 +22,6 @@ import { send } from './sending.ts'
 import { openReader } from './signal.ts'
 import { maxText, partsOf } from './writing.ts'
 
-const again = { firstMs: 100, mostMs: 10_000 }
 /** WhatsApp stops showing it by itself after some 25 seconds. */
 const typingEveryMs = 10_000
 
@@ -35,7 +34,7 @@ interface Settings {
 }
 
 export function openAccount(options: AccountOptions, lib: Library): Account {
-  const { clock, ingest } = options
+  const { clock } = options
   const settings = options.settings as Settings
   const path = keepPath(settings.authDir ?? options.stateDir)
   takeFolder(path, lib, {
@@ -49,9 +48,9 @@ export function openAccount(options: AccountOptions, lib: Library): Account {
   const taking = new Set<Promise<unknown>>()
   const answers = new WeakMap<WASocket, Answers>()
   let login: Login = openLogin(keep, lib, false)
-  let [lastInboundAt, lastOutboundAt] = [null as number | null, null as number | null]
-  let stopped = Promise.withResolvers<void>()
-  let over = true
+  const standing = openStanding(options, { problemOf })
+  /** While the account runs. */
+  let life: AbortController | null = null
 
   const me = () => {
     const { id = '', lid = '' } = login.state.creds.me ?? {}
@@ -71,8 +70,7 @@ export function openAccount(options: AccountOptions, lib: Library): Account {
     loggedOut() {
       login = openLogin(keep, lib, true)
     },
-    changed: options.changed,
-    now: () => clock.now(),
+    standing,
     log: options.log,
   })
 
@@ -157,26 +155,14 @@ export function openAccount(options: AccountOptions, lib: Library): Account {
       fetch,
     })
     if (!message) return null
-    for (let wait = again.firstMs; ; wait = Math.min(again.mostMs, wait * 2)) {
-      if (over) throw new Error('stopped before the message was taken')
-      try {
-        const handed = ingest(message)
-        const settled = handed.catch(() => undefined)
-        taking.add(settled)
-        void settled.then(() => taking.delete(settled))
-        const { done } = await handed
-        lastInboundAt = clock.now()
-        if (done === 'accepted' || done === 'command') read(from, socket)
-        return { text: message.text }
-      } catch (error) {
-        options.log('error', 'a message could not be taken; it is tried again', {
-          id: message.id,
-          error: wordsOf(error),
-        })
-      }
-      await Promise.race([sleep(wait), stopped.promise])
-      if (!socket.ws.isOpen) throw new Error('the connection was lost before the message was taken')
-    }
+    if (!life) throw new Error('stopped before the message was taken')
+    const handed = standing.hand(message, life.signal, () => socket.ws.isOpen)
+    const settled = handed.catch(() => undefined)
+    taking.add(settled)
+    void settled.then(() => taking.delete(settled))
+    const { done } = await handed
+    if (done === 'accepted' || done === 'command') read(from, socket)
+    return { text: message.text }
   }
 
   function read({ key }: WAMessage, socket: WASocket): void {
@@ -190,17 +176,16 @@ export function openAccount(options: AccountOptions, lib: Library): Account {
 
   return {
     start() {
-      if (!over) return
+      if (life) return
       reopen()
-      over = false
-      stopped = Promise.withResolvers()
+      life = new AbortController()
       if (login.linked()) line.begin()
       else line.lacksLogin()
     },
 
     async stop() {
-      over = true
-      stopped.resolve()
+      life?.abort()
+      life = null
       for (const timer of typing.values()) clearInterval(timer)
       typing.clear()
       await line.end()
@@ -209,9 +194,7 @@ export function openAccount(options: AccountOptions, lib: Library): Account {
       await keep.close()
     },
 
-    status(): AccountStatus {
-      return { ...line.status, self: self(), lastInboundAt, lastOutboundAt }
-    },
+    status: () => ({ ...standing.status, self: self() }),
 
     outbound: {
       channel: 'whatsapp',
@@ -219,7 +202,7 @@ export function openAccount(options: AccountOptions, lib: Library): Account {
       parts: content => partsOf(content, Math.min(maxText, settings.textChunkLimit ?? maxText)),
       async send(message, signal) {
         const outcome = await send(message, signal, { lib, keep, open: openForSending, now: () => clock.now() })
-        if (outcome.sent) lastOutboundAt = clock.now()
+        if (outcome.sent) standing.change({ lastOutboundAt: clock.now() })
         return outcome
       },
     },
@@ -238,14 +221,14 @@ export function openAccount(options: AccountOptions, lib: Library): Account {
     async *login({ phone, signal }) {
       if (line.ready) return void (yield { show: 'done' as const, self: self() })
       reopen()
-      over = false
+      life ??= new AbortController()
       if (!login.linked()) login = openLogin(keep, lib, true)
       await line.end('login')
       try {
         yield* pair({ line, phone, signal, self, now: () => clock.now() })
       } finally {
         // A login that was there before is still good, whatever kept it from connecting just now.
-        if (!over && login.linked()) line.begin()
+        if (life && login.linked()) line.begin()
         if (!closed && !login.linked()) login = openLogin(keep, lib, true)
       }
     },
@@ -279,5 +262,3 @@ function quietly({ log }: AccountOptions): Logger {
   }
   return logger
 }
-
-const wordsOf = (error: unknown): string => (error instanceof Error ? error.message : String(error))

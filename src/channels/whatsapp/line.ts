@@ -5,19 +5,18 @@
  * bothered any more, and the state says what a person must do. Never reads a message.
  */
 import type { ConnectionState, WASocket } from 'baileys'
-import type { AccountStatus } from '../channel.ts'
+import type { Problem, Standing } from '../standing.ts'
 
 export interface LineOptions {
   open(): WASocket
   /** The device was removed: what is kept of the login is of no use. */
   loggedOut(): void
-  changed(): void
-  now(): number
-  log(level: 'info' | 'warn', message: string, fields?: Record<string, unknown>): void
+  standing: Standing
+  log(level: 'info', message: string, fields?: Record<string, unknown>): void
 }
 
-type Problem = NonNullable<AccountStatus['problem']>
-
+const restart = 515
+const replaced = 440
 const fixLogin = 'Log in again: deputy channels login whatsapp'
 const ends: Readonly<Record<number, Problem>> = {
   401: { code: 'CHANNEL_LOGGED_OUT', message: 'The device was removed on the phone.', fix: fixLogin },
@@ -31,21 +30,16 @@ const ends: Readonly<Record<number, Problem>> = {
     message: 'The phone knows no linked devices.',
     fix: `Update WhatsApp on the phone. ${fixLogin}`,
   },
-  440: {
+  [replaced]: {
     code: 'CHANNEL_CONFLICT',
     message: 'Another client took the place of this one, with the same login.',
     fix: 'Stop the other one, then restart this account: deputy channels login whatsapp',
   },
 }
-const restart = 515
 const firstWaitMs = 250
 const longestWaitMs = 60_000
 
 export class Line {
-  #state: AccountStatus['state'] = 'off'
-  #problem: Problem | null = null
-  #connectedAt: number | null = null
-  #reconnects = 0
   #socket: WASocket | null = null
   #closed: Promise<void> = Promise.resolve()
   #timer: NodeJS.Timeout | null = null
@@ -57,12 +51,9 @@ export class Line {
     this.#options = options
   }
 
-  get status(): Pick<AccountStatus, 'state' | 'problem' | 'connectedAt' | 'reconnects'> {
-    return { state: this.#state, problem: this.#problem, connectedAt: this.#connectedAt, reconnects: this.#reconnects }
-  }
   /** The socket while it is open for messages. */
   get ready(): WASocket | null {
-    return this.#state === 'connected' ? this.#socket : null
+    return this.#options.standing.status.state === 'connected' ? this.#socket : null
   }
   get socket(): WASocket | null {
     return this.#socket
@@ -70,13 +61,14 @@ export class Line {
 
   begin(): void {
     if (this.#socket || this.#timer) return
-    this.#become('connecting', null)
+    this.#options.standing.begin()
     this.#open()
   }
   /** There is no login: a person has to make one. */
   lacksLogin(): void {
     const message = 'No phone has linked this account yet.'
-    this.#become('login', { code: 'CHANNEL_NOT_LINKED', message, fix: 'Log in: deputy channels login whatsapp' })
+    const fix = 'Log in: deputy channels login whatsapp'
+    this.#options.standing.change({ state: 'login', problem: { code: 'CHANNEL_NOT_LINKED', message, fix } })
   }
   /** Resolves when the socket is gone. */
   async end(state: 'off' | 'login' = 'off'): Promise<void> {
@@ -85,7 +77,7 @@ export class Line {
     const socket = this.#socket
     this.#socket = null
     if (state === 'login') this.lacksLogin()
-    else this.#become('off', null)
+    else this.#options.standing.change({ state: 'off', problem: null })
     if (socket) this.#closed = close(socket)
     await this.#closed
   }
@@ -101,8 +93,7 @@ export class Line {
       if (this.#socket !== socket) return
       if (update.connection === 'open') {
         this.#failures = 0
-        this.#connectedAt = this.#options.now()
-        this.#become('connected', null)
+        this.#options.standing.well()
       }
       // The line has decided before anybody hears of it.
       if (update.connection === 'close') this.#lost(statusOf(update.lastDisconnect?.error))
@@ -112,28 +103,18 @@ export class Line {
 
   #lost(status: number): void {
     this.#socket = null
-    const end = ends[status]
-    if (end) {
-      if (status !== 440) this.#options.loggedOut()
-      this.#options.log('warn', end.message, { status })
-      this.#become('failed', end)
-      return
-    }
+    const { standing } = this.#options
     if (status === restart) {
-      this.#become('connecting', null)
+      standing.change({ state: 'connecting', problem: null })
       this.#open()
       return
     }
-    if (this.#connectedAt !== null) this.#reconnects++
+    if (standing.ill(status)) {
+      if (status !== replaced) this.#options.loggedOut()
+      return
+    }
     const wait = Math.min(longestWaitMs, firstWaitMs * 2 ** Math.min(this.#failures++, 20))
     this.#options.log('info', 'the connection was lost', { status, again: wait })
-    const message = `WhatsApp cannot be reached, or closed the connection (${status}).`
-    const problem = {
-      code: 'CHANNEL_UNREACHABLE',
-      message,
-      fix: 'It is tried again by itself. See that this machine is online.',
-    }
-    this.#become(this.#connectedAt === null ? 'connecting' : 'reconnecting', this.#failures > 1 ? problem : null)
     this.#timer = setTimeout(
       () => {
         this.#timer = null
@@ -142,11 +123,17 @@ export class Line {
       wait * (0.75 + Math.random() / 2),
     )
   }
+}
 
-  #become(state: AccountStatus['state'], problem: Problem | null): void {
-    this.#state = state
-    this.#problem = problem
-    this.#options.changed()
+/** What the service's number for the end of a connection means. */
+export function problemOf(status: unknown): Problem & { final: boolean } {
+  const end = ends[Number(status)]
+  if (end) return { ...end, final: true }
+  return {
+    code: 'CHANNEL_UNREACHABLE',
+    message: `WhatsApp cannot be reached, or closed the connection (${status}).`,
+    fix: 'It is tried again by itself. See that this machine is online.',
+    final: false,
   }
 }
 

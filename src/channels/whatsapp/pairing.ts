@@ -71,6 +71,6 @@ export async function* pair(options: PairingOptions): AsyncGenerator<LoginStep> 
   } finally {
     forget()
     signal.removeEventListener('abort', abort)
-    if (line.status.state !== 'connected' && !linked) await line.end('login')
+    if (!line.ready && !linked) await line.end('login')
   }
 }
