@@ -7,7 +7,7 @@
 import type { Selectable } from 'kysely'
 import { covers, type Scope } from '../protocol/scopes.ts'
 import type { Reader } from '../store/reader.ts'
-import type { DevicesTable, PairingRequestsTable } from '../store/tables.ts'
+import type { DevicesTable, PairingRequestsTable } from '../store/tables-pairing.ts'
 
 export interface DeviceFact {
   id: string

@@ -11,6 +11,7 @@ import {
   resolved,
   showsGrowing,
 } from './read-channels.ts'
+import { threadBindingsOf } from './thread-bindings.ts'
 
 const home = homeOf({ home: '/nowhere/deputy', env: {} })
 const read = (
@@ -144,4 +145,34 @@ test('queue modes and pauses by channel; words grow in a chat unless that is swi
     showsGrowing(given, { channel, account: 'default' }),
   )
   expect(grows).toEqual([false, true, false, true])
+})
+
+test('bindings of threads: what an account says, else its channel, else the session, key by key', () => {
+  const session = { threadBindings: { idleHours: 12, defaultSpawnContext: 'isolated' } }
+  const given = config(
+    {
+      telegram: {
+        botToken: 'x',
+        threadBindings: { maxAgeHours: 48, spawnSubagentSessions: false },
+        accounts: { work: { botToken: 'y', threadBindings: { idleHours: 0.5, spawnSessions: true } } },
+      },
+      discord: { token: 'x', threadBindings: { enabled: false } },
+    },
+    {},
+    { session },
+  )
+  const of = (channel: string, account = 'default') => threadBindingsOf(given, { channel, account })
+  const hour = 3_600_000
+  const said = { enabled: true, idleMs: 12 * hour, maxAgeMs: 0, spawns: true, context: 'isolated' }
+  expect(of('slack')).toEqual(said)
+  expect(of('telegram')).toEqual({ ...said, maxAgeMs: 48 * hour, spawns: false })
+  expect(of('telegram', 'work')).toEqual({ ...said, maxAgeMs: 48 * hour, idleMs: 0.5 * hour })
+  expect(of('discord')).toEqual({ ...said, enabled: false })
+  expect(threadBindingsOf(config({}), { channel: 'telegram', account: 'default' })).toEqual({
+    enabled: true,
+    idleMs: 24 * hour,
+    maxAgeMs: 0,
+    spawns: true,
+    context: 'fork',
+  })
 })

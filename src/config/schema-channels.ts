@@ -19,6 +19,7 @@ import {
   type TypeOf,
   whole,
 } from './kit.ts'
+import { threadBindings } from './schema-sessions.ts'
 
 const ids = (doc: string) => list(doc, either('An id', text('As text'), whole('As a number')))
 const dmPolicy = choice('Who may write directly. Default: pairing. "open" needs "*" in allowFrom', [
@@ -60,6 +61,7 @@ const common = {
   reactionLevel: choice('How much the agent reacts with emoji', ['off', 'ack', 'minimal', 'extensive']),
   defaultTo: either('Where words without an address go', text('As text'), whole('As a number')),
   proxy: text('Address of a proxy'),
+  threadBindings,
 }
 
 const knownCommon = [
@@ -79,7 +81,6 @@ const knownCommon = [
   'ackReaction',
   'ackReactionScope',
   'reactionNotifications',
-  'threadBindings',
   'chunkMode',
   'blockStreaming',
   'blockStreamingCoalesce',

@@ -1,7 +1,7 @@
 /**
  * The table of the configuration: every key Deputy reads, with OpenClaw's names and meanings (openclaw-facts.md §E).
  *
- * Owns the root and the gateway's part; the other parts are in schema-agents.ts and schema-tools.ts. Data only: what
+ * Owns the root and the gateway's part; the other parts are in schema-*.ts. Data only: what
  * values mean together is in config.ts.
  */
 import { scopes } from '../protocol/scopes.ts'
@@ -20,8 +20,9 @@ import {
   type TypeOf,
   whole,
 } from './kit.ts'
-import { agents, bindings, messages, session } from './schema-agents.ts'
+import { agents } from './schema-agents.ts'
 import { accessGroups, channels } from './schema-channels.ts'
+import { bindings, messages, session } from './schema-sessions.ts'
 import { approvals, auth, models, secrets, tools } from './schema-tools.ts'
 
 const gateway = object(

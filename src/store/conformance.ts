@@ -60,6 +60,7 @@ export function conformance(database: string, open: () => Promise<Bench>): void 
         ['pairing_requests', { id: 'p2' }, 'two pending requests of a device'],
         ['device_tokens', { generation: 9 }, 'two tokens of a device and role'],
         ['channel_pairings', { id: 'c2' }, 'two open requests of a sender'],
+        ['thread_bindings', { session_key: 'other' }, 'two live bindings of a place'],
         ['schedule_slots', { state: 'other' }, 'one slot twice'],
         ['drops', { reason: 'other' }, 'one message dropped twice'],
       ]
@@ -76,6 +77,7 @@ export function conformance(database: string, open: () => Promise<Bench>): void 
         ['runs', { state: 'done' }, { id: 'r2' }, 'a session whose run is done gets another'],
         ['inbox', {}, { session: 's2' }, 'two mailboxes hold the same fact'],
         ['rpc_keys', {}, { principal: 'p2' }, 'two principals use the same key'],
+        ['thread_bindings', { ended_at: 5 }, { session_key: 'other' }, 'a place whose binding ended is bound again'],
         ['pairing_requests', { state: 'superseded' }, { id: 'p2' }, 'a device whose request was superseded asks again'],
       ]
       for (const [table, first, second, what] of again) {

@@ -30,7 +30,7 @@ describe('the list', () => {
   test('is pinned', () => {
     expect(Object.keys(writes).join(' ')).toBe(
       'accept claim intent reply result wait finish cancel answer recover sending sent approve slot device pair rpc ' +
-        'config sweep usage timer session drop audit',
+        'config sweep usage timer session drop bind audit',
     )
     expect([writePoints, calls, callPoints]).toEqual([
       ['before', 'after', 'resolve'],

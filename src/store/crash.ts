@@ -34,6 +34,7 @@ export const writes = {
   timer: 'waits',
   session: 'refused',
   drop: 'refused',
+  bind: 'refused',
   audit: 'refused',
 } as const satisfies Record<string, 'waits' | 'refused'>
 

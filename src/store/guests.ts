@@ -11,7 +11,7 @@ import { DeputyError } from '../protocol/errors.ts'
 import type { SenderDecision, SenderList } from '../protocol/results.ts'
 import { apply } from './apply.ts'
 import type { Tx } from './open.ts'
-import type { ChannelPairingsTable } from './tables.ts'
+import type { ChannelPairingsTable } from './tables-pairing.ts'
 
 export interface Stranger {
   channel: string

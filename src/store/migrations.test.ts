@@ -61,7 +61,7 @@ test('every column of every table is one that the house knows, and none is missi
         .map(row => row['name']),
     ]),
   )
-  const ids = (table: string) => (['inbox', 'outbox', 'audit'].includes(table) ? ['id'] : [])
+  const ids = (table: string) => (['inbox', 'outbox', 'audit', 'thread_bindings'].includes(table) ? ['id'] : [])
   const wanted = Object.fromEntries(
     Object.entries(samples).map(([table, row]) => [table, [...ids(table), ...Object.keys(row)]]),
   )
@@ -98,6 +98,11 @@ const questions: [string, string][] = [
   ["select sum(charged_nano) from usage where tree = 't' and at >= 0", 'usage_tree'],
   ["select sum(charged_nano) from usage where sender = 's' and at >= 1", 'usage_sender'],
   ["select id from runs where tree = 't' order by created_at desc", 'runs_tree'],
+  [
+    "select * from thread_bindings where channel = 'c' and account = 'a' and chat = '1' and thread = '' and ended_at is null",
+    'thread_bindings_place',
+  ],
+  ["select * from thread_bindings where session_key = 'k' and ended_at is null", 'thread_bindings_session'],
 ]
 for (const [question, index] of questions)
   test(`${index} answers ${question}`, async () => {

@@ -5,6 +5,7 @@
  * The caller holds the transaction and writes the version in it.
  */
 import type { Kysely } from 'kysely'
+import { addThreadBindings } from './migration-bindings.ts'
 import { sumOverRuns } from './migration-usage.ts'
 import { createSchema, createTable, type Spelling } from './schema.ts'
 import type { Tables } from './tables.ts'
@@ -18,6 +19,7 @@ const migrations: readonly Migration[] = [
   addApprovalGrants,
   sumOverRuns,
   addTreeIndex,
+  addThreadBindings,
 ]
 
 /** Version of a database that has every migration. */

@@ -24,7 +24,8 @@ import { DeputyError } from '../protocol/errors.ts'
 import type { Scope } from '../protocol/scopes.ts'
 import { getValue, setValue } from './kv.ts'
 import type { Tx } from './open.ts'
-import type { DevicesTable, DeviceTokensTable, PairingRequestsTable, Tables } from './tables.ts'
+import type { Tables } from './tables.ts'
+import type { DevicesTable, DeviceTokensTable, PairingRequestsTable } from './tables-pairing.ts'
 
 /** All that is known of one device id, and what only rows know. */
 export interface Loaded {

@@ -7,7 +7,8 @@ import { type Device, type Pairing, type PairingRequest, tokenOf } from '../core
 import { missingScopes } from '../core/authorize.ts'
 import type { DeviceList, PairedDevice, PendingDevice } from '../protocol/results.ts'
 import { deviceOf, pendingRows, requestOf, tokenOf as tokenFact } from './pairing-rows.ts'
-import type { DevicesTable, DeviceTokensTable, Tables } from './tables.ts'
+import type { Tables } from './tables.ts'
+import type { DevicesTable, DeviceTokensTable } from './tables-pairing.ts'
 
 /** What waits and what is paired, oldest first. `connected` says who is here now. */
 export async function listDevices(

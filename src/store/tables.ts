@@ -5,6 +5,7 @@
  * undefined, no Date. A row never holds a secret and never a prompt.
  */
 import type { ColumnType, Generated } from 'kysely'
+import type { ChannelPairingsTable, DevicesTable, DeviceTokensTable, PairingRequestsTable } from './tables-pairing.ts'
 
 /** A text that the store may keep as a file of its own. */
 export interface LongText {
@@ -247,73 +248,25 @@ export interface OutboxTable {
   updated_at: number
 }
 
-export interface DevicesTable {
-  id: string
-  public_key: string
-  display_name: string | null
-  operator_label: string | null
-  platform: string | null
-  device_family: string | null
-  client_id: string | null
-  client_mode: string | null
-  /** JSON string[] */
-  roles: string
-  /** JSON Scope[]: what is approved now. */
-  scopes: string
-  generation: number
-  state: string
-  approved_via: string | null
-  remote_ip: string | null
-  created_at: number
-  approved_at: number
-  last_seen_at: number | null
-}
-
-export interface PairingRequestsTable {
-  id: string
-  device: string
-  public_key: string
-  /** JSON: displayName, platform, deviceFamily, clientId, clientMode, browserOrigin, remoteIp, reason, known */
-  about: string
-  /** JSON string[]: the roles asked for. */
-  role: string
-  /** JSON Scope[] */
-  scopes: string
-  state: string
-  superseded_by: string | null
-  decided_by: string | null
-  created_at: number
-  refreshed_at: number
-  expires_at: number
-  decided_at: number | null
-}
-
-export interface DeviceTokensTable {
-  device: string
-  role: string
-  generation: number
-  rotation: number
-  /** JSON Scope[] */
-  scopes: string
-  /** Only for imported tokens, until they rotate (decisions.md 18). */
-  imported_hash: string | null
-  created_at: number
-  rotated_at: number | null
-  revoked_at: number | null
-  last_used_at: number | null
-}
-
-export interface ChannelPairingsTable {
-  id: string
+/** At most one without `ended_at` for each place (channel, account, chat, thread). */
+export interface ThreadBindingsTable {
+  id: Generated<number>
   channel: string
   account: string
-  sender: string
-  label: string | null
-  code: string
-  state: string
+  chat: string
+  /** '' is the chat itself. */
+  thread: string
+  agent: string
+  session_key: string
+  run: string | null
+  bound_by: string
   created_at: number
-  last_seen_at: number
-  expires_at: number
+  active_at: number
+  /** Null follows the configuration, 0 is never. */
+  idle_ms: number | null
+  max_age_ms: number | null
+  ended_at: number | null
+  ended_why: string | null
 }
 
 export interface SchedulesTable {
@@ -376,6 +329,7 @@ export interface Tables {
   pairing_requests: PairingRequestsTable
   device_tokens: DeviceTokensTable
   channel_pairings: ChannelPairingsTable
+  thread_bindings: ThreadBindingsTable
   schedules: SchedulesTable
   schedule_slots: ScheduleSlotsTable
   kv: KvTable
