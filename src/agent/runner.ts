@@ -81,7 +81,9 @@ export function openRunner(options: AgentOptions, bells: Bells): Runner {
           text,
           delta,
         }
-        options.tell(kind === 'text' ? { on: 'run.delta', ...about, replace } : { on: 'run.thinking', ...about })
+        options.tell(
+          kind === 'text' ? { on: 'run.delta', ...about, step: step.n, replace } : { on: 'run.thinking', ...about },
+        )
       },
     }
     try {

@@ -9,10 +9,12 @@ import { loopWords } from '../core/breaker.ts'
 import { started } from '../core/run/claim.ts'
 import { holdOn } from '../core/run/approve.ts'
 import { afterwards, type Mailbox } from '../core/run/facts.ts'
+import { textOf } from '../core/run/reply.ts'
 import { ask, result, yielded } from '../core/run/steps.ts'
 import type { Message, Run, Step, ToolIntent, Wait } from '../core/types.ts'
 import { lastReply, loadMailbox, loadSession, loadStep, messageOf } from '../store/facts.ts'
 import type { Tx } from '../store/open.ts'
+import { isSaid } from '../store/outbox.ts'
 import { carryTurn } from './answering.ts'
 import { findingsOf, isCheck, recordCheck } from './checking.ts'
 import { childAnswer, childFacts } from './children.ts'
@@ -111,6 +113,8 @@ export function openToolSteps(desk: DeskParts): Pick<Desk, 'used' | 'hold' | 'co
               true,
             )
           }
+          const before = await wordsBefore(tx, facts.step)
+          const own = wanted.message ? { step: facts.step.n, text: wanted.message } : null
           const event = {
             now: facts.now,
             epoch: facts.mine.epoch,
@@ -118,6 +122,7 @@ export function openToolSteps(desk: DeskParts): Pick<Desk, 'used' | 'hold' | 'co
             parts: [{ type: 'text' as const, text: '{"status":"yielded"}' }],
             isError: false,
             wait,
+            words: own ?? (before && !(await isSaid(tx, facts.run.id, before.step)) ? before : null),
             already: [
               {
                 type: 'text' as const,
@@ -127,12 +132,11 @@ export function openToolSteps(desk: DeskParts): Pick<Desk, 'used' | 'hold' | 'co
           }
           const decision = yielded(facts, event)
           if (!decision.ok) return null
-          const words = wanted.message ?? (await wordsBefore(tx, facts.step))
           const after = await carryTurn(tx, options, decision.effects, {
             sessions: [facts.box.session],
             runs: [facts.run],
             wire: { [facts.run.id]: facts.mine.wireId },
-            turn: { run: facts.run, text: words, yielded: true, stop: 'toolUse', outcome: null },
+            turn: { run: facts.run, text: (own ?? before)?.text ?? '', yielded: true, stop: 'toolUse', outcome: null },
             at: facts.now,
           })
           if (decision.after === 'waiting')
@@ -244,20 +248,17 @@ export function openToolSteps(desk: DeskParts): Pick<Desk, 'used' | 'hold' | 'co
     return { ...found, afters: [after, ...found.afters] }
   }
 
-  async function wordsBefore(tx: Tx, step: Step): Promise<string> {
+  /** The words of the reply that called, and its step. */
+  async function wordsBefore(tx: Tx, step: Step): Promise<{ step: number; text: string } | null> {
     const reply = (await lastReply(tx, step.run)).find(one => one.kind === 'model')
-    if (!reply?.result?.seq) return ''
+    if (!reply?.result?.seq) return null
     const row = await tx
       .selectFrom('messages')
       .selectAll()
       .where('run', '=', step.run)
       .where('step', '=', reply.n)
       .executeTakeFirst()
-    return row
-      ? messageOf(row)
-          .parts.map(part => (part.type === 'text' ? part.text : ''))
-          .join('')
-      : ''
+    return row ? { step: reply.n, text: textOf(messageOf(row).parts) } : null
   }
 
   async function begin(step: Step, process?: { pgid: number; startedAt: string }): Promise<boolean> {

@@ -267,6 +267,8 @@ export type HouseEvent =
   | {
       on: 'run.delta'
       run: string
+      /** The reply that is being written. */
+      step: number
       session: string
       sessionKey: string
       agent: string

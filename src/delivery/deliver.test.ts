@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { interimKey } from '../core/ids.ts'
 import type { Content } from '../core/chat.ts'
 import type { HouseEvent, Outbound, OutboundMessage, SendOutcome } from '../core/ports.ts'
 import { apply } from '../store/apply.ts'
@@ -276,9 +277,10 @@ test('an account that is told to slow down says one thing at a time until it may
 
 describe('words that grow in the chat', () => {
   const route = { channel: 'fake', account: '', to: 'anna' }
-  const delta = (text: string): HouseEvent => ({
+  const delta = (text: string, step = 1): HouseEvent => ({
     on: 'run.delta',
     run: 'r',
+    step,
     session: 's',
     sessionKey: 'k',
     agent: 'main',
@@ -306,11 +308,9 @@ describe('words that grow in the chat', () => {
     )
   }
 
-  async function finish(text: string): Promise<void> {
+  async function finish(text: string, key = 'r:final'): Promise<void> {
     await store.write('finish', tx =>
-      apply(tx, [
-        { do: 'outbox.put', session: 's', run: 'r', key: 'r:final', route, content: { text }, grown: true, at: 5 },
-      ]),
+      apply(tx, [{ do: 'outbox.put', session: 's', run: 'r', key, route, content: { text }, grown: true, at: 5 }]),
     )
   }
 
@@ -373,6 +373,32 @@ describe('words that grow in the chat', () => {
     expect(seen.map(message => [message.edit, message.maybeRepeat])).toEqual([
       [null, false],
       ['1', false],
+    ])
+  })
+
+  test('of a reply that went out with its calls stay as they are; the next reply is a message of its own', async () => {
+    await run()
+    const { seen, outbound } = service(n => ({ ...ok, remoteId: String(n) }))
+    const box = deliverer(outbound)
+    await box.start()
+    box.hear(delta('Two of them are sent'))
+    await until(async () => seen.length === 1)
+    await finish('Two of them are sent out', interimKey('r', 1))
+    box.ring()
+    await until(async () => (await states())[0] === 'sent')
+    // What was heard before is told again late, and is not shown again.
+    box.hear(delta('Two of them are sent out'))
+    await sleep(50)
+    box.hear(delta('Both of them are at work', 3))
+    await until(async () => seen.length === 3)
+    await finish('Both of them are at work now')
+    box.ring()
+    await until(async () => (await states()).every(state => state === 'sent'))
+    expect(seen.map(message => [message.content.text, message.edit])).toEqual([
+      ['Two of them are sent', null],
+      ['Two of them are sent out', '1'],
+      ['Both of them are at work', null],
+      ['Both of them are at work now', '3'],
     ])
   })
 

@@ -10,7 +10,7 @@ import { serviceOf } from '../core/delivery.ts'
 import { maybeSilent } from '../core/silence.ts'
 import type { HouseEvent, Outbound } from '../core/ports.ts'
 import type { Route } from '../core/types.ts'
-import { growingOf, growingRow, outboxOf, putGrowing, unsaid } from '../store/outbox.ts'
+import { growingOf, growingRow, isSaid, outboxOf, putGrowing, unsaid } from '../store/outbox.ts'
 import type { DeliverOptions, Flights } from './deliver.ts'
 
 export interface Growing {
@@ -22,6 +22,8 @@ export interface Growing {
 
 interface Turn {
   run: string
+  /** The reply that is being written. */
+  step: number
   /** Null until it is known; false when it is not shown. */
   at: { route: Route; session: string; turn: number } | false | null
   row: number | null
@@ -42,16 +44,17 @@ export function openGrowing(options: DeliverOptions, flights: Flights): Growing 
   let stopped = false
 
   function hear(event: HouseEvent): void {
-    if (event.on === 'run.delta') grow(event.run, event.text)
+    if (event.on === 'run.delta') grow(event.run, event.step, event.text)
     else if (event.on === 'run.state' && (event.change === 'waiting' || event.change === 'done')) over(event.run)
   }
 
-  function grow(run: string, text: string): void {
+  function grow(run: string, step: number, text: string): void {
     let turn = turns.get(run)
     if (!turn) {
-      turn = { run, at: null, row: null, text, shown: '', notBefore: 0, timer: null }
+      turn = { run, step, at: null, row: null, text, shown: '', notBefore: 0, timer: null }
       turns.set(run, turn)
     }
+    turn.step = step
     turn.text = text
     if (turn.at === false || turn.timer || stopped) return
     turn.timer = setTimeout(() => void look(turn), Math.max(0, turn.notBefore - clock.now()))
@@ -80,7 +83,8 @@ export function openGrowing(options: DeliverOptions, flights: Flights): Growing 
     } finally {
       turn.timer = null
       turn.notBefore = Math.max(turn.notBefore, clock.now() + everyMs)
-      if (turn.text !== turn.shown && turns.get(turn.run) === turn && turn.shown !== '') grow(turn.run, turn.text)
+      if (turn.text !== turn.shown && turns.get(turn.run) === turn && turn.shown !== '')
+        grow(turn.run, turn.step, turn.text)
     }
   }
 
@@ -100,7 +104,7 @@ export function openGrowing(options: DeliverOptions, flights: Flights): Growing 
     const { text } = turn
     if (!out || text.length < leastText || maybeSilent(text) || text === turn.shown) return
     if (turn.row === null) {
-      const opened = await open(turn.run, at, text)
+      const opened = await open(turn, at, text)
       if (opened === 'later') return
       if (opened === null) turn.at = false
       turn.row = opened
@@ -121,10 +125,11 @@ export function openGrowing(options: DeliverOptions, flights: Flights): Growing 
 
   /**
    * The row that the words grow in; null when the turn is over, whatever its events have told by now; `later` while
-   * something that was said before has not reached the chat: what is shown first stands first.
+   * something that was said before has not reached the chat: what is shown first stands first. Words of a reply that went out
+   * with its calls are final: the next reply has a row of its own.
    */
   async function open(
-    run: string,
+    { run, step }: Turn,
     at: Exclude<Turn['at'], null | false>,
     text: string,
   ): Promise<number | 'later' | null> {
@@ -133,7 +138,7 @@ export function openGrowing(options: DeliverOptions, flights: Flights): Growing 
       if (live?.state !== 'running' || live.turn !== at.turn) return null
       const [before] = await tx.ask(growingRow, growingOf(run, at.route))
       if (before) return before.id
-      if ((await unsaid(tx, at.route)).length > 0) return 'later'
+      if ((await isSaid(tx, run, step)) || (await unsaid(tx, at.route)).length > 0) return 'later'
       const now = clock.now()
       const key = `${run}:growing:${at.turn}:${now}`
       return putGrowing(tx, {
@@ -150,7 +155,10 @@ export function openGrowing(options: DeliverOptions, flights: Flights): Growing 
 
   async function showOn(out: Outbound, id: number, turn: Turn, text: string): Promise<void> {
     const found = await store.read.selectFrom('outbox').selectAll().where('id', '=', id).executeTakeFirst()
-    if (found?.state !== 'streaming') return
+    if (found?.state !== 'streaming') {
+      turn.row = null
+      return
+    }
     const row = outboxOf(found)
     const content = out.parts({ text })[0]
     if (!content) return

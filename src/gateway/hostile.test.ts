@@ -231,7 +231,7 @@ describe('after hello', () => {
     // Deltas far beyond what socket buffers and the limit hold together.
     for (let n = 0; n < 200; n++) {
       text = `${n} ${'x'.repeat(30_000)}`
-      door.house.tell({ on: 'run.delta', ...base, text, delta: text, replace: true })
+      door.house.tell({ on: 'run.delta', ...base, step: 1, text, delta: text, replace: true })
       await new Promise(resolve => setImmediate(resolve))
     }
     expect(slow.ws.readyState).toBe(slow.ws.OPEN)

@@ -7,6 +7,7 @@
 import type { Insertable, Selectable } from 'kysely'
 import type { Content } from '../core/chat.ts'
 import { type Delivery, step } from '../core/delivery.ts'
+import { interimKey } from '../core/ids.ts'
 import type { Effect } from '../core/run/facts.ts'
 import type { Route } from '../core/types.ts'
 import type { Tx } from './open.ts'
@@ -59,6 +60,12 @@ export const growingRow = (db: Tx, of: { run: string; channel: string; account: 
     .where('state', '=', 'streaming')
     .where('run', '=', of.run)
     .limit(1)
+
+/** Whether the words of a reply have been put, sent or not. */
+export async function isSaid(db: Tx, run: string, step: number): Promise<boolean> {
+  const found = await db.selectFrom('outbox').select('id').where('key', '=', interimKey(run, step)).executeTakeFirst()
+  return found !== undefined
+}
 
 /** What was said in a chat and has not reached it. */
 export async function unsaid(db: Tx, route: Route): Promise<number[]> {

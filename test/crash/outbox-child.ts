@@ -76,7 +76,16 @@ async function reply({ run, chat, words }: (typeof growing)[number]): Promise<vo
     await store.write('claim', tx => tx.insertInto('runs').values(values).execute())
   }
   const text = words.slice(0, 40)
-  const event = { on: 'run.delta', run, session: run, sessionKey: 'k', agent: 'main', wireId: 'w', text } as const
+  const event = {
+    on: 'run.delta',
+    run,
+    step: 1,
+    session: run,
+    sessionKey: 'k',
+    agent: 'main',
+    wireId: 'w',
+    text,
+  } as const
   deliverer.hear({ ...event, delta: text, replace: false } satisfies HouseEvent)
   await sleep(40)
   await store.write('finish', async tx => {

@@ -114,6 +114,7 @@ test('five workers with three workers each, six accidents, two deaths', { timeou
   const bare = (text: string) => (text.startsWith(repeatMark) ? text.slice(repeatMark.length) : text)
   const seen = [...new Set(shown().map(bare))]
   expect(seen.map(text => text.split('\n')[0])).toEqual([
+    'I split this among five.',
     'All five are at work.',
     'Approval needed: agent worker wants to run a command.',
     expect.stringMatching(/^Approval \w+ .*: allowed once by /),

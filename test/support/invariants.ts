@@ -1,9 +1,10 @@
 /**
  * What must be true of the world after every transaction of the run machine (design.md 5, decisions.md 1–12).
  */
+import { childId, interimKey } from '../../src/core/ids.ts'
 import { nothing, satisfied } from '../../src/core/run/facts.ts'
 import { misfits } from '../../src/core/shape.ts'
-import type { CompactIntent, ModelIntent, Outcome, Run } from '../../src/core/types.ts'
+import type { CompactIntent, ModelIntent, Outcome, Run, ToolIntent } from '../../src/core/types.ts'
 import { capped } from './walk-kit.ts'
 import { limitOf, live, liveRun, mailbox, plus, stepsOf, unread, type World } from './world.ts'
 
@@ -20,6 +21,22 @@ function checkResult(world: World, run: Run, fail: (rule: string, about: unknown
     fail('it failed after one repair, with its words kept', [run, said])
   if (cleanup && !liveRun(world, run.session) && world.sessions.get(run.session)!.closedAt === null)
     fail('its session is put away', run)
+}
+
+/** Whoever hands work on, asks a person or rests has told its chat first, once (the world refuses a second row of a key). */
+function checkSaid(world: World, run: Run, fail: (rule: string, about: unknown) => never): void {
+  if (run.route === null || run.returnTo !== null) return
+  const steps = stepsOf(world, run.id).filter(one => one.kind === 'model' || one.kind === 'tool')
+  let reply = 0
+  for (const step of steps) {
+    if (step.kind === 'model') reply = step.n
+    const asked = step.kind === 'tool' && (step.intent as ToolIntent).approval !== undefined
+    const lent = step.name === 'spawn' && world.runs.has(childId(run.id, step.n))
+    const last = step === steps.at(-1) && (run.wait?.for === 'children' || run.wait?.for === 'message')
+    const rests = step.name === 'yield' && step.state === 'done' && last && run.state === 'waiting'
+    if ((asked || lent || rests) && !world.outbox.some(row => row.key === interimKey(run.id, reply)))
+      fail('interim words are said at once', [run, step])
+  }
 }
 
 /** The invariants, after every transaction. */
@@ -44,6 +61,7 @@ export function check(world: World, slots: number, before: ReadonlyMap<string, R
       if (!run.wait || satisfied(run.wait, box.unread, box.openChildren, box.askedOpen))
         fail('R9 no satisfied wait', [run, box])
     }
+    checkSaid(world, run, fail)
     const charges = world.usage
       .filter(row => row.run === run.id)
       .reduce((sum, row) => plus(sum, row.state === 'reserved' ? row.reserved : row.charged), nothing)

@@ -10,7 +10,7 @@ import { type Decision, nothing } from '../../src/core/run/facts.ts'
 import { type ReplyCall, textOf } from '../../src/core/run/reply.ts'
 import type { ModelIntent, Run, Step, Terms, ToolIntent, View, Wait } from '../../src/core/types.ts'
 import { capOf, capped, carry, endIds, fresh, id, parts, pick, sendKey, session, usage, type Walk } from './walk-kit.ts'
-import { children, endView, lastReply, mailbox, stepsOf } from './world.ts'
+import { children, endView, lastReply, mailbox, stepsOf, unsaid } from './world.ts'
 
 /** What a worker does next, read from the journal alone. `calm` spawns nothing and waits for nothing: for the drain. */
 export function work(walk: Walk, run: Run, dice: number, calm = false): boolean {
@@ -185,7 +185,8 @@ function callsOf(walk: Walk, run: Run, model: Step, dice: number): ReplyCall[] {
     ['gate'],
     ['never', 'gate', 'gate', 'spawn'],
     ['gate', 'ask'],
-  ][dice % 13]!
+    ['spawn', 'yield'],
+  ][dice % 14]!
   let free = (run.grant.budget.calls ?? 0) - run.spent.calls - run.lent.calls
   return kinds.map((kind, i): ReplyCall => {
     const call = {
@@ -358,7 +359,7 @@ function use(walk: Walk, run: Run, tool: Step, dice: number, calm: boolean): boo
       box.openChildren > 0
         ? { for: 'children', mode: dice % 2 === 0 ? 'all' : 'any', until: null }
         : { for: 'message', until: world.now + 9 }
-    decision = by.yielded(view, { ...event, wait, already: parts })
+    decision = by.yielded(view, { ...event, wait, already: parts, words: unsaid(world, run) })
   } else if (tool.name === 'ask' && tool.state === 'open' && !calm) {
     const runs = children(world, run.id).map(one => one.id)
     decision = by.ask(

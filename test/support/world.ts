@@ -4,6 +4,7 @@
  * Owns an in-memory twin of store/apply.ts and store/facts.ts, small enough to be checked by eye; src/store/apply.test.ts
  * holds the two against each other. Used by the walks over the machine.
  */
+import { interimKey } from '../../src/core/ids.ts'
 import type { Effect, Mailbox } from '../../src/core/run/facts.ts'
 import type { Approval, Remembered } from '../../src/core/approval.ts'
 import type { EndView } from '../../src/core/run/end.ts'
@@ -114,6 +115,13 @@ export function lastReply(world: World, run: string): Step[] {
   const steps = stepsOf(world, run)
   const at = steps.findLastIndex(step => step.kind === 'model')
   return at < 0 ? [] : steps.slice(at).filter(step => step.kind !== 'compact')
+}
+
+/** The words of the reply that yields, unless they went out with its calls. */
+export function unsaid(world: World, run: Run): { step: number; text: string } | null {
+  const reply = lastReply(world, run.id)[0]!
+  const key = interimKey(run.id, reply.n)
+  return world.outbox.some(row => row.key === key) ? null : { step: reply.n, text: 'words' }
 }
 
 export function apply(world: World, effects: readonly Effect[]): void {

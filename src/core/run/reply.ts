@@ -153,7 +153,11 @@ export function reply(view: ReplyView, event: ReplyEvent): Decision & { after?: 
       })
     }
   })
-  if (event.calls.length > 0) return { ok: true, effects, after: 'calls' }
+  if (event.calls.length > 0) {
+    if (event.calls.some(call => call.asks || call.spawn?.ok))
+      effects.push(...said(run, step.n, textOf(event.parts), event))
+    return { ok: true, effects, after: 'calls' }
+  }
   return over(view, event, effects, seq, new Set(intent.inbox))
 }
 
@@ -223,22 +227,19 @@ export function park(
 }
 
 /** Words of a turn that is over while the run goes on. */
-function interim(view: ReplyView, event: ReplyEvent, text: string): Effect[] {
-  const { run, box, step } = view
-  const effects: Effect[] = [{ do: 'turn.answer', run: run.id, turn: run.turn }]
-  if (text && !isSilent(text) && run.route !== null && run.returnTo === null) {
-    effects.push({
-      do: 'outbox.put',
-      session: box.session.id,
-      run: run.id,
-      key: interimKey(run.id, step.n),
-      route: run.route,
-      content: { text },
-      grown: true,
-      at: event.now,
-    })
-  }
-  return effects
+function interim({ run, step }: ReplyView, event: ReplyEvent, text: string): Effect[] {
+  return [{ do: 'turn.answer', run: run.id, turn: run.turn }, ...said(run, step.n, text, event)]
+}
+
+/**
+ * Interim words go out at once: those before a wait, and those beside a call that hands work on or asks a person, since what
+ * comes next may take long. Words beside other calls are the model's own notes. `n` is the step of the reply that holds them.
+ */
+export function said(run: Run, n: number, text: string, event: { now: number }): Effect[] {
+  if (!text || isSilent(text) || run.route === null || run.returnTo !== null) return []
+  const { session, route } = run
+  const key = interimKey(run.id, n)
+  return [{ do: 'outbox.put', session, run: run.id, key, route, content: { text }, grown: true, at: event.now }]
 }
 
 export function toolMessage(

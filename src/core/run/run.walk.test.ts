@@ -276,6 +276,28 @@ describe('planted bugs are found', () => {
       ),
     ],
     [
+      'silentDelegation: words beside a spawn or a question stay inside',
+      spoiled(['reply'], effects =>
+        effects.some(effect => effect.do === 'step.put')
+          ? effects.filter(effect => effect.do !== 'outbox.put' || effect.key.startsWith('approval:'))
+          : effects,
+      ),
+    ],
+    [
+      'silentYield: words before a yield stay inside',
+      spoiled(['yielded'], effects => effects.filter(effect => effect.do !== 'outbox.put')),
+    ],
+    [
+      'saidAgain: a yield repeats what its spawns have said',
+      {
+        ...machine,
+        yielded: (view, event) => {
+          const words = { step: view.step.n - 2, text: 'words' }
+          return machine.yielded(view, { ...event, words: event.words ?? words })
+        },
+      },
+    ],
+    [
       'shapeUnchecked: words of any shape count as the result',
       {
         ...machine,

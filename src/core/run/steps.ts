@@ -11,7 +11,7 @@ import type { InboxRow, ModelIntent, Part, Run, Spend, Step, TokenUsage, ToolInt
 import { rouse, wake } from './accept.ts'
 import { type Decision, type Effect, fenced, type Mailbox, nothing, positions, refuse, satisfied } from './facts.ts'
 import { undecided } from './approve.ts'
-import { type After, park, toolMessage } from './reply.ts'
+import { type After, park, said, toolMessage } from './reply.ts'
 
 export interface ToolView {
   run: Run
@@ -56,10 +56,18 @@ export function result(view: ToolView, event: ToolEvent): Decision {
   return { ok: true, effects: [...stepDone(view, event, 'done'), ...spent(view)] }
 }
 
-/** sessions_yield: the turn ends here. `parts` answers the call; the wait is compare-and-set. */
+/**
+ * sessions_yield: the turn ends here. `parts` answers the call; the wait is compare-and-set. `words` are those of the turn that
+ * nobody has been told, null when there are none, `step` the reply that called.
+ */
 export function yielded(
   view: ToolView,
-  event: ToolEvent & { wait: Wait; already: readonly Part[]; reserve?: never },
+  event: ToolEvent & {
+    wait: Wait
+    already: readonly Part[]
+    words: { step: number; text: string } | null
+    reserve?: never
+  },
 ): Decision & { after?: After } {
   const stale = fenced(view.run, event.epoch) ?? openStep(view)
   if (stale) return stale
@@ -69,6 +77,7 @@ export function yielded(
   // What was there already belongs to this turn: it ends only when the run truly waits.
   if (there) return { ok: true, effects, after: 'again' }
   effects.push({ do: 'turn.answer', run: run.id, turn: run.turn })
+  if (event.words) effects.push(...said(run, event.words.step, event.words.text, event))
   return { ok: true, ...park(run, event.wait, box.unread, box.openChildren, 0, effects) }
 }
 
