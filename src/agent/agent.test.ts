@@ -96,6 +96,7 @@ describe('a run', () => {
       status: 'accepted',
       agentId: 'extractor',
       resolvedModel: 'test/model',
+      resolvedProvider: 'test',
       mode: 'run',
     })
     const child = await it.house.run(receipt.runId)

@@ -88,6 +88,7 @@ describe('how a sub-agent works', () => {
       expectsCompletionMessage: true,
       agentId: 'main',
       resolvedModel: 'test/model',
+      resolvedProvider: 'test',
       modelApplied: true,
       tools: ['read'],
       mayDelegate: true,
@@ -108,6 +109,31 @@ describe('how a sub-agent works', () => {
     expect((await it.house.session(children[0]!.session))?.closedAt).not.toBeNull()
     expect((await it.house.run(children[0]!.id))?.run.result).toBe('counted')
     expect((await it.house.session(accepted.session.id))?.closedAt).toBeNull()
+  })
+
+  test('with a sandbox that must be there, or none', async () => {
+    const it = await house({
+      agents: { main: {}, open: { unsandboxed: true } },
+      script: delegates(
+        [
+          { sandbox: 'require' },
+          { sandbox: 'require', agentId: 'open' },
+          { sandbox: 'require', agentId: 'open', tools: ['read'] },
+          { agentId: 'open' },
+        ],
+        () => ({ text: 'done' }),
+      ),
+    })
+    expect((await go(it)).receipts).toMatchObject([
+      { status: 'accepted' },
+      {
+        status: 'error',
+        code: 'SPAWN_PARAM',
+        error: expect.stringContaining('commands of agent open run without one (tools.exec.sandbox)'),
+      },
+      { status: 'accepted' },
+      { status: 'accepted' },
+    ])
   })
 
   test('a handle names one sub-agent at a time', async () => {
@@ -175,7 +201,9 @@ describe('how a sub-agent works', () => {
       return { receipts: texts, end, children: (await it.house.tree(accepted.run)).slice(1) }
     })()
     const folder = join(it.dir, 'workspace/.deputy/attachments')
-    expect(receipts[0]).toContain('\\"attachments\\":{\\"count\\":2,\\"bytes\\":8}')
+    expect(receipts[0]).toContain(
+      `\\"attachments\\":{\\"count\\":2,\\"totalBytes\\":8,\\"relDir\\":\\".deputy/attachments/`,
+    )
     expect(receipts[1]).toContain('c has 11 bytes; 10 are allowed for one')
     expect(receipts[2]).toContain('attachments.0.name')
     expect(receipts[3]).toContain('the model none/none cannot be used')

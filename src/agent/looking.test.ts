@@ -70,6 +70,47 @@ describe('what a run may see', () => {
     if (!bob) expect(seen[1]!.main).toContain('There is no conversation "agent:other:bob" that you may reach.')
   })
 
+  test('a list narrowed by what is asked, with the words that are asked for', async () => {
+    const it = await town()
+    await it.done((await it.say('lunch', { sessionKey: 'agent:main:telegram:group:7' })).wireId)
+    const list = async (args: object) => {
+      const { main } = await answers(it, { name: 'sessions_list', args })
+      const json = main.startsWith('<') ? main.split('\n')[1]! : main
+      return JSON.parse(json) as { total: number; sessions: { key: string; [name: string]: unknown }[] }
+    }
+    const keys = async (args: object) => (await list(args)).sessions.map(one => one.key)
+    expect(await keys({ kinds: ['group'] })).toEqual(['agent:main:telegram:group:7'])
+    expect(await keys({ agentId: 'other' })).toEqual(['agent:other:bob'])
+    expect(await keys({ search: 'ALICE' })).toEqual(['agent:main:alice'])
+    expect((await keys({ excludeSubagents: true })).filter(key => key.includes('subagent'))).toEqual([])
+    expect((await keys({ kinds: ['other'] })).filter(key => key.includes('subagent')).length).toBeGreaterThan(0)
+    // Only the one that asks is at work while it asks.
+    expect(await keys({ activeOnly: true, kinds: ['other'], excludeSubagents: true })).toHaveLength(1)
+    const all = await keys({ excludeSubagents: true, search: 'a' })
+    const paged = await list({ excludeSubagents: true, search: 'a', limit: 1, offset: 1 })
+    // Each question opens a conversation of its own, in front of the others.
+    expect([paged.total, paged.sessions[0]?.key]).toEqual([all.length + 1, all[0]])
+    const words = { includeDerivedTitles: true, includeLastMessage: true, messageLimit: 1, search: 'alice' }
+    expect((await list(words)).sessions[0]).toMatchObject({
+      derivedTitle: 'tea',
+      lastMessagePreview: 'about tea',
+      messages: [{ role: 'assistant', text: 'about tea' }],
+    })
+    const session = (await it.house.sessionByKey('agent:main:alice'))!
+    const settings = { archived: true, pinned: true, category: 'work' }
+    await it.house.patch({ principal: it.operator, sessionKey: session.key, settings })
+    expect(await keys({ search: 'alice' })).toEqual([])
+    expect(await keys({ archived: true, pinned: true, group: 'work' })).toEqual(['agent:main:alice'])
+    expect(await keys({ archived: true, pinned: false })).toEqual([])
+    // A conversation is found by its id as well, and older messages by how many newer ones are passed over.
+    const before = await answers(it, {
+      name: 'sessions_history',
+      args: { sessionKey: session.id, offset: 1, limit: 5 },
+    })
+    expect(before.main).toContain('"text":"tea"')
+    expect(before.main).not.toContain('about tea')
+  })
+
   test('conversations of another agent where that is allowed only', async () => {
     const it = await town({ agentsMeet: (one, other) => one === other })
     expect((await answers(it, history('agent:main:alice'))).main).toContain('about tea')

@@ -4,12 +4,13 @@
  * Owns `ToolFacts` (core/ports.ts) over the rows: committed ones only, within reach (reach.ts), with secrets, thinking and all
  * that is too long taken out and said. Changes nothing.
  */
-import type { HistoryLine, Maybe, SessionFacts, StatusFacts, ToolFacts } from '../core/ports.ts'
+import type { HistoryLine, Maybe, StatusFacts, ToolFacts } from '../core/ports.ts'
 import { left } from '../core/budget.ts'
 import { isSilentReply } from '../core/silence.ts'
 import type { Message, Part, Run, Session } from '../core/types.ts'
 import { finalWords, lastWords, liveRunOf, loadRun, loadSession, messageOf } from '../store/facts.ts'
 import { childFacts } from './children.ts'
+import { firstWords, listSessions, sessionViews } from './listing.ts'
 import { inReach, outOfReach, reaches, sessionByKey } from './reach.ts'
 import type { AgentOptions } from './room.ts'
 import { veil } from './veil.ts'
@@ -17,9 +18,12 @@ import { veil } from './veil.ts'
 const longestBlock = 4000
 const longestHistory = 80_000
 const mostSessions = 1000
+/** Of the newest words of a conversation in a list. */
+const lastLength = 200
 
 /** Facts of nobody: for a tool that asks for none. */
 export const noFacts: ToolFacts = {
+  self: '',
   children: async () => [],
   result: async () => null,
   sessions: async () => ({ sessions: [], total: 0 }),
@@ -41,59 +45,38 @@ export function openFacts(options: AgentOptions, run: Run, self: Session): ToolF
       : { ok: false, problem: outOfReach(sharing, self, key) }
   }
 
-  async function views(sessions: readonly Session[]): Promise<SessionFacts[]> {
-    if (sessions.length === 0) return []
-    const runs = await read
-      .selectFrom('runs')
-      .select(['session', 'state', 'model'])
-      .where(
-        'session',
-        'in',
-        sessions.map(one => one.id),
-      )
-      .where('state', '<>', 'done')
-      .execute()
-    const above = sessions.flatMap(one => one.parentSession ?? [])
-    const parents =
-      above.length === 0
-        ? []
-        : await read.selectFrom('sessions').select(['id', 'key']).where('id', 'in', above).execute()
-    return sessions.map(session => {
-      const live = runs.find(one => one.session === session.id)
-      return {
-        key: session.key,
-        agent: session.agent,
-        label: session.label,
-        kind: session.depth > 0 ? 'subagent' : session.key === `agent:${session.agent}:main` ? 'main' : 'other',
-        parent: parents.find(one => one.id === session.parentSession)?.key ?? null,
-        state: live ? (live.state as SessionFacts['state']) : 'idle',
-        model: live?.model ?? session.settings?.model ?? policies.model(session.agent),
-        updatedAt: session.updatedAt,
-      }
-    })
+  const views = (sessions: readonly Session[]) => sessionViews(read, policies, sessions)
+
+  const sessions: ToolFacts['sessions'] = async filter => {
+    const found = await inReach(read, policies.sharing(), self, mostSessions)
+    const { listed, total } = await listSessions(read, found, filter, options.clock.now())
+    const shown = await views(listed)
+    let room = longestHistory
+    for (const [at, session] of listed.entries()) {
+      const row = shown[at]!
+      if (filter.titles) row.title = clean(await firstWords(read, session.id))
+      const wanted = filter.messages ?? (filter.last ? 1 : 0)
+      if (wanted === 0 || room <= 0) continue
+      const { lines } = await page(session, { limit: wanted, tools: false })
+      room -= lines.reduce((sum, line) => sum + line.text.length, 0)
+      if (filter.last) row.last = lines.at(-1)?.text.slice(0, lastLength) ?? ''
+      if (filter.messages) row.messages = lines
+    }
+    return { sessions: shown, total }
   }
 
-  const sessions: ToolFacts['sessions'] = async ({ agent, search, activeMinutes, limit }) => {
-    const since = activeMinutes === undefined ? 0 : options.clock.now() - activeMinutes * 60_000
-    const wanted = search?.toLowerCase()
-    const found = (await inReach(read, policies.sharing(), self, mostSessions)).filter(
-      one =>
-        one.updatedAt >= since &&
-        (agent === undefined || one.agent === agent.toLowerCase()) &&
-        (wanted === undefined || one.key.includes(wanted) || one.label?.toLowerCase().includes(wanted)),
-    )
-    return { sessions: await views(found.slice(0, limit)), total: found.length }
-  }
-
-  const history: ToolFacts['history'] = async (key, { limit, before, tools }) => {
-    const target = await find(key)
-    if (!target.ok) return target
-    let query = read.selectFrom('messages').selectAll().where('session', '=', target.found.id)
+  /** Messages that show nothing (tools that are left out, silent replies) take no place in it. */
+  async function page(
+    session: Session,
+    { limit, before, skip = 0, tools }: Parameters<ToolFacts['history']>[1],
+  ): Promise<{ lines: HistoryLine[]; more: boolean }> {
+    let query = read.selectFrom('messages').selectAll().where('session', '=', session.id)
     if (before !== undefined) query = query.where('seq', '<', before)
     if (!tools) query = query.where('role', '<>', 'toolResult')
     const rows = await query
       .orderBy('seq', 'desc')
       .limit(limit + 1)
+      .offset(skip)
       .execute()
     const lines: HistoryLine[] = []
     let size = 0
@@ -109,7 +92,13 @@ export function openFacts(options: AgentOptions, run: Run, self: Session): ToolF
       }
       lines.push(line)
     }
-    return { ok: true, found: { key: target.found.key, lines: lines.reverse(), more } }
+    return { lines: lines.reverse(), more }
+  }
+
+  const history: ToolFacts['history'] = async (key, how) => {
+    const target = await find(key)
+    if (!target.ok) return target
+    return { ok: true, found: { key: target.found.key, ...(await page(target.found, how)) } }
   }
 
   const status: ToolFacts['status'] = async key => {
@@ -156,6 +145,7 @@ export function openFacts(options: AgentOptions, run: Run, self: Session): ToolF
   }
 
   return {
+    self: self.key,
     children: minutes => childFacts(read, run.id, minutes, options.clock.now()),
     result,
     sessions,

@@ -107,5 +107,6 @@ function policyOf(agent: Agent, catalogue: readonly ToolEntry[]): AgentPolicy {
     maxSpawnDepth: subagents.maxSpawnDepth,
     maxChildrenPerAgent: subagents.maxChildrenPerAgent,
     budget: agent.budget,
+    ...(agent.exec.sandbox === 'off' ? { unsandboxed: true as const } : {}),
   }
 }

@@ -8,7 +8,7 @@
 import type { Sharing } from '../config/sharing.ts'
 import { grantCovers } from '../core/grant.ts'
 import type { Grant, Session } from '../core/types.ts'
-import { openSessionByKey, sessionOf } from '../store/facts.ts'
+import { loadSession, openSessionByKey, sessionOf } from '../store/facts.ts'
 import type { Tx } from '../store/open.ts'
 import type { Policies } from './room.ts'
 
@@ -81,7 +81,7 @@ export async function inReach(db: Tx, sharing: Sharing, self: Session, most: num
   return found
 }
 
-/** By key: the open one, else the newest that was closed. `main` is the caller's own agent's. */
+/** By key: the open one, else the newest that was closed; else by id. `main` is the caller's own agent's. */
 export async function sessionByKey(db: Tx, agent: string, given: string): Promise<Session | null> {
   const key = given.trim().toLowerCase() === 'main' ? `agent:${agent}:main` : given.trim().toLowerCase()
   const open = await openSessionByKey(db, key)
@@ -93,5 +93,5 @@ export async function sessionByKey(db: Tx, agent: string, given: string): Promis
     .orderBy('closed_at', 'desc')
     .limit(1)
     .executeTakeFirst()
-  return row ? sessionOf(row) : null
+  return row ? sessionOf(row) : loadSession(db, given.trim())
 }

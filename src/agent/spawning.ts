@@ -148,7 +148,7 @@ export function planSpawn(
   const model = facts.models.resolve(wanted, agent)
   if (!model.ok)
     return no('error', `the model ${wanted} cannot be used: ${model.reason}`, { code: 'SPAWN_MODEL', fix: model.fix })
-  const problem = unfit(run, agent, request, facts)
+  const problem = unfit(run, agent, grant.tools, request, facts)
   if (problem) return no('error', problem, { code: 'SPAWN_PARAM' })
 
   const id = childId(run.id, n)
@@ -242,14 +242,23 @@ export function planSpawn(
 }
 
 /** What of a request can't be had, whoever asks. */
-function unfit(run: Run, agent: string, request: SpawnRequest, facts: SpawnFacts): string | null {
+function unfit(
+  run: Run,
+  agent: string,
+  tools: readonly string[],
+  request: SpawnRequest,
+  facts: SpawnFacts,
+): string | null {
+  const target = facts.policy.agents.get(agent)
+  if (request.sandbox === 'require' && target?.unsandboxed && tools.includes('exec'))
+    return `sandbox "require": commands of agent ${agent} run without one (tools.exec.sandbox); leave exec out of tools, or name another agent`
   if (request.taskName && facts.taskNames.includes(request.taskName))
     return `taskName ${request.taskName} is the name of a sub-agent of yours that is at work`
   if (request.context === 'fork' && agent !== run.agent)
     return `context "fork" is for a sub-agent of the same agent (${run.agent})`
   if (!request.deliverables?.command) return null
   // The command runs under the target's settings: who may not run commands there can't have one run there either.
-  const mayRun = run.grant.tools.includes('exec') && facts.policy.agents.get(agent)?.tools.includes('exec')
+  const mayRun = run.grant.tools.includes('exec') && target?.tools.includes('exec')
   return mayRun ? null : `deliverables.command needs the tool exec, with you and with agent ${agent}`
 }
 
@@ -324,6 +333,7 @@ function shown(run: Run, request: SpawnRequest, ground: Ground, fork: boolean, f
     expectsCompletionMessage: request.expectsCompletionMessage,
     agentId: run.agent,
     resolvedModel: run.model,
+    resolvedProvider: run.model.split('/')[0],
     modelApplied: true,
     tools: run.grant.tools,
     mayDelegate: run.grant.depth > 0,
@@ -341,7 +351,13 @@ function shown(run: Run, request: SpawnRequest, ground: Ground, fork: boolean, f
     ...(request.lightContext ? { lightContext: true } : {}),
     ...(request.cleanup === 'delete' ? { cleanup: 'delete' } : {}),
     ...(ground.attachments
-      ? { attachments: { count: ground.attachments.names.length, bytes: ground.attachments.bytes } }
+      ? {
+          attachments: {
+            count: ground.attachments.names.length,
+            totalBytes: ground.attachments.bytes,
+            relDir: ground.attachments.into,
+          },
+        }
       : {}),
     ...(request.outputSchema ? { outputSchema: 'checked at its end, one repair' } : {}),
     ...(request.deliverables

@@ -32,6 +32,8 @@ export interface AgentPolicy {
   maxChildrenPerAgent: number
   /** Limit of one run of it; null in each field = none. */
   budget: Purse
+  /** Its commands run without a sandbox (`tools.exec.sandbox: "off"`). */
+  unsandboxed?: true
 }
 
 /** Today's policy as far as a spawn needs it. */

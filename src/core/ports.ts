@@ -117,7 +117,7 @@ export interface Models {
 /** What a tool call asks of the gateway: decided and committed by the runner, never carried out by the tool. */
 export type Intent =
   | { do: 'spawn'; request: SpawnRequest }
-  /** Ends the turn and waits (sessions_yield). */
+  /** Ends the turn and waits (sessions_yield); `message` is said to the user. */
   | { do: 'yield'; wait: 'all' | 'any' | 'message'; message: string | null }
   /** Waits inside the step (subagents wait) for these children, by run. */
   | { do: 'wait'; targets: readonly string[]; mode: 'all' | 'any'; timeoutMs: number }
@@ -161,6 +161,8 @@ export interface SpawnRequest {
   cleanup: 'keep' | 'delete'
   context: 'isolated' | 'fork'
   lightContext: boolean
+  /** `require`: no child whose commands would run without a sandbox. */
+  sandbox: 'inherit' | 'require'
   attachments: readonly Attachment[]
   expectsCompletionMessage: boolean
   outputSchema: Readonly<Record<string, unknown>> | null

@@ -27,12 +27,42 @@ export interface SessionFacts {
   key: string
   agent: string
   label: string | null
-  kind: 'main' | 'subagent' | 'other'
+  kind: SessionKind
   /** Key of the one that spawned it. */
   parent: string | null
   state: 'idle' | 'queued' | 'running' | 'waiting'
   model: string
   updatedAt: number
+  /** Where asked for: its first words, its newest ones, its newest messages. */
+  title?: string
+  last?: string
+  messages?: readonly HistoryLine[]
+}
+
+export type SessionKind = 'main' | 'group' | 'cron' | 'hook' | 'subagent' | 'other'
+
+/** Which conversations are to be listed (openclaw-facts.md §D2); what is left out narrows nothing. */
+export interface SessionFilter {
+  agent?: string | undefined
+  /** In key or label. */
+  search?: string | undefined
+  label?: string | undefined
+  activeMinutes?: number | undefined
+  /** With a run that has not ended. */
+  activeOnly?: boolean | undefined
+  /** `other` takes sub-agents in. */
+  kinds?: readonly string[] | undefined
+  excludeSubagents?: boolean | undefined
+  pinned?: boolean | undefined
+  group?: string | undefined
+  /** Only those that were put away; else only the others. */
+  archived?: boolean | undefined
+  offset: number
+  limit: number
+  /** What each is shown with. */
+  titles?: boolean | undefined
+  last?: boolean | undefined
+  messages?: number | undefined
 }
 
 /** One message of a conversation, its secrets and thinking taken out. */
@@ -72,20 +102,17 @@ export type Maybe<T> = { ok: true; found: T } | { ok: false; problem: string }
 
 /** What a tool may know of the house, handed to it by the agent room. Reads only committed facts. */
 export interface ToolFacts {
+  /** Key of the caller's own conversation. */
+  self: string
   children(recentMinutes: number): Promise<readonly ChildFacts[]>
   /** What a child of the caller has handed in so far. */
   result(run: string): Promise<ResultFacts | null>
   /** Conversations that the caller may see, newest first. */
-  sessions(filter: {
-    agent?: string | undefined
-    search?: string | undefined
-    activeMinutes?: number | undefined
-    limit: number
-  }): Promise<{ sessions: readonly SessionFacts[]; total: number }>
-  /** The newest `limit` messages before `before`, oldest first. */
+  sessions(filter: SessionFilter): Promise<{ sessions: readonly SessionFacts[]; total: number }>
+  /** The newest `limit` messages before `before`, oldest first; `skip` of the newest are passed over. By key or id. */
   history(
     key: string,
-    options: { limit: number; before?: number | undefined; tools: boolean },
+    options: { limit: number; before?: number | undefined; skip?: number | undefined; tools: boolean },
   ): Promise<Maybe<{ key: string; lines: readonly HistoryLine[]; more: boolean }>>
   /** `null` is the caller's own. */
   status(key: string | null): Promise<Maybe<StatusFacts>>

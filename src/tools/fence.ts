@@ -6,7 +6,7 @@
  * and the source are chosen. 2 content without the marker word comes through unchanged.
  */
 
-export type FenceKind = 'web page' | 'child result' | 'chat message' | 'conversation' | 'reply'
+export type FenceKind = 'web page' | 'child result' | 'chat message' | 'conversation' | 'conversations' | 'reply'
 
 const word = 'outside-data'
 /** The word in any case and width, with characters that don't show between its letters, and with any dash. */

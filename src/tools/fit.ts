@@ -65,11 +65,14 @@ function no(problem: string): Fitted {
 
 /** What is wrong with a parameter that the schema does not have; null when it says nothing that matters here. */
 function besides(key: string, value: unknown, { refused, fixed, why }: Habits): string | null {
-  if (refused && Object.hasOwn(refused, key)) return `${key} is not allowed: ${refused[key]}`
-  const harmless = fixed && Object.hasOwn(fixed, key) ? fixed[key] : undefined
-  if (!harmless) return `there is no parameter ${show(key)}`
+  const named = (table: object = {}) => Object.keys(table).find(name => plain(name) === plain(key))
+  const no = named(refused)
+  if (no !== undefined) return `${key} is not allowed: ${refused![no]}`
+  const known = named(fixed)
+  if (known === undefined) return `there is no parameter ${show(key)}`
+  const harmless = fixed![known]!
   if (harmless.length === 0 || harmless.includes(value)) return null
-  const reason = why && Object.hasOwn(why, key) ? `: ${why[key]}` : ''
+  const reason = why && Object.hasOwn(why, known) ? `: ${why[known]}` : ''
   return `${key} can only be ${harmless.map(show).join(' or ')} here${reason}`
 }
 

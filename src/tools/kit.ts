@@ -25,6 +25,8 @@ export interface Blueprint<S extends ZodObject> extends Habits {
   input(z: Zod): S
   /** The schema for one view; default: the same for all. */
   shown?(schema: ObjectSchema, view: ToolView): ObjectSchema
+  /** Parameters that are taken and not shown: what only models that know them ask for costs no prompt. */
+  unshown?(view: ToolView): readonly string[]
   /** A reason why the call is refused now, before its arguments are looked at. */
   closed?(view: ToolView): string | null
   run(args: Output<S>, context: ToolContext): Promise<ToolAnswer>
@@ -44,9 +46,17 @@ export function makeTool<S extends ZodObject>(blueprint: Blueprint<S>, zod: () =
     return built.at
   }
 
-  const shown = (view: ToolView): ObjectSchema => {
+  const taken = (view: ToolView): ObjectSchema => {
     const { schema } = schemas()
     return blueprint.shown ? blueprint.shown(schema, view) : schema
+  }
+
+  const shown = (view: ToolView): ObjectSchema => {
+    const schema = taken(view)
+    const hidden = blueprint.unshown?.(view) ?? []
+    if (hidden.length === 0) return schema
+    const kept = Object.entries(schema.properties).filter(([key]) => !hidden.includes(key))
+    return { ...schema, properties: Object.fromEntries(kept) }
   }
 
   return {
@@ -58,9 +68,8 @@ export function makeTool<S extends ZodObject>(blueprint: Blueprint<S>, zod: () =
     parse(raw, view) {
       const closed = blueprint.closed?.(view)
       if (closed) return { ok: false, problem: closed }
-      const schema = shown(view)
-      const problem = (what: string) => ({ ok: false as const, problem: `${name}: ${what}. ${signature(schema)}` })
-      const fitted = fitArguments(raw, schema, blueprint)
+      const problem = (what: string) => ({ ok: false as const, problem: `${name}: ${what}. ${signature(shown(view))}` })
+      const fitted = fitArguments(raw, taken(view), blueprint)
       if (!fitted.ok) return problem(fitted.problem)
       const checked = schemas().check.safeParse(fitted.args)
       if (checked.success) return { ok: true, args: checked.data }

@@ -5,10 +5,27 @@
  * Owns the parameters and the words of the answers. Who may see and reach whom is decided where the facts come from and where
  * the intent is committed (agent/reach.ts). What others have said is shown as data.
  */
-import type { StatusFacts, Tool } from '../core/ports.ts'
+import type { HistoryLine, SessionFacts, StatusFacts, Tool } from '../core/ports.ts'
 import type { Zod } from '../protocol/zod.ts'
 import { fence } from './fence.ts'
 import { failed, makeTool, said } from './kit.ts'
+
+const mostListed = 200
+const mostMessages = 20
+/** Filters of `sessions_list` that models of OpenClaw know. */
+const listExtras = [
+  'offset',
+  'kinds',
+  'label',
+  'activeOnly',
+  'excludeSubagents',
+  'pinned',
+  'group',
+  'archived',
+  'includeDerivedTitles',
+  'includeLastMessage',
+  'messageLimit',
+]
 
 const aliases = { session: 'sessionKey', key: 'sessionKey', agent: 'agentId' }
 
@@ -21,27 +38,69 @@ export function sessionsTool(zod: () => Zod): Tool {
       repeat: 'safe',
       description: 'Conversations that you may see, newest first.',
       aliases,
+      refused: Object.fromEntries(
+        ['relationship', 'ownerId', 'creatorId', 'projectId', 'workspaceDir'].map(name => [
+          name,
+          'conversations here have agents, and no owners or projects',
+        ]),
+      ),
+      unshown: () => listExtras,
       input: z =>
         z.object({
           agentId: z.string().optional(),
           search: z.string().optional().describe('in key or label'),
           activeMinutes: z.number().positive().optional(),
-          limit: z.int().min(1).max(200).optional().describe('default 50'),
+          limit: z.int().min(1).optional().describe('default 100, at most 200'),
+          offset: z.int().min(0).optional(),
+          kinds: z.array(z.enum(['main', 'group', 'cron', 'hook', 'node', 'subagent', 'other'])).optional(),
+          label: z.string().optional(),
+          activeOnly: z.boolean().optional(),
+          excludeSubagents: z.boolean().optional(),
+          pinned: z.boolean().optional(),
+          group: z.string().optional(),
+          archived: z.boolean().optional(),
+          includeDerivedTitles: z.boolean().optional(),
+          includeLastMessage: z.boolean().optional(),
+          messageLimit: z.int().min(0).max(mostMessages).optional(),
         }),
-      async run({ agentId: agent, search, activeMinutes, limit = 50 }, context) {
-        const { sessions, total } = await context.facts.sessions({ agent, search, activeMinutes, limit })
-        const shown = sessions.map(({ agent, label, parent, updatedAt, ...one }) => ({
-          ...one,
-          agentId: agent,
-          ...(label ? { label } : {}),
-          ...(parent ? { parentKey: parent } : {}),
-          updatedAt: new Date(updatedAt).toISOString(),
-        }))
-        return said(JSON.stringify({ count: shown.length, total, sessions: shown }))
+      async run(args, context) {
+        const { agentId: agent, kinds, limit = 100, offset = 0, messageLimit: messages, ...filter } = args
+        const { includeDerivedTitles: titles, includeLastMessage: last, ...more } = filter
+        const words = titles === true || last === true || (messages ?? 0) > 0
+        const { sessions, total } = await context.facts.sessions({
+          ...more,
+          agent,
+          kinds: kinds?.length ? kinds : undefined,
+          offset,
+          limit: Math.min(limit, mostListed),
+          titles,
+          last,
+          messages,
+        })
+        const text = JSON.stringify({ count: sessions.length, total, sessions: sessions.map(rowOf) })
+        // Words of others are data; names and states are the house's own.
+        return said(words ? fence('conversations', 'sessions_list', text) : text)
       },
     },
     zod,
   )
+}
+
+function rowOf({ agent, label, parent, updatedAt, title, last, messages, ...one }: SessionFacts) {
+  return {
+    ...one,
+    agentId: agent,
+    ...(label ? { label } : {}),
+    ...(parent ? { parentKey: parent } : {}),
+    updatedAt: new Date(updatedAt).toISOString(),
+    ...(title ? { derivedTitle: title } : {}),
+    ...(last ? { lastMessagePreview: last } : {}),
+    ...(messages ? { messages: messages.map(lineOf) } : {}),
+  }
+}
+
+function lineOf(line: HistoryLine) {
+  return { ...line, at: new Date(line.at).toISOString() }
 }
 
 export function historyTool(zod: () => Zod): Tool {
@@ -53,18 +112,24 @@ export function historyTool(zod: () => Zod): Tool {
       repeat: 'safe',
       description: 'What was said in a conversation, the newest messages. To go back, pass the smallest seq as before.',
       aliases,
+      // Whatever was accepted is in the transcript at once.
+      fixed: { pendingBefore: [] },
+      refused: { messageId: 'messages are named by their seq here; pass before' },
+      unshown: () => ['offset', 'sessionId'],
       input: z =>
         z.object({
           sessionKey: z.string(),
           limit: z.int().min(1).max(1000).optional().describe('default 50'),
           before: z.int().min(1).optional(),
           includeTools: z.boolean().optional(),
+          offset: z.int().min(0).optional(),
+          sessionId: z.string().min(1).optional(),
         }),
-      async run({ sessionKey, limit = 50, before, includeTools: tools = false }, context) {
-        const history = await context.facts.history(sessionKey, { limit, before, tools })
+      async run({ sessionKey, sessionId, limit = 50, before, offset: skip, includeTools: tools = false }, context) {
+        const history = await context.facts.history(sessionId ?? sessionKey, { limit, before, skip, tools })
         if (!history.ok) return failed('UNKNOWN_SESSION', history.problem)
         const { key, lines, more } = history.found
-        const messages = lines.map(line => ({ ...line, at: new Date(line.at).toISOString() }))
+        const messages = lines.map(lineOf)
         return said(fence('conversation', key, JSON.stringify({ sessionKey: key, messages, hasMore: more })))
       },
     },
@@ -85,6 +150,7 @@ export function sendTool(zod: () => Zod): Tool {
       aliases,
       values: { mode: { resume: 'followup' } },
       fixed: { watch: [false] },
+      why: { watch: 'its reply comes by itself' },
       input: z =>
         z.object({
           sessionKey: z.string().optional(),
@@ -124,9 +190,13 @@ export function statusTool(zod: () => Zod): Tool {
       description:
         'Model, use, budget and state of your conversation or another. model sets your own for its next run.',
       aliases,
+      // It always tells all there is.
+      fixed: { changesSince: [] },
+      values: { sessionKey: { current: '' } },
       input: z =>
         z.object({ sessionKey: z.string().optional(), model: z.string().optional().describe('default resets') }),
-      async run({ sessionKey, model }, context) {
+      async run({ sessionKey: named, model }, context) {
+        const sessionKey = named || undefined
         if (model !== undefined && sessionKey !== undefined)
           return failed('TOOL_ARGUMENTS', 'The model of another conversation cannot be set from here.')
         if (model !== undefined) return { intent: { do: 'model', model: model === 'default' ? null : model } }

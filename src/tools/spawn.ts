@@ -13,6 +13,16 @@ import { failed, makeTool, said } from './kit.ts'
 /** Where a result goes is fixed at the spawn, and is no business of the model's. */
 const delivery = 'a result always returns to the one who spawned'
 const unbound = 'a lasting sub-agent needs a thread of a chat bound to it, and none can be bound'
+const acp = 'other programs as agents (runtime acp) are not served; a sub-agent is one of agents_list'
+const project = "a sub-agent works in a folder of its agent's workspace: cwd"
+/** Parameters of OpenClaw that would change what happens, and why they are not to be had (§D1). */
+const nots: Readonly<Record<string, readonly string[]>> = {
+  [delivery]: ['target', 'channel', 'to', 'threadId', 'replyTo', 'transport'],
+  [acp]: ['resumeSessionId', 'streamTo'],
+  [project]: ['projectId', 'projectGitUrl', 'worktreeName', 'worktreeBaseRef'],
+  'all work of this gateway is done in it': ['placement'],
+  'sub-agents are not collected by groups; wait for them with subagents or sessions_yield': ['groupId'],
+}
 /** Longest task with what comes along with it. */
 const maxFiles = 20
 
@@ -27,18 +37,30 @@ export function spawnTool(zod: () => Zod): Tool {
       description:
         'Give a task to a sub-agent. It works on its own beside you and returns its result to you. Start several for parallel work, then call sessions_yield.',
       aliases: { timeoutSeconds: 'runTimeoutSeconds', agent: 'agentId', prompt: 'task' },
-      refused: Object.fromEntries(
-        ['target', 'channel', 'to', 'threadId', 'replyTo', 'transport'].map(name => [name, delivery]),
-      ),
+      refused: Object.fromEntries(Object.entries(nots).flatMap(([why, names]) => names.map(name => [name, why]))),
       fixed: {
         runtime: ['subagent'],
+        worktree: [false],
+        collect: [false],
+        // Hints for a side bar, and where attachments were wanted: the task says where they are.
+        visible: [],
+        group: [],
+        attachAs: [],
         mode: ['run'],
         thread: [false],
-        sandbox: ['inherit'],
         fastMode: [false],
         completionTarget: ['parent'],
       },
-      why: { mode: unbound, thread: unbound },
+      why: {
+        mode: unbound,
+        thread: unbound,
+        runtime: acp,
+        worktree: project,
+        fastMode: 'models have no fast mode here; name another model',
+        completionTarget: delivery,
+        collect: 'its result comes back by itself',
+      },
+      unshown: view => [...(view.attachments ? [] : ['attachments']), 'sandbox'],
       input: z =>
         z.object({
           task: z.string().min(1).max(200_000).describe('all the sub-agent needs to know; it sees nothing else'),
@@ -56,6 +78,7 @@ export function spawnTool(zod: () => Zod): Tool {
           context: z.enum(['isolated', 'fork']).optional().describe('fork: it sees this conversation so far'),
           lightContext: z.boolean().optional().describe('without AGENTS.md'),
           cleanup: z.enum(['keep', 'delete']).optional(),
+          sandbox: z.enum(['inherit', 'require']).optional(),
           expectsCompletionMessage: z.boolean().optional().describe('false: no result wanted'),
           outputSchema: z.record(z.string(), z.unknown()).optional().describe('JSON Schema that its result must fit'),
           deliverables: z
@@ -89,15 +112,8 @@ export function spawnTool(zod: () => Zod): Tool {
             .describe('files put into its workspace'),
         }),
       shown(schema, view) {
-        const { attachments, ...properties } = schema.properties
-        return {
-          ...schema,
-          properties: {
-            ...properties,
-            ...(view.agents.length === 0 ? {} : { agentId: { type: 'string', enum: view.agents } }),
-            ...(view.attachments && attachments ? { attachments } : {}),
-          },
-        }
+        if (view.agents.length === 0) return schema
+        return { ...schema, properties: { ...schema.properties, agentId: { type: 'string', enum: view.agents } } }
       },
       closed: view => (view.canSpawn ? null : 'sessions_spawn is not allowed here: this run may not start sub-agents.'),
       async run(args) {
@@ -120,6 +136,7 @@ export function spawnTool(zod: () => Zod): Tool {
               cleanup: args.cleanup ?? 'keep',
               context: args.context ?? 'isolated',
               lightContext: args.lightContext ?? false,
+              sandbox: args.sandbox ?? 'inherit',
               attachments: (args.attachments ?? []).map(({ name, content, encoding = 'utf8' }) => ({
                 name,
                 content,
@@ -165,14 +182,16 @@ export function yieldTool(zod: () => Zod): Tool {
       repeat: 'keyed',
       description:
         'End your turn and wait, without cost, until all (or any) of your sub-agents are done, or until a message. Their results come as messages.',
-      fixed: { acknowledgment: [] },
+      // A note of the model to itself: it stands in the call, which is shown to it again, and to nobody else.
+      unshown: () => ['message'],
       input: z =>
         z.object({
           waitFor: z.enum(['all', 'any', 'message']).optional(),
-          message: z.string().optional().describe('said to the user now'),
+          acknowledgment: z.string().optional().describe('said to the user now, in place of words'),
+          message: z.string().optional(),
         }),
-      run: async ({ waitFor = 'all', message }) => ({
-        intent: { do: 'yield', wait: waitFor, message: message ?? null },
+      run: async ({ waitFor = 'all', acknowledgment }) => ({
+        intent: { do: 'yield', wait: waitFor, message: acknowledgment || null },
       }),
     },
     zod,

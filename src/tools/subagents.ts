@@ -39,8 +39,7 @@ export function subagentsTool(zod: () => Zod): Tool {
         }),
       async run(args, context): Promise<ToolAnswer> {
         const action = args.action ?? 'list'
-        if (action === 'list')
-          return said(JSON.stringify(listed(await context.facts.children(args.recentMinutes ?? defaultRecent))))
+        if (action === 'list') return said(JSON.stringify(await listed(context, args.recentMinutes ?? defaultRecent)))
         if (action !== 'wait' && !args.targets)
           return failed('TOOL_ARGUMENTS', `${action} needs targets: runId, taskName, label, list number, last or all.`)
         const chosen = chosenOf(args.targets ?? ['all'], await context.facts.children(maxRecent))
@@ -128,13 +127,15 @@ function named(target: string, children: readonly ChildFacts[]): readonly ChildF
   return target.length >= 6 ? children.filter(child => child.run.startsWith(target)) : []
 }
 
-function listed(children: readonly ChildFacts[]): Record<string, unknown> {
+async function listed({ facts }: ToolContext, recentMinutes: number): Promise<Record<string, unknown>> {
+  const children = await facts.children(recentMinutes)
   const active = children.filter(child => child.state !== 'done')
   const recent = children.filter(child => child.state === 'done')
   const text = children.map(child => `${child.index}. ${nameOf(child)}: ${statusOf(child)}`)
   return {
     status: 'ok',
     action: 'list',
+    requesterSessionKey: facts.self,
     total: children.length,
     active: active.map(viewed),
     recent: recent.map(viewed),
@@ -150,6 +151,14 @@ function statusOf(child: ChildFacts): string {
   return child.outcome ?? child.state
 }
 
+/** `45s`, `3m`, `2h5m` (openclaw-facts.md §D2). */
+function runtimeOf(ms: number): string {
+  const seconds = Math.round(ms / 1000)
+  if (seconds < 60) return `${seconds}s`
+  const minutes = Math.floor(seconds / 60)
+  return minutes < 60 ? `${minutes}m` : `${Math.floor(minutes / 60)}h${minutes % 60}m`
+}
+
 function viewed(child: ChildFacts): Record<string, unknown> {
   const { task } = child
   return {
@@ -161,6 +170,7 @@ function viewed(child: ChildFacts): Record<string, unknown> {
     taskName: child.taskName ?? undefined,
     task: task.length > shownTask ? `${task.slice(0, shownTask)}…` : task,
     status: statusOf(child),
+    runtime: runtimeOf(child.runtimeMs),
     runtimeMs: child.runtimeMs,
     model: child.model,
     totalTokens: child.totalTokens,

@@ -117,6 +117,7 @@ describe('sessions_spawn', () => {
         cleanup: 'keep',
         context: 'isolated',
         lightContext: false,
+        sandbox: 'inherit',
         attachments: [],
         expectsCompletionMessage: true,
         outputSchema: null,
@@ -156,10 +157,7 @@ describe('sessions_spawn', () => {
     expect(bench.refused('sessions_spawn', { task: 'x', mode: 'session' })).toContain(
       'mode can only be "run" here: a lasting sub-agent needs a thread',
     )
-    expect(bench.refused('sessions_spawn', { task: 'x', projectId: 'p' })).toContain(
-      'there is no parameter "projectId"',
-    )
-    expect(bench.refused('sessions_spawn', { task: 'x', attachments: [] })).toContain('no parameter "attachments"')
+    expect(bench.refused('sessions_spawn', { task: 'x', colour: 'p' })).toContain('there is no parameter "colour"')
     for (const taskName of ['last', 'all', 'Upper', '9', ''.padEnd(65, 'a')])
       expect(bench.refused('sessions_spawn', { task: 'x', taskName })).toContain('taskName: ')
     expect(bench.refused('sessions_spawn', { task: '' })).toContain('task: ')
@@ -172,7 +170,7 @@ describe('sessions_yield', () => {
     await using bench = await makeBench()
     const intent = async (args: object) => (await bench.call('sessions_yield', args)).intent
     expect(await intent({})).toEqual({ do: 'yield', wait: 'all', message: null })
-    expect(await intent({ waitFor: 'message', message: 'working on it', acknowledgment: true })).toEqual({
+    expect(await intent({ waitFor: 'message', acknowledgment: 'working on it', message: 'a note' })).toEqual({
       do: 'yield',
       wait: 'message',
       message: 'working on it',
