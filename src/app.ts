@@ -35,6 +35,7 @@ import { openEngine } from './engine/engine.ts'
 import { type Gateway, openGateway } from './gateway/gateway.ts'
 import type { Log } from './gateway/types.ts'
 import { openModels } from './models/models.ts'
+import type { Log as ModelsLog } from './models/options.ts'
 import { DeputyError } from './protocol/errors.ts'
 import { openHouse } from './sessions/house.ts'
 import { makeCrashPoints } from './store/crash.ts'
@@ -141,9 +142,9 @@ async function open(
   closing.push(tidy(store, clock, () => config.current(), log))
   warnings.push(...(await secrets.load()).map(finding => `${finding.path}: ${finding.message}`))
 
-  const models = openModels(
-    modelsOptions(config, secrets, clock, (level, message, fields) => book.write(level, 'models', message, fields)),
-  )
+  const key = await gatewayKey(config.home.dir)
+  const modelsLog: ModelsLog = (level, message, fields) => book.write(level, 'models', message, fields)
+  const models = openModels({ ...modelsOptions(config, secrets, clock, modelsLog), markKey: key })
   const tools = openTools({
     stateDir: config.home.dir,
     exec: agent => ({ pathPrepend: [], ...agentOf(config.current(), agent).exec }),
@@ -243,7 +244,6 @@ async function open(
   listeners.add(typingListener(ingest.routeOf, accounts.typing))
 
   const doorLog: Log = (level, message, fields) => book.write(level, 'gateway', message, fields)
-  const key = await gatewayKey(config.home.dir)
   const devices = openDevices({
     store,
     key,

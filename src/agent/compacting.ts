@@ -13,6 +13,7 @@ import { afterwards, type Effect, type Mailbox } from '../core/run/facts.ts'
 import { textOf } from '../core/run/reply.ts'
 import type { CompactIntent, Run, Step, View } from '../core/types.ts'
 import { chooseCut, tokensOf, viewWords } from '../core/view.ts'
+import type { ErrorCode } from '../protocol/errors.ts'
 import { loadMailbox, loadSession, loadStep, messageOf } from '../store/facts.ts'
 import type { Tx } from '../store/open.ts'
 import { carryTurn } from './answering.ts'
@@ -20,8 +21,9 @@ import { capsOn } from './caps.ts'
 import { type After, carryOut } from './commit.ts'
 import { estimateTokens } from './context.ts'
 import { endIds, endRun, endView, type EndIds } from './ending.ts'
-import type { Found, WorkerState } from './desk.ts'
+import type { Found, Held, NextIn, WorkerState } from './desk.ts'
 import { fresh } from './fresh.ts'
+import { holdRun } from './holding.ts'
 import type { Answer } from './loop.ts'
 import { chargeLate, chargeOf } from './paying.ts'
 import type { AgentOptions, Compaction } from './room.ts'
@@ -51,9 +53,7 @@ export interface Want {
   last: number
 }
 
-export type Begun =
-  | { ok: true; found: Found }
-  | { ok: false; code: 'MODEL_UNKNOWN' | 'RUN_BUDGET' | 'RUN_CAP'; error: string }
+export type Begun = { ok: true; found: Found } | { ok: false; code: ErrorCode; error: string }
 
 /** Commits the intent of a compaction; null when there is nothing to shorten. */
 export async function beginCompaction(
@@ -78,6 +78,12 @@ export async function beginCompaction(
   const note = before ? before.note : box.unread.findLast(row => row.kind === 'compact' && row.note)?.note
   const older = rows.filter(row => row.ord !== null && row.ord <= after)
   const asked = summaryRequest(view, older, { standing: rules.instructions, now: note ?? null }, most * 4)
+  const cacheKey = `${run.session}/summary`.slice(-64)
+  const pause = options.models.pause({ model: model.ref, agent: run.agent, cacheKey })
+  if (pause) {
+    const held = await holdRun(tx, mine, run, box, pause, now)
+    return 'found' in held ? { ok: true, ...held } : { ok: false, ...held }
+  }
   const reservation = reserve(
     { limit: run.grant.budget, spent: run.spent, lent: run.lent },
     {
@@ -113,7 +119,7 @@ export async function beginCompaction(
     tools: [],
     maxTokens: reservation.maxTokens,
     ...(rules.thinking === null ? {} : { thinking: rules.thinking }),
-    cacheKey: `${run.session}/summary`.slice(-64),
+    cacheKey,
     signal: never,
   }
   const next = step ? { do: 'compact' as const, step, request, timeoutMs: rules.timeoutMs } : { do: 'rest' as const }
@@ -146,18 +152,13 @@ function stepIn(effects: readonly Effect[], open: Step | null): Step | null {
   return null
 }
 
-export interface Hold {
-  held(tx: Tx, mine: WorkerState): Promise<Run | null>
-  nextIn(tx: Tx, is: (name: 'intent' | 'finish') => void, mine: WorkerState, run: Run, now: number): Promise<Found>
-}
-
 /** The summary has come: view, session and step in one transaction, with the intent of what follows. */
 export async function summaryCame(
   options: AgentOptions,
   mine: WorkerState,
   step: Step,
   answer: Answer,
-  { held, nextIn }: Hold,
+  { held, nextIn }: { held: Held; nextIn: NextIn },
 ): Promise<Found | null> {
   const now = options.clock.now()
   const id = options.uuid()

@@ -13,15 +13,13 @@ import type { ModelFailure } from '../core/ports.ts'
 import { claim, intent, shown } from '../core/run/claim.ts'
 import { afterwards, type Decision, type Effect } from '../core/run/facts.ts'
 import { standBy } from '../core/run/rest.ts'
-import { cooldown } from '../core/run/steps.ts'
-import { wasted } from '../core/run/compact.ts'
-import type { CompactIntent, ModelIntent, Run, Session, Step } from '../core/types.ts'
+import type { CompactIntent, Run, Session, Step } from '../core/types.ts'
+import type { ErrorCode } from '../protocol/errors.ts'
 import {
   countReplies,
   loadMailbox,
   loadRun,
   loadSession,
-  loadStep,
   loadView,
   messageOf,
   newestSteps,
@@ -32,18 +30,15 @@ import { capsOn } from './caps.ts'
 import { childNote } from './children.ts'
 import { circleOf } from './circles.ts'
 import { type After, announce, carryOut, wireIdOf } from './commit.ts'
-import { beginCompaction, dropWishes, endIdle, failure as noSummary, nearlyFull, summaryCame } from './compacting.ts'
+import { beginCompaction, dropWishes, endIdle, nearlyFull, summaryCame } from './compacting.ts'
 import { estimateTokens } from './context.ts'
 import { endIds, endRun } from './ending.ts'
+import { callFailed, holdRun } from './holding.ts'
 import type { Answer, Desk, Next } from './loop.ts'
-import { chargeOf } from './paying.ts'
 import { replyStep } from './replying.ts'
 import type { AgentOptions, Bells } from './room.ts'
 import { openScript, type Script, seenMessages } from './script.ts'
 import { openToolSteps } from './tool-steps.ts'
-
-/** Tries of one model call, each with its own repeats inside and longer pauses between them. */
-const maxAttempts = 12
 
 export interface Work {
   options: AgentOptions
@@ -59,27 +54,28 @@ export interface Found {
   wireId: string
 }
 
+/** The run as it is now, if it is still this worker's; null otherwise. */
+export type Held = (tx: Tx, mine: WorkerState) => Promise<Run | null>
+
+/** Names what a transaction turned out to be. */
+export type Is = (name: 'intent' | 'finish' | 'wait') => void
+
+/** What is next for `run`, read and committed in this transaction; `tooLong`: what a provider said of the last prompt. */
+export type NextIn = (
+  tx: Tx,
+  is: Is,
+  mine: WorkerState,
+  run: Run,
+  now: number,
+  tooLong?: string | null,
+) => Promise<Found>
+
 export interface WorkerState {
   run: Run
   session: Session
   epoch: number
   wireId: string
   script: Script
-}
-
-/**
- * Until when a run pauses after a failed call; null when it ends instead. A provider that says when to come again is believed
- * as often as it says so; one that is just not there is asked so many times, which takes about half an hour.
- */
-function pauseAfter(step: Step, failure: ModelFailure): number | null {
-  const { attempt } = step.intent as ModelIntent
-  if (failure.retryAtMs === undefined || (failure.class !== 'rate_limit' && attempt >= maxAttempts)) return null
-  return failure.retryAtMs
-}
-
-function wordsOf(failure: ModelFailure): string {
-  const end = /[.!?]$/.test(failure.message) ? '' : '.'
-  return `${failure.message}${end} ${failure.fix}`.trim()
 }
 
 /** A worker's desk; null when the run can't be claimed. `state()` is for events while the model speaks. */
@@ -161,7 +157,6 @@ export function openDesk(work: Work, runId: string, agent: string): Desk & { sta
     )
   }
 
-  /** The run as it is now, if it is still this worker's; null otherwise. */
   async function held(tx: Tx, mine: WorkerState): Promise<Run | null> {
     const run = await loadRun(tx, mine.run.id)
     return run && run.state === 'running' && run.epoch === mine.epoch ? run : null
@@ -173,7 +168,7 @@ export function openDesk(work: Work, runId: string, agent: string): Desk & { sta
    */
   async function nextIn(
     tx: Tx,
-    is: (name: 'intent' | 'finish') => void,
+    is: Is,
     mine: WorkerState,
     run: Run,
     now: number,
@@ -202,11 +197,7 @@ export function openDesk(work: Work, runId: string, agent: string): Desk & { sta
     const plan = mine.script.plan(run, rows, note)
     // Another wire id speaks for the turn only when a row is shown that brought one.
     const wireId = rows.length > 0 || run.turn !== mine.run.turn ? await wireIdOf(tx, run) : mine.wireId
-    const stop = async (
-      outcome: 'failed' | 'budget_exhausted',
-      code: 'MODEL_UNKNOWN' | 'MODEL_CONTEXT' | 'RUN_BUDGET' | 'RUN_CAP' | 'RUN_STEPS' | 'RUN_LOOP',
-      error: string,
-    ): Promise<Found> => {
+    const stop = async (outcome: 'failed' | 'budget_exhausted', code: ErrorCode, error: string): Promise<Found> => {
       is('finish')
       const ended = await endRun(
         tx,
@@ -241,8 +232,12 @@ export function openDesk(work: Work, runId: string, agent: string): Desk & { sta
     if (why !== null) {
       const want = { why, open: condensing, last }
       const begun = await beginCompaction(tx, options, mine, run, box, plan.model, want, now)
-      if (begun?.ok) return begun.found
-      if (begun) return stop(begun.code === 'MODEL_UNKNOWN' ? 'failed' : 'budget_exhausted', begun.code, begun.error)
+      if (begun?.ok) {
+        if (begun.found.next.do === 'rest') is('wait')
+        return begun.found
+      }
+      if (begun)
+        return stop(/^RUN_(BUDGET|CAP)$/.test(begun.code) ? 'budget_exhausted' : 'failed', begun.code, begun.error)
     }
     if (tooLong !== null) return stop('failed', 'MODEL_CONTEXT', tooLong)
     if (wished) {
@@ -261,6 +256,12 @@ export function openDesk(work: Work, runId: string, agent: string): Desk & { sta
         'MODEL_CONTEXT',
         `the conversation is longer than ${plan.model.ref} can read (${plan.model.contextWindow} tokens)`,
       )
+    const pause = options.models.pause(plan.request)
+    if (pause) {
+      is('wait')
+      const held = await holdRun(tx, mine, run, box, pause, now)
+      return 'found' in held ? { ...held.found, wireId } : stop('failed', held.code, held.error)
+    }
     const reservation = reserve(
       { limit: run.grant.budget, spent: run.spent, lent: run.lent },
       { promptTokens: prompt, maxTokens: plan.model.maxTokens, price: plan.model.price },
@@ -317,55 +318,7 @@ export function openDesk(work: Work, runId: string, agent: string): Desk & { sta
 
   async function failed(step: Step, failure: ModelFailure): Promise<Next> {
     if (!state) return { do: 'rest' }
-    const mine = state
-    const now = options.clock.now()
-    const ids = endIds(options.uuid)
-    const usage = failure.usage ?? { input: 0, output: 0, cacheRead: 0, cacheWrite: 0 }
-    const charged = chargeOf(usage, failure.costNano ?? 0)
-    // What is too long becomes shorter, and is asked again.
-    const shorten =
-      failure.class === 'context_length' && step.kind === 'model' && options.policies.compaction(mine.run.agent).enabled
-    const until = pauseAfter(step, failure)
-    return settle(
-      await options.store.write(until === null ? 'finish' : 'wait', async (tx, is) => {
-        const run = await held(tx, mine)
-        const session = run && (await loadSession(tx, run.session))
-        const now_ = await loadStep(tx, step.run, step.n)
-        if (!run || !session || !now_) return null
-        if (until !== null) {
-          const box = await loadMailbox(tx, session, run)
-          const decision = cooldown(
-            { run, box, step: now_ },
-            { now, epoch: mine.epoch, until, charged, usage, code: failure.code, error: wordsOf(failure) },
-          )
-          if (!decision.ok) return null
-          const after = await carryOut(tx, decision.effects, {
-            sessions: [session],
-            runs: [run],
-            wire: { [run.id]: mine.wireId },
-            at: now,
-          })
-          if (decision.after === 'waiting')
-            return { next: { do: 'rest' as const }, afters: [after], run, wireId: mine.wireId }
-          const found = await nextIn(tx, is, mine, afterwards(run, decision.effects), now)
-          return { ...found, afters: [after, ...found.afters] }
-        }
-        if (shorten) {
-          const found = wordsOf(failure)
-          const decision = wasted({ run, step: now_ }, { now, epoch: mine.epoch, charged, usage, found })
-          if (!decision.ok) return null
-          const after = await carryOut(tx, decision.effects, { sessions: [session], runs: [run], at: now })
-          const next = await nextIn(tx, is, mine, afterwards(run, decision.effects), now, found)
-          return { ...next, afters: [after, ...next.afters] }
-        }
-        const verdict =
-          step.kind === 'compact'
-            ? noSummary(wordsOf(failure))
-            : ({ outcome: 'failed', code: failure.code, error: wordsOf(failure), followups: 'keep' } as const)
-        const ended = await endRun(tx, options, run, verdict, ids, now)
-        return { next: { do: 'rest' as const }, afters: ended ? [ended] : [], run, wireId: mine.wireId }
-      }),
-    )
+    return settle(await callFailed(options, state, step, failure, { held, nextIn }))
   }
 
   const tools = openToolSteps({ work, state: () => state, held, nextIn, settle })

@@ -38,6 +38,8 @@ export interface Answer {
   provider: string
   model: string
   api: string
+  /** The model that was asked for, when another one has answered, and why. */
+  insteadOf?: { model: string; why: string }
 }
 
 /** Where steps become rows. Every method commits, tells, and says what is next. */
@@ -160,6 +162,7 @@ async function listen(
             stop: event.stop,
             usage: event.usage,
             costNano: event.costNano,
+            ...(event.insteadOf ? { insteadOf: event.insteadOf } : {}),
           },
         }
       case 'fail':

@@ -12,6 +12,7 @@ import { expireApproval } from './approving.ts'
 import { processOf } from './cancel.ts'
 import { announce, carryOut } from './commit.ts'
 import { endIds, endRun, failRun } from './ending.ts'
+import { recallHolds } from './holding.ts'
 import type { AgentOptions, Bells } from './room.ts'
 
 /** Crashes in one step before a run is given up. */
@@ -30,6 +31,7 @@ export interface Recovered {
 export async function recoverAll(options: AgentOptions, bells: Bells): Promise<Recovered> {
   const now = options.clock.now()
   const recovered: Recovered = { requeued: 0, ended: 0 }
+  await recallHolds(options)
   await expire(options, bells, now)
   const running = await options.store.read
     .selectFrom('runs')

@@ -9,13 +9,12 @@ import { afterwards } from '../core/run/facts.ts'
 import { type ReplyCall, reply, textOf } from '../core/run/reply.ts'
 import type { MessageMeta, ModelIntent, Part, Run, Step } from '../core/types.ts'
 import { countChildren, loadMailbox, loadSession, loadStep } from '../store/facts.ts'
-import type { Tx } from '../store/open.ts'
 import { carryTurn } from './answering.ts'
 import { openAsker } from './asking.ts'
 import { distinct, type ParsedCall, parseCall } from './calls.ts'
 import { liveTaskNames } from './children.ts'
 import { watchSpawns } from './circles.ts'
-import type { Found, WorkerState, Work } from './desk.ts'
+import type { Found, Held, NextIn, WorkerState, Work } from './desk.ts'
 import { endIds, homeOf } from './ending.ts'
 import { fresh } from './fresh.ts'
 import { noFacts } from './looking.ts'
@@ -25,15 +24,6 @@ import { clear, type Ground, planSpawn, prepareSpawn } from './spawning.ts'
 
 /** Of a reply without spawns nothing is read. */
 const noLimits = { maxFailuresInRow: 0, maxSpawnsPerMinute: 0 }
-
-type Held = (tx: Tx, mine: WorkerState) => Promise<Run | null>
-type NextIn = (
-  tx: Tx,
-  is: (name: 'intent' | 'finish') => void,
-  mine: WorkerState,
-  run: Run,
-  now: number,
-) => Promise<Found>
 
 interface Prepared extends ParsedCall {
   spawn: { request: SpawnRequest; ground: Ground } | null
@@ -74,6 +64,7 @@ export async function replyStep(
     usage: { ...usage, costNano: answer.costNano },
     stop: answer.stop,
     turn: mine.run.turn,
+    ...(answer.insteadOf ? { insteadOf: answer.insteadOf } : {}),
   }
 
   const refused: Ground[] = []

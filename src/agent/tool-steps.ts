@@ -20,7 +20,7 @@ import { findingsOf, isCheck, recordCheck } from './checking.ts'
 import { childAnswer, childFacts } from './children.ts'
 import { timesGiven } from './circles.ts'
 import { carryOut } from './commit.ts'
-import type { Found, Work, WorkerState } from './desk.ts'
+import type { Found, Held, Is, NextIn, Work, WorkerState } from './desk.ts'
 import { lateSpawn } from './late-spawn.ts'
 import { openFacts } from './looking.ts'
 import type { Desk, Next } from './loop.ts'
@@ -30,12 +30,10 @@ import { sendStep } from './sending.ts'
 export interface DeskParts {
   work: Work
   state(): WorkerState | null
-  held(tx: Tx, mine: WorkerState): Promise<Run | null>
-  nextIn(tx: Tx, is: Is, mine: WorkerState, run: Run, now: number): Promise<Found>
+  held: Held
+  nextIn: NextIn
   settle(found: Found | null): Next
 }
-
-type Is = (name: 'intent' | 'finish') => void
 
 /** What a tool call's transaction has read. */
 export interface StepFacts {

@@ -25,7 +25,12 @@ export function resultKey(run: string): string {
 
 /** Inbox key of the timer that ends the wait begun after step `n`. */
 export function timerKey(run: string, n: number): string {
-  return `timer:${run}:${n}`
+  return `${timersOf(run)}${n}`
+}
+
+/** How the inbox keys of all timers of a run begin. */
+export function timersOf(run: string): string {
+  return `timer:${run}:`
 }
 
 /** Inbox key of what a check has found wrong with a run's result: told once. */

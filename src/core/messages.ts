@@ -61,6 +61,8 @@ export interface MessageMeta {
   via?: Via
   /** The turn of its run that a model's reply belongs to. */
   turn?: number
+  /** The model that was to say this, when another one did, and why. */
+  insteadOf?: { model: string; why: string }
   /** Put there by a person, under this name; no model said it. */
   injected?: string
   /** Thinking level asked for with this message: counts for the calls that answer it. */

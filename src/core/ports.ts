@@ -8,9 +8,22 @@ import type { Approval } from './approval.ts'
 import type { Capabilities, Content } from './chat.ts'
 import type { Outreach } from './outreach.ts'
 import type { ToolFacts } from './tool-facts.ts'
-import type { Deliverables, Message, Part, Purse, Repeat, Route, StopReason, TokenUsage, Wait } from './types.ts'
+import type {
+  Deliverables,
+  FailureClass,
+  Hold,
+  Message,
+  Part,
+  Purse,
+  Repeat,
+  Route,
+  StopReason,
+  TokenUsage,
+  Wait,
+} from './types.ts'
 
 export type * from './tool-facts.ts'
+export type { FailureClass } from './types.ts'
 
 export interface Clock {
   /** Epoch milliseconds. */
@@ -60,20 +73,16 @@ export type ModelEvent =
   | { type: 'thinking'; delta: string }
   | { type: 'replace' }
   | { type: 'call'; id: string; name: string; args: string; meta?: unknown }
-  | { type: 'end'; stop: StopReason; usage: TokenUsage; costNano: number; parts: readonly Part[] }
+  | {
+      type: 'end'
+      stop: StopReason
+      usage: TokenUsage
+      costNano: number
+      parts: readonly Part[]
+      /** The model that was asked for, when another one has answered, and why. */
+      insteadOf?: { model: string; why: string }
+    }
   | { type: 'fail'; failure: ModelFailure }
-
-export type FailureClass =
-  | 'auth'
-  | 'quota'
-  | 'rate_limit'
-  | 'context_length'
-  | 'refusal'
-  | 'network'
-  | 'overloaded'
-  | 'bad_answer'
-  | 'bad_request'
-  | 'aborted'
 
 export interface ModelFailure {
   class: FailureClass
@@ -84,6 +93,10 @@ export interface ModelFailure {
   fix: string
   /** Set when waiting may help: the runner turns it into a timer wait in a row (decisions.md 36). */
   retryAtMs?: number
+  /** What is waited for until then. */
+  hold?: Hold
+  /** No request went out: there is nothing to pay. */
+  unasked?: true
   provider: string
   model: string
   /** Charged although it failed; absent when unknown. */
@@ -103,8 +116,24 @@ export interface ResolvedModel {
   priced: boolean
 }
 
+/** No model that may answer a call can be asked before `until` (epoch ms). */
+export interface Pause {
+  until: number
+  hold: Hold
+  code: ErrorCode
+  /** What happened and what to do, with no secret in it. */
+  error: string
+}
+
 export interface Models {
   stream(request: ModelRequest): AsyncIterable<ModelEvent>
+  /**
+   * Whether such a call would only be told to wait: the same keys and fallbacks in the same order as `stream`. Null when one of
+   * them may be asked, or when waiting is not what helps. Synchronous, changes nothing.
+   */
+  pause(call: Pick<ModelRequest, 'model' | 'agent' | 'cacheKey'>): Pause | null
+  /** What the rows of an earlier process wait for. What concerns one conversation alone is left to that. */
+  recall(holds: readonly { hold: Hold; until: number }[]): void
   /** Resolves an alias or reference for an agent; a reason when it can't be used. Synchronous: no network. */
   resolve(
     ref: string,

@@ -25,9 +25,42 @@ export type Lane = 'main' | 'subagent'
 export type Wait =
   | { for: 'children'; mode: 'all' | 'any'; until: number | null }
   | { for: 'message'; until: number | null }
-  /** `after`: the newest inbox row that the waiting call shows already; only later ones end the pause. */
-  | { for: 'timer'; until: number; after: number }
+  /**
+   * `after`: the newest inbox row that the waiting call shows already; only later ones end the pause. `hold`: what it waits for
+   * at its provider; absent in rows of older versions.
+   */
+  | { for: 'timer'; until: number; after: number; hold?: Hold }
   | { for: 'ask'; n: number; runs: readonly string[]; mode: 'all' | 'any'; until: number | null; outside: boolean }
+
+export type FailureClass =
+  | 'auth'
+  | 'quota'
+  | 'rate_limit'
+  | 'context_length'
+  | 'refusal'
+  | 'network'
+  | 'overloaded'
+  | 'bad_answer'
+  | 'bad_request'
+  | 'aborted'
+
+/**
+ * Why a model can't be asked now. From such rows the cooldowns are known again after a restart. Never holds a key: `key` is
+ * its name (`anthropic:default`), `mark` is the same for the same key and leads back to none.
+ */
+export interface Hold {
+  provider: string
+  model: string
+  /** Whom it concerns: who uses this key, whoever asks this model, or this conversation alone. */
+  whose: 'key' | 'provider' | 'conversation'
+  key: string | null
+  mark: string
+  class: FailureClass
+  /** What the provider said. */
+  said: string
+  /** How often in a row. */
+  strikes: number
+}
 
 /** Amounts that may run out; `null` is "no limit". `nano` is money, `tokens` counts input and output, `calls` model calls. */
 export interface Purse {

@@ -14,10 +14,19 @@ export interface Strike {
   baseMs: number
 }
 
+/** How long something may not be used, what happened last, and for the how manieth time in a row. */
+export interface Cooling {
+  ms: number
+  trouble: Trouble
+  strikes: number
+}
+
 export interface Cooldown {
-  /** How long this key may not be used for this model, and what happened; null = it may. */
-  of(key: string, model: string): { ms: number; trouble: Trouble } | null
+  /** Null = it may be used. */
+  of(key: string, model: string): Cooling | null
   strike(key: string, model: string, strike: Strike): void
+  /** What an earlier process knew; nothing that this one has learnt is changed by it. */
+  recall(key: string, model: string, known: { until: number; trouble: Trouble; strikes: number }): void
   /** A success of a call begun at `startedAt` forgets the strikes before it. */
   clear(key: string, model: string, startedAt: number): void
   /** How many it remembers. */
@@ -40,7 +49,7 @@ export function makeCooldown(now: () => number, random: () => number): Cooldown 
     of(key, model) {
       const entry = entries.get(id(key, model))
       const ms = entry ? entry.until - now() : 0
-      return entry && ms > 0 ? { ms, trouble: entry.trouble } : null
+      return entry && ms > 0 ? { ms, trouble: entry.trouble, strikes: entry.strikes } : null
     },
 
     strike(key, model, { trouble, startedAt, baseMs }) {
@@ -55,6 +64,13 @@ export function makeCooldown(now: () => number, random: () => number): Cooldown 
       const backoff = Math.min(longest, baseMs * 2 ** (strikes - 1)) * (1 + random() / 4)
       entries.set(id(key, model), { strikes, struckAt: at, until: at + (wish ?? backoff), trouble })
       if (entries.size > kept) forget(at - longest)
+    },
+
+    recall(key, model, { until, trouble, strikes }) {
+      const known = entries.get(id(key, model))
+      // Who waited for it came back at different moments after its end: the earliest is nearest to that.
+      if (known && (known.struckAt > 0 || known.until <= until)) return
+      entries.set(id(key, model), { strikes, struckAt: 0, until, trouble })
     },
 
     clear(key, model, startedAt) {

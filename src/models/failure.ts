@@ -122,7 +122,8 @@ export function classify(provider: string, error: unknown, now: number): Trouble
   const wait = retryAfter(shape.responseHeaders, now)
   const answered = status === null ? `${provider} reported` : `${provider} answered ${status}`
   const missing = status === 404 && kind === 'bad_request'
-  return trouble(kind, `${answered}: ${text || 'no words'}`, {
+  const wish = wait === undefined ? '' : ` (it asks to wait ${Math.ceil(wait / 1000)} s)`
+  return trouble(kind, `${answered}: ${text || 'no words'}${wish}`, {
     ...(wait === undefined ? {} : { retryAfterMs: wait }),
     ...(missing ? { code: 'MODEL_UNKNOWN' as const } : {}),
   })

@@ -4,12 +4,14 @@
  * Owns what is shared between calls: cooldowns, provider instances, what was discovered. Opening touches no network and
  * loads no provider package; both wait for the first call that needs them.
  */
+import { createHmac, randomBytes } from 'node:crypto'
 import type { ModelEvent, ModelRequest } from '../core/ports.ts'
 import { fixOf } from '../protocol/errors.ts'
 import { call } from './call.ts'
 import { makeCooldown } from './cooldown.ts'
 import { builtinProviders, type Directory, type Found, makeDirectory, ollamaUrl, type Target } from './directory.ts'
 import type { Limits, ModelListing, ModelRoom, ModelsOptions, ModelsSettings } from './options.ts'
+import { type Order, pauseOf, recall } from './order.ts'
 import { rehearsalModel } from './rehearsal.ts'
 import { send as overHttp } from './line.ts'
 import { openWires } from './wires.ts'
@@ -31,6 +33,7 @@ export function openModels(options: ModelsOptions): ModelRoom {
   const wires = openWires(send)
   const cooldown = makeCooldown(now, random)
   const limits = { ...defaults, ...options.limits }
+  const markKey = options.markKey ?? randomBytes(32)
   let known: { settings: ModelsSettings; directory: Directory } | null = null
   let discovering: Promise<readonly string[]> | null = null
   let discovered: readonly string[] = []
@@ -71,22 +74,22 @@ export function openModels(options: ModelsOptions): ModelRoom {
     return discovered[0] ? `ollama/${discovered[0]}` : rehearsalModel.ref
   }
 
+  function orderFor(agent: string): Order {
+    return {
+      find: ref => find(ref, agent),
+      fallbacks: modelsFor(agent).fallbacks,
+      keys: provider => keysFor(agent, provider),
+      mark: (provider, secret) =>
+        createHmac('sha256', markKey).update(`${provider}\n${secret}`).digest('hex').slice(0, 16),
+      cooldown,
+      limits,
+      now,
+      random,
+    }
+  }
+
   async function* stream(request: ModelRequest): AsyncGenerator<ModelEvent> {
-    const { agent } = request
-    yield* call(
-      {
-        find: ref => find(ref, agent),
-        fallbacks: modelsFor(agent).fallbacks,
-        keys: provider => keysFor(agent, provider),
-        wires,
-        cooldown,
-        limits,
-        now,
-        random,
-        log,
-      },
-      request,
-    )
+    yield* call({ ...orderFor(request.agent), wires, log }, request)
   }
 
   async function askOllama(): Promise<readonly string[]> {
@@ -113,6 +116,8 @@ export function openModels(options: ModelsOptions): ModelRoom {
   return {
     stream,
     defaultRef,
+    pause: ({ model, agent, cacheKey }) => pauseOf(orderFor(agent), model, cacheKey),
+    recall: holds => recall(cooldown, holds),
 
     resolve(ref, agent) {
       const found = find(ref, agent)

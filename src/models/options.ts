@@ -102,6 +102,8 @@ export interface ModelsOptions {
   /** 0 ≤ x < 1, for jitter. Default Math.random. */
   random?: () => number
   limits?: Partial<Limits>
+  /** From which the marks of keys are made that rows may hold; another one each time when there is none. */
+  markKey?: Uint8Array
 }
 
 /** For lists (models.list, status, `deputy models`). */

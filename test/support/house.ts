@@ -74,6 +74,10 @@ export interface HouseSetup {
   caps?: Caps
   loops?: LoopRules
   maxSpawnsPerMinute?: number
+  /** Whether the provider can't be asked now. */
+  pause?: Models['pause']
+  /** A models room instead of the script; a new one each time the house is opened. */
+  models?: () => Models
   /** Default: no sender of a channel may command. */
   senders?: Senders
   /** Default: none. */
@@ -127,12 +131,12 @@ export async function openTestHouse(setup: HouseSetup): Promise<TestHouse> {
   const events: HouseEvent[] = []
   const requests: ModelRequest[] = []
   const operator: Principal = { kind: 'operator', via: 'socket', user: null, scopes: ['operator.admin'] }
-  const models = scripted(setup, requests)
   const test: Partial<TestHouse> & { bellsOff?: () => Promise<void> } = {}
 
   async function open(): Promise<void> {
     let dead = false
     const store = await openStore({ dir, log: () => undefined })
+    const models = setup.models?.() ?? scripted(setup, requests)
     const tools = openTools({
       stateDir: join(dir, 'none'),
       exec: () => ({
@@ -227,12 +231,17 @@ export async function openTestHouse(setup: HouseSetup): Promise<TestHouse> {
   })
 }
 
-function scripted({ script, contextWindow = model.contextWindow }: HouseSetup, requests: ModelRequest[]): Models {
+function scripted(
+  { script, contextWindow = model.contextWindow, pause = () => null }: HouseSetup,
+  requests: ModelRequest[],
+): Models {
   return {
     resolve: ref =>
       ref.startsWith('test/')
         ? { ok: true, model: { ...model, ref, contextWindow } }
         : { ok: false, reason: `no model ${ref}`, fix: 'Use test/model.' },
+    pause,
+    recall: () => undefined,
     async *stream(request) {
       requests.push(request)
       const said = await script(request, requests.length)

@@ -7,10 +7,11 @@
  */
 import type { ErrorCode } from '../../protocol/errors.ts'
 import { approvalKey, isApprovalKey, timerKey } from '../ids.ts'
-import type { InboxRow, ModelIntent, Part, Run, Spend, Step, TokenUsage, ToolIntent, Wait } from '../types.ts'
+import type { Hold, InboxRow, ModelIntent, Part, Run, Spend, Step, TokenUsage, ToolIntent, Wait } from '../types.ts'
 import { rouse, wake } from './accept.ts'
 import { type Decision, type Effect, fenced, type Mailbox, nothing, positions, refuse, satisfied } from './facts.ts'
 import { undecided } from './approve.ts'
+import { waits } from './hold.ts'
 import { type After, park, said, toolMessage } from './reply.ts'
 
 export interface ToolView {
@@ -113,6 +114,7 @@ export function cooldown(
     until: number
     charged: Spend
     usage: TokenUsage
+    hold?: Hold
     code: ErrorCode
     error: string
   },
@@ -143,20 +145,9 @@ export function cooldown(
   ]
   // Rows the open step already shows must not end the pause that the very same call asked for.
   const after = Math.max(0, ...view.box.unread.filter(row => intent.inbox.includes(row.id)).map(row => row.id))
-  const wait: Wait = { for: 'timer', until: event.until, after }
+  const wait = { for: 'timer' as const, until: event.until, after, ...(event.hold ? { hold: event.hold } : {}) }
   if (satisfied(wait, view.box.unread, view.box.openChildren, 0)) return { ok: true, effects, after: 'again' }
-  return {
-    ok: true,
-    effects: [
-      ...effects,
-      {
-        do: 'run.set',
-        run: view.run.id,
-        to: { state: 'waiting', wait, errorCode: event.code, error: event.error },
-      },
-    ],
-    after: 'waiting',
-  }
+  return { ok: true, effects: [...effects, waits(view.run.id, wait, event)], after: 'waiting' }
 }
 
 /** What somebody waits for inside a step is there: a row says so, and the row wakes. */

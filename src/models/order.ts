@@ -1,0 +1,214 @@
+/**
+ * In which order models and keys are asked, which of them may be asked now, and what is said when none may.
+ *
+ * Owns that order for a call and for the look before it (`pauseOf`), so that both always agree. Asks nobody and sleeps never.
+ * Names of keys and marks leave it, a key never does.
+ */
+import type { ModelFailure, Pause } from '../core/ports.ts'
+import type { Hold } from '../core/types.ts'
+import { fixOf } from '../protocol/errors.ts'
+import type { Outcome } from './attempt.ts'
+import type { Cooldown, Cooling } from './cooldown.ts'
+import type { Found, Target } from './directory.ts'
+import { type Trouble, trouble } from './failure.ts'
+import type { Credential, Limits } from './options.ts'
+
+export interface Order {
+  /** With a key or without need of one, else the reason. */
+  find(ref: string): Found
+  fallbacks: readonly string[]
+  keys(provider: string): readonly Credential[]
+  /** The same for the same key, and no way back to it. */
+  mark(provider: string, secret: string): string
+  cooldown: Cooldown
+  limits: Limits
+  now: () => number
+  random: () => number
+}
+
+/** Runs that wait for one key begin again within so long after it is free, at most. */
+const spreadMs = 10_000
+
+/** Why a model gave no answer, and when it may. */
+export interface Given {
+  ref: string
+  provider: string
+  model: string
+  trouble: Trouble
+  retryAtMs: number | null
+  hold: Hold | null
+  usage: { usage: NonNullable<Outcome['usage']>; costNano: number } | null
+}
+
+/** The models that may answer, one after the other. Who asks them adds to `given` why one did not; that decides about the next. */
+export function* targets(order: Order, ref: string, given: Given[]): Generator<Target> {
+  const tried = new Set<string>()
+  for (const each of [ref, ...order.fallbacks]) {
+    const first = given[0]
+    if (first && !mayFallBack(first.trouble)) return
+    const found = order.find(each)
+    if (!found.ok) {
+      const kind = found.code === 'MODEL_NO_KEY' ? 'auth' : 'bad_request'
+      const why = trouble(kind, found.reason, { code: found.code, fix: found.fix })
+      const [provider = each, model = each] = each.split(/\/(.*)/s)
+      given.push(give({ ref: each, provider, model }, why, null))
+      continue
+    }
+    const { target } = found
+    if (tried.has(target.ref)) continue
+    tried.add(target.ref)
+    if (first?.trouble.class === 'context_length' && !roomier(order, first.ref, target)) continue
+    yield target
+    if (given.at(-1)?.trouble.class === 'aborted') return
+  }
+}
+
+/** Another model helps against everything but a stop, a refusal, and a request that is wrong anywhere. */
+function mayFallBack({ class: kind, code }: Trouble): boolean {
+  return kind !== 'aborted' && kind !== 'refusal' && (kind !== 'bad_request' || code === 'MODEL_UNKNOWN')
+}
+
+function roomier(order: Order, ref: string, target: Target): boolean {
+  const first = order.find(ref)
+  return first.ok && target.contextWindow > first.target.contextWindow
+}
+
+export type Whose = Hold['whose']
+
+/** Under what a cooldown is kept: a key by its mark, everybody who asks a model, one conversation. */
+export interface Ids {
+  key(key: Credential | null): string
+  provider: string
+  conversation: string
+}
+
+export function idsOf({ mark }: Pick<Order, 'mark'>, { provider }: Pick<Target, 'provider'>, cacheKey: string): Ids {
+  return {
+    key: key => keyId(mark(provider, key?.secret ?? '')),
+    provider: `${provider} *`,
+    conversation: `${provider} conversation ${cacheKey}`,
+  }
+}
+
+const keyId = (mark: string) => `key ${mark}`
+
+export interface Choice {
+  key: Credential | null
+  ms: number
+  /** Why it can't be used at once. */
+  cooling: (Cooling & { whose: Whose }) | null
+}
+
+/**
+ * The key to use, and how long to wait for it. A key that was refused or has run dry comes last but is tried again when there
+ * is no other: a person may have mended it.
+ */
+export function choose(order: Order, target: Target, ids: Ids, spent: ReadonlySet<Credential>): Choice {
+  const all = order.keys(target.provider)
+  const keys = all.length === 0 ? [null] : all.filter(key => !spent.has(key))
+  const cooling = (id: string, whose: Whose) => {
+    const one = order.cooldown.of(id, target.model)
+    return one && { ...one, whose }
+  }
+  const everywhere = longer(cooling(ids.provider, 'provider'), cooling(ids.conversation, 'conversation'))
+  const options = keys.map(key => {
+    const own = cooling(ids.key(key), 'key')
+    const refused = own?.trouble.class === 'auth' || own?.trouble.class === 'quota'
+    const worst = refused ? everywhere : longer(own, everywhere)
+    return { key, refused, ms: worst?.ms ?? 0, cooling: worst }
+  })
+  const usable = options.filter(option => !option.refused)
+  const from = usable.length > 0 ? usable : options
+  return from.reduce((best, option) => (option.ms < best.ms ? option : best))
+}
+
+function longer<T extends { ms: number }>(one: T | null, other: T | null): T | null {
+  return (one?.ms ?? 0) >= (other?.ms ?? 0) ? one : other
+}
+
+/** What became of asking a model. No key is in the words of a trouble that comes here. */
+export function give(
+  { ref, provider, model }: Pick<Target, 'ref' | 'provider' | 'model'>,
+  why: Trouble,
+  retry: { at: number; hold: Hold | null } | null,
+  usage: Given['usage'] = null,
+): Given {
+  return { ref, provider, model, trouble: why, retryAtMs: retry?.at ?? null, hold: retry?.hold ?? null, usage }
+}
+
+/** A model that can't be asked before its cooldown is over. Not all who wait come back at one moment. */
+export function giveLater(order: Order, target: Target, { key, ms, cooling }: Choice): Given {
+  const at = order.now() + Math.ceil(ms + order.random() * Math.min(spreadMs, ms / 4))
+  const { trouble: why, ...rest } = cooling!
+  return give(target, why, { at, hold: holdOf(order, target, key, { ...rest, trouble: why }) })
+}
+
+export function holdOf(
+  { mark }: Order,
+  { provider, model }: Target,
+  key: Credential | null,
+  { trouble: why, strikes, whose }: Cooling & { whose: Whose },
+): Hold {
+  const mine = whose === 'key'
+  return {
+    provider,
+    model,
+    whose,
+    key: mine ? (key?.id ?? null) : null,
+    mark: mine ? mark(provider, key?.secret ?? '') : '',
+    class: why.class,
+    said: why.message,
+    strikes,
+  }
+}
+
+/** The first model's failure is the one that counts; a later one is mentioned, and may make waiting worth while. */
+export function failure(given: readonly Given[]): ModelFailure {
+  const first = given.find(one => one.trouble.class === 'aborted') ?? given[0]!
+  const others = given.filter(one => one !== first).map(one => `${one.ref}: ${one.trouble.class}`)
+  const { class: kind, code, message, fix } = first.trouble
+  const next = given.reduce<Given | null>(
+    (best, one) => (one.retryAtMs !== null && (!best || one.retryAtMs < best.retryAtMs!) ? one : best),
+    null,
+  )
+  return {
+    class: kind,
+    code,
+    message: others.length > 0 ? `${message} Fallbacks failed too (${others.join(', ')}).` : message,
+    fix: fix ?? fixOf(code, { id: first.provider }),
+    ...(next ? { retryAtMs: next.retryAtMs! } : {}),
+    ...(next?.hold ? { hold: next.hold } : {}),
+    provider: first.provider,
+    model: first.model,
+    ...(first.usage ?? {}),
+  }
+}
+
+/** What a call to `ref` would be told without asking anybody; null when somebody would be asked. */
+export function pauseOf(order: Order, ref: string, cacheKey: string): Pause | null {
+  const given: Given[] = []
+  for (const target of targets(order, ref, given)) {
+    if (target.api === 'rehearsal') return null
+    const pick = choose(order, target, idsOf(order, target, cacheKey), new Set())
+    if (pick.ms <= order.limits.sleepMs) return null
+    given.push(giveLater(order, target, pick))
+  }
+  if (given.length === 0) return null
+  const { retryAtMs, hold, code, message, fix } = failure(given)
+  if (retryAtMs === undefined || !hold) return null
+  return { until: retryAtMs, hold, code, error: sentences(message, fix) }
+}
+
+function sentences(message: string, fix: string): string {
+  return `${message}${/[.!?]$/.test(message) ? '' : '.'} ${fix}`.trim()
+}
+
+/** What an earlier process waited for. */
+export function recall(cooldown: Cooldown, holds: readonly { hold: Hold; until: number }[]): void {
+  for (const { hold, until } of holds) {
+    const { provider, model, whose, mark, class: kind, said, strikes } = hold
+    if (whose === 'conversation') continue
+    const id = whose === 'key' ? keyId(mark) : `${provider} *`
+    cooldown.recall(id, model, { until, trouble: trouble(kind, said), strikes })
+  }
+}
