@@ -74,7 +74,8 @@ describe('delegation is proved by doing it', () => {
   test('before the first start: nothing is made', async () => {
     const before = readdirSync(desk.user)
     const { document, ids } = await doctor()
-    expect(ids).toEqual(['models.rehearsal'])
+    // Whether something else on this machine has the usual port is not this home's affair.
+    expect(ids.filter(id => id !== 'door.port')).toEqual(['models.rehearsal'])
     expect(document.delegation).toMatchObject({ agent: 'main', children: [{ agent: 'main', returned: true }] })
     expect(readdirSync(desk.user)).toEqual(before)
   })
