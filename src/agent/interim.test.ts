@@ -53,7 +53,13 @@ test('words before a yield go out, also when nothing was spawned beside them, an
   )
   expect(
     await said([
-      { text: 'It is at work.', calls: [spawn('child task'), { ...rest, args: { message: 'I wait for it.' } }] },
+      {
+        text: 'It is at work.',
+        calls: [
+          spawn('child task'),
+          { ...rest, args: { acknowledgment: 'I wait for it.', message: 'a note to itself' } },
+        ],
+      },
       { text: 'It is done.' },
     ]),
   ).toEqual(['It is at work.', 'I wait for it.', 'It is done.'])
