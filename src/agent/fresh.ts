@@ -1,7 +1,9 @@
 /**
  * The fixed parts of a run that nobody asked for by name: one that follows on another, or reads what came in.
- * Owns that rule only: the run before it lends its authority, the configuration everything else.
+ * Owns that rule only: the run before it lends its authority, the configuration everything else. Invariant: in a sub-agent's
+ * conversation nothing is lent that the run before did not hold.
  */
+import { grantFor } from '../core/grant.ts'
 import type { Fresh } from '../core/run/facts.ts'
 import type { Run, Session } from '../core/types.ts'
 import type { AgentOptions } from './room.ts'
@@ -19,8 +21,13 @@ export function fresh(
   const seconds = policies.timeoutSeconds(session.agent)
   return {
     id,
-    grant: same ? before.grant : policies.rootGrant(session.agent, before?.grant.scopes ?? [], before?.grant),
+    grant: same ? before.grant : lent(policies, session, before),
     model: session.settings?.model ?? (same ? before.model : policies.model(session.agent)),
     deadlineAt: seconds > 0 ? now + seconds * 1000 : null,
   }
+}
+
+function lent(policies: AgentOptions['policies'], { agent, depth }: Session, before: Run | null): Fresh['grant'] {
+  if (depth > 0 && before) return grantFor(policies.spawn(agent).caller, before.grant)
+  return policies.rootGrant(agent, before?.grant.scopes ?? [], before?.grant)
 }

@@ -7,6 +7,7 @@ import {
   attenuate,
   grantCovers,
   grantFor,
+  grantWithin,
   rootGrant,
   type SpawnAsk,
   type SpawnPolicy,
@@ -337,6 +338,20 @@ describe('a run that a message of another run starts', () => {
       expect(started.device).toBe('d1')
       expect(started.tools.filter(tool => !target.tools.includes(tool))).toEqual([])
       expect(started.depth).toBeLessThanOrEqual(target.maxSpawnDepth)
+    })
+    fc.assert(property, { numRuns: 1000 * long })
+  })
+
+  test('nor does a run that a person starts in the conversation of a sub-agent', () => {
+    const property = fc.property(pairs, someOf(scopes), ([own, target, asked, budget], held) => {
+      const given = { ...rootGrant(own, { scopes: asked, budget }), device: 'd1', sender: 's1' }
+      const started = grantWithin(target, given, { scopes: held, sender: 's2' })
+      expect(grantCovers(given, started)).toBe(true)
+      expect(grantCovers({ ...given, scopes: held }, started)).toBe(true)
+      expect(started.tools.filter(tool => !target.tools.includes(tool))).toEqual([])
+      for (const field of fields) expect(atMost(started.budget[field], given.budget[field])).toBe(true)
+      // Under the authority of who asks, and for them.
+      expect([started.device, started.sender]).toEqual([undefined, 's2'])
     })
     fc.assert(property, { numRuns: 1000 * long })
   })

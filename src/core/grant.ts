@@ -189,6 +189,13 @@ export function grantFor(policy: AgentPolicy, sender: Grant): Grant {
   }
 }
 
+/** The grant of a run that a person starts in a sub-agent's conversation: no more than that was given, than they hold, than policy. */
+export function grantWithin(policy: AgentPolicy, given: Grant, asker: { scopes: readonly Scope[] } & Holder): Grant {
+  const { scopes, tools, agents, depth, budget } = given
+  const lent = { scopes: meet(asker.scopes, scopes), tools, agents, depth, budget, ...heldBy(asker) }
+  return { ...grantFor(policy, lent), budget: lesser(policy.budget, budget) }
+}
+
 /** Whether who holds `one` may all that `other` allows: then the words of the one may guide the other. */
 export function grantCovers(one: Grant, other: Grant): boolean {
   return (

@@ -10,7 +10,7 @@ import type { AgentOptions, Bells } from '../agent/room.ts'
 import { announce, carryOut } from '../agent/commit.ts'
 import { attenuate } from '../core/grant.ts'
 import { subagentKey } from '../core/ids.ts'
-import { holderOf, nameOf, type Principal } from '../core/principal.ts'
+import { nameOf, type Principal } from '../core/principal.ts'
 import { accept, birth } from '../core/run/accept.ts'
 import { nothing } from '../core/run/facts.ts'
 import type { Part, Receipt, Run, Session } from '../core/types.ts'
@@ -19,6 +19,7 @@ import { loadPostbox, loadRun, openSessionByKey, sessionOf } from '../store/fact
 import type { Tx } from '../store/open.ts'
 import type { RpcKeysTable } from '../store/tables.ts'
 import { assertStanding } from '../store/pairing.ts'
+import { authorityIn } from './authority.ts'
 import { answeredBefore } from './commands/claims.ts'
 import { meant, newSession } from './keys.ts'
 import type { Accepted, AcceptInput, SpawnInput } from './types.ts'
@@ -48,11 +49,7 @@ export async function acceptMessage(
   const now = options.clock.now()
   const ids = { session: options.uuid(), message: options.uuid(), run: options.uuid() }
   const seconds = input.timeoutSeconds ?? policies.timeoutSeconds(at.agent)
-  const fresh = {
-    id: ids.run,
-    grant: policies.rootGrant(at.agent, input.principal.scopes, holderOf(input.principal)),
-    deadlineAt: seconds > 0 ? now + seconds * 1000 : null,
-  }
+  const deadlineAt = seconds > 0 ? now + seconds * 1000 : null
   const mode = input.mode === 'followup' || input.mode === 'collect' ? 'followup' : 'steer'
 
   const done = await options.store.write('accept', async tx => {
@@ -64,7 +61,8 @@ export async function acceptMessage(
     const box = found
       ? await loadPostbox(tx, found)
       : { session, live: null, unread: [], openChildren: 0, askedOpen: 0 }
-    const model = pickModel(options, at.agent, input.model ?? session.settings?.model)
+    const may = await authorityIn(tx, options, session, input.principal)
+    const model = pickModel(options, at.agent, input.model ?? session.settings?.model ?? may.model ?? undefined)
     const key = `${principal}|${input.method}|${input.idempotencyKey}`
     const decision = accept(box, {
       now,
@@ -78,7 +76,7 @@ export async function acceptMessage(
       key,
       mode,
       route: input.route ?? null,
-      fresh: { ...fresh, model },
+      fresh: { ...may, id: ids.run, model, deadlineAt },
       task: words(parts).slice(0, 4000),
     })
     if (!decision.ok) throw new DeputyError(decision.code, decision.message)
@@ -131,19 +129,6 @@ export async function acceptSpawn(deps: AcceptDeps, input: SpawnInput): Promise<
     message: options.uuid(),
     key: options.uuid(),
   }
-  const root = policies.rootGrant(at.agent, input.principal.scopes, holderOf(input.principal))
-  const granted = attenuate(root, policies.spawn(at.agent), {
-    agent,
-    tools: null,
-    budget: input.budget ?? null,
-    depth: 0,
-    liveChildren: 0,
-    left: { nano: null, tokens: null, calls: null },
-  })
-  if (!granted.ok)
-    throw new DeputyError(granted.code, granted.message, {
-      details: { rule: granted.rule, allowed: granted.allowed, key: granted.key, agent: at.agent },
-    })
   const seconds = input.timeoutSeconds ?? policies.runTimeoutSeconds(at.agent)
   const done = await options.store.write('accept', async tx => {
     await standing(tx, input.principal)
@@ -156,11 +141,24 @@ export async function acceptSpawn(deps: AcceptDeps, input: SpawnInput): Promise<
     }
     const found = await openSessionByKey(tx, at.key)
     const home = found ?? newSession(ids.session, at, now, null)
+    const root = (await authorityIn(tx, options, home, input.principal)).grant
+    const granted = attenuate(root, policies.spawn(at.agent), {
+      agent,
+      tools: null,
+      budget: input.budget ?? null,
+      depth: home.depth,
+      liveChildren: 0,
+      left: home.depth > 0 ? root.budget : { nano: null, tokens: null, calls: null },
+    })
+    if (!granted.ok)
+      throw new DeputyError(granted.code, granted.message, {
+        details: { rule: granted.rule, allowed: granted.allowed, key: granted.key, agent: at.agent },
+      })
     const child: Session = {
       ...newSession(ids.child, { agent, key: subagentKey(agent, ids.key) }, now, null),
       tree: home.tree,
       parentSession: home.id,
-      depth: 1,
+      depth: home.depth + 1,
       label: input.label ?? null,
       ...(input.thinking === undefined ? {} : { settings: { thinking: input.thinking } }),
     }

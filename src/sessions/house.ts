@@ -105,7 +105,10 @@ export function openHouse({ options, bells, runner, senders = nobody }: HouseOpt
       if (input.reason === 'delete') return { old: session, next: null, endings }
       const next = newSession(id, at, now, session.route)
       const { unread: _, ...settings } = session.settings ?? {}
-      const heir = { ...next, label: session.label, settings }
+      // A sub-agent's stays one: what it may do comes from there.
+      const { tree, parentSession, spawnedBy, depth } = session
+      const kin = depth > 0 ? { tree, parentSession, spawnedBy, depth } : {}
+      const heir = { ...next, ...kin, label: session.label, settings }
       await apply(tx, [{ do: 'session.put', session: heir }])
       return { old: session, next: heir, endings }
     })

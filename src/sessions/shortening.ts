@@ -6,13 +6,14 @@
  */
 import { announce, carryOut } from '../agent/commit.ts'
 import { fresh } from '../agent/fresh.ts'
-import { holderOf, nameOf } from '../core/principal.ts'
+import { nameOf } from '../core/principal.ts'
 import { wish } from '../core/run/compact.ts'
 import type { Run, View } from '../core/types.ts'
 import { DeputyError } from '../protocol/errors.ts'
 import { apply } from '../store/apply.ts'
 import { liveRunOf, loadPostbox, loadView, openSessionByKey } from '../store/facts.ts'
 import type { AcceptDeps } from './accepting.ts'
+import { authorityIn } from './authority.ts'
 import { meant } from './keys.ts'
 import type { CompactInput, Wished } from './types.ts'
 
@@ -39,12 +40,12 @@ export async function compactSession(deps: AcceptDeps, input: CompactInput): Pro
       .executeTakeFirst()
     const doing = again && (again.read_run ?? box.live?.id)
     if (doing) return { after: null, wished: { run: doing, begun: true, view: session.view ?? null } }
-    const grant = options.policies.rootGrant(session.agent, input.principal.scopes, holderOf(input.principal))
+    const { grant, terms } = await authorityIn(tx, options, session, input.principal)
     const decision = wish(box, {
       now,
       key,
       note: text === '' ? null : text,
-      fresh: { ...fresh(options, id, session, null, now), grant },
+      fresh: { ...fresh(options, id, session, null, now), grant, ...(terms ? { terms } : {}) },
     })
     if (!decision.ok) throw new DeputyError(decision.code, decision.message)
     const started = decision.effects.flatMap(effect => (effect.do === 'run.put' ? [effect.run] : []))[0]

@@ -120,9 +120,11 @@ export function newRun(
     returnTo: null,
     route: about.route,
     task: about.task,
-    label: null,
+    // A sub-agent's runs go by its name.
+    label: session.depth > 0 ? session.label : null,
     model: fresh.model,
     receipt: null,
+    ...(fresh.terms ? { terms: fresh.terms } : {}),
     result: null,
     resultSeq: null,
     createdAt: about.now,

@@ -190,7 +190,7 @@ function successor(view: EndView, event: EndEvent): Run {
 }
 
 /** What holds for a session as long as it is there: how its runs work, not what the first of them had to hand in. */
-function lasting(terms: Terms): Terms {
+export function lasting(terms: Terms): Terms {
   const { outputSchema: _schema, deliverables: _deliverables, repaired: _repaired, ...rest } = terms
   return rest
 }

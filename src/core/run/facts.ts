@@ -47,6 +47,8 @@ export interface Fresh {
   grant: Run['grant']
   model: string
   deadlineAt: number | null
+  /** How it works; absent where nobody asked for anything special. */
+  terms?: Run['terms']
 }
 
 export type NewInbox = Omit<InboxRow, 'id'>

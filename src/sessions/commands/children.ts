@@ -2,7 +2,8 @@
  * The sub-agents of a conversation as a person counts them, and which of them are meant.
  *
  * Owns the numbering: by birth, over the whole life of the conversation, ended ones included, so that `#2` means the same
- * when it is killed as when it was listed. One entry a sub-agent's session; its newest run speaks for it. Committed rows only.
+ * when it is killed as when it was listed. One entry a sub-agent, however often its conversation has started afresh; its newest
+ * run speaks for it. Committed rows only.
  */
 import type { Run, Session } from '../../core/types.ts'
 import { runOf } from '../../store/facts.ts'
@@ -43,8 +44,8 @@ export async function childrenOf(db: Tx, session: string): Promise<Child[]> {
     for (const row of rows) runs.set(row.session, [...(runs.get(row.session) ?? []), runOf(row)])
   }
   const children: Child[] = []
-  for (const { id, key } of sessions) {
-    const mine = runs.get(id) ?? []
+  for (const [key, of] of Map.groupBy(sessions, session => session.key)) {
+    const mine = of.flatMap(({ id }) => runs.get(id) ?? [])
     const run = mine.find(one => one.state !== 'done') ?? mine.at(-1)
     if (!run) continue
     children.push({
