@@ -32,6 +32,7 @@ import type { Principal } from './core/principal.ts'
 import { openDeliverer } from './delivery/deliver.ts'
 import { openPost } from './delivery/post.ts'
 import { openEngine } from './engine/engine.ts'
+import { makePace } from './engine/pace.ts'
 import { type Gateway, openGateway } from './gateway/gateway.ts'
 import type { Log } from './gateway/types.ts'
 import { openModels } from './models/models.ts'
@@ -137,14 +138,15 @@ async function open(
   closing.push(() => void process.off('unhandledRejection', stray))
 
   const crash = makeCrashPoints(options.env['DEPUTY_CRASH'])
-  const store = await openStore({ dir: config.home.dir, clock, crash, log })
+  const pace = makePace()
+  const store = await openStore({ dir: config.home.dir, clock, crash, pace, log })
   closing.push(() => store.close())
   closing.push(tidy(store, clock, () => config.current(), log))
   warnings.push(...(await secrets.load()).map(finding => `${finding.path}: ${finding.message}`))
 
   const key = await gatewayKey(config.home.dir)
   const modelsLog: ModelsLog = (level, message, fields) => book.write(level, 'models', message, fields)
-  const models = openModels({ ...modelsOptions(config, secrets, clock, modelsLog), markKey: key })
+  const models = openModels({ ...modelsOptions(config, secrets, clock, modelsLog), markKey: key, pace })
   const tools = openTools({
     stateDir: config.home.dir,
     exec: agent => ({ pathPrepend: [], ...agentOf(config.current(), agent).exec }),

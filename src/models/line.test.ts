@@ -1,7 +1,10 @@
 import { createServer, type RequestListener, type Server } from 'node:http'
 import { type AddressInfo, createServer as createTcp, type Socket } from 'node:net'
 import { expect, onTestFinished, test } from 'vitest'
-import { send } from './line.ts'
+import { unpaced } from '../core/pace.ts'
+import { openLine } from './line.ts'
+
+const send = openLine(unpaced)
 
 async function serve(answer: RequestListener): Promise<{ url: string; connections: Set<Socket> }> {
   const server = createServer(answer)
@@ -155,4 +158,59 @@ test('what is not read is not fetched', async () => {
   const [line] = connections
   expect(line!.bytesWritten - line!.writableLength).toBeLessThan(total / 2)
   expect((await answer.arrayBuffer()).byteLength).toBe(total)
+})
+
+/** Answers are handed on when the test says so. */
+function holding() {
+  const held: (() => void)[] = []
+  return {
+    held,
+    send: openLine({ ...unpaced, pass: pieces => void held.push(...pieces) }),
+    async pass() {
+      for (const piece of held.splice(0)) {
+        piece()
+        await new Promise(resolve => setImmediate(resolve))
+      }
+    },
+  }
+}
+
+test('an answer that waits for its turn comes whole and in order', async () => {
+  const { url } = await serve((_, response) => {
+    response.write('one ')
+    setTimeout(() => response.end('two'), 20)
+  })
+  const line = holding()
+  const answered = line.send(url, {})
+  await until(() => line.held.length === 4)
+  const text = answered.then(answer => answer.text())
+  await line.pass()
+  expect(await text).toBe('one two')
+})
+
+test('an answer that breaks off while it waits for its turn is an error, not a silence', async () => {
+  const { url, connections } = await serve((_, response) => void response.write('one '))
+  const line = holding()
+  const answered = line.send(url, {})
+  await until(() => line.held.length === 2)
+  for (const socket of connections) socket.destroy()
+  await until(() => line.held.length === 3)
+  const text = answered.then(answer => answer.text())
+  text.catch(() => undefined)
+  await line.pass()
+  await expect(text).rejects.toThrow(TypeError)
+})
+
+test('what waits for its turn when nobody listens any more is dropped', async () => {
+  const { url } = await serve((_, response) => {
+    response.write('one ')
+    setTimeout(() => response.end('two'), 20)
+  })
+  const line = holding()
+  const answered = line.send(url, {})
+  await until(() => line.held.length === 4)
+  line.held.shift()!()
+  const reader = (await answered).body!.getReader()
+  await reader.cancel()
+  expect(() => line.held.map(piece => piece())).not.toThrow()
 })

@@ -8,6 +8,7 @@
  */
 import { request as plain, type IncomingMessage } from 'node:http'
 import { request as secure } from 'node:https'
+import type { Pace } from '../core/pace.ts'
 
 export interface Asked {
   method?: string
@@ -24,16 +25,23 @@ export type Send = (url: string, asked: Asked) => Promise<Response>
 /** Answers without a body. */
 const bare: ReadonlySet<number> = new Set([204, 205, 304])
 
-export const send: Send = (url, { method = 'GET', headers, body, signal, heard }) =>
-  new Promise((resolve, reject) => {
+/** Answers that come in a crowd are handed on piece by piece. */
+export function openLine(pace: Pace): Send {
+  return (url, asked) => send(pace, url, asked)
+}
+
+function send(pace: Pace, url: string, { method = 'GET', headers, body, signal, heard }: Asked): Promise<Response> {
+  return new Promise((resolve, reject) => {
     signal?.throwIfAborted()
     const address = new URL(url)
+    // As bytes at once: a long text would be measured first and then copied character by character.
+    const bytes = body === undefined ? undefined : Buffer.from(body)
     const request = (address.protocol === 'https:' ? secure : plain)(address, {
       method,
       headers: {
         'accept-encoding': 'identity',
         ...headers,
-        ...(body === undefined ? {} : { 'content-length': Buffer.byteLength(body) }),
+        ...(bytes === undefined ? {} : { 'content-length': bytes.length }),
       },
     })
     let answered = false
@@ -53,16 +61,19 @@ export const send: Send = (url, { method = 'GET', headers, body, signal, heard }
       answered = true
       heard?.(0)
       try {
-        resolve(responseOf(answer, failing => (fail = failing), heard))
+        const response = responseOf(pace, answer, failing => (fail = failing), heard)
+        pace.pass([() => resolve(response)])
       } catch (cause) {
         request.destroy()
         reject(new TypeError('fetch failed', { cause }))
       }
     })
-    request.end(body)
+    request.end(bytes)
   })
+}
 
 function responseOf(
+  pace: Pace,
   answer: IncomingMessage,
   onFailing: (fail: (error: unknown) => void) => void,
   heard: Asked['heard'],
@@ -73,25 +84,32 @@ function responseOf(
     answer.resume()
     return new Response(null, { status, statusText, headers })
   }
+  // Set when nobody hears what is on its way any more.
+  let over = false
   const body = new ReadableStream<Uint8Array>({
     start(controller) {
-      let over = false
       const end = (how: () => void) => {
         if (!over) how()
         over = true
       }
+      const inTurn = (what: () => void) => pace.pass([what])
       onFailing(error => end(() => controller.error(error)))
       answer.on('data', (bytes: Buffer) => {
         heard?.(bytes.length)
-        if (over) return
-        controller.enqueue(bytes)
-        if (controller.desiredSize! <= 0) answer.pause()
+        inTurn(() => {
+          if (over) return
+          controller.enqueue(bytes)
+          if (controller.desiredSize! <= 0) answer.pause()
+        })
       })
-      answer.on('end', () => end(() => controller.close()))
-      answer.on('error', cause => end(() => controller.error(new TypeError('terminated', { cause }))))
+      answer.on('end', () => inTurn(() => end(() => controller.close())))
+      answer.on('error', cause => inTurn(() => end(() => controller.error(new TypeError('terminated', { cause })))))
     },
     pull: () => void answer.resume(),
-    cancel: () => void answer.destroy(),
+    cancel() {
+      over = true
+      answer.destroy()
+    },
   })
   return new Response(body, { status, statusText, headers })
 }

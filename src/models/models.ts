@@ -5,6 +5,7 @@
  * loads no provider package; both wait for the first call that needs them.
  */
 import { createHmac, randomBytes } from 'node:crypto'
+import { unpaced } from '../core/pace.ts'
 import type { ModelEvent, ModelRequest } from '../core/ports.ts'
 import { fixOf } from '../protocol/errors.ts'
 import { call } from './call.ts'
@@ -13,7 +14,7 @@ import { builtinProviders, type Directory, type Found, makeDirectory, ollamaUrl,
 import type { Limits, ModelListing, ModelRoom, ModelsOptions, ModelsSettings } from './options.ts'
 import { type Order, pauseOf, recall } from './order.ts'
 import { rehearsalModel } from './rehearsal.ts'
-import { send as overHttp } from './line.ts'
+import { openLine } from './line.ts'
 import { openWires } from './wires.ts'
 
 const defaults: Limits = {
@@ -27,7 +28,7 @@ const defaults: Limits = {
 
 export function openModels(options: ModelsOptions): ModelRoom {
   const { clock, environment, keysFor, log, modelsFor, settings } = options
-  const send = options.send ?? overHttp
+  const send = options.send ?? openLine(options.pace ?? unpaced)
   const random = options.random ?? Math.random
   const now = () => clock.now()
   const wires = openWires(send)

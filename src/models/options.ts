@@ -5,6 +5,7 @@
  * asked at each use, so a reloaded configuration counts from the next call on. Secrets come in through `keysFor` alone and
  * leave only towards the provider they belong to.
  */
+import type { Pace } from '../core/pace.ts'
 import type { Clock, Models, ResolvedModel } from '../core/ports.ts'
 import type { Send } from './line.ts'
 
@@ -99,6 +100,8 @@ export interface ModelsOptions {
   log: Log
   /** Default: line.ts. */
   send?: Send
+  /** Default: answers are handed on as they come. */
+  pace?: Pace
   /** 0 ≤ x < 1, for jitter. Default Math.random. */
   random?: () => number
   limits?: Partial<Limits>

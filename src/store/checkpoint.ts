@@ -66,7 +66,8 @@ export function makeCheckpoints({ db, path, pause, log }: Options): Checkpoints 
 
   function lookNow(): void {
     looking = null
-    if (busy || closed) return
+    // A body rests in the middle of a transaction: its commit asks again.
+    if (busy || closed || db.isTransaction) return
     const { log: frames, checkpointed } = look.get() as { log: number; checkpointed: number }
     if (frames - checkpointed >= pendingFrames && performance.now() >= notBefore) go(() => move(frames))
   }
@@ -103,8 +104,10 @@ export function makeCheckpoints({ db, path, pause, log }: Options): Checkpoints 
     const thread = worker
     if (!thread) return
     try {
-      const { log: frames } = look.get() as { log: number }
-      await pause(async () => void (await thread.ask({ do: 'checkpoint', truncate: frames * 8192 > keptBytes })))
+      await pause(async () => {
+        const { log: frames } = look.get() as { log: number }
+        await thread.ask({ do: 'checkpoint', truncate: frames * 8192 > keptBytes })
+      })
     } finally {
       worker = null
       db.exec('pragma shrink_memory')

@@ -5,7 +5,7 @@
  * writer does (decisions.md 10), and Kysely's own transactions are refused, since they would commit a stranger's rows.
  *
  * Invariants:
- * 1. A statement runs in the tick in which Kysely hands it over; nothing here waits.
+ * 1. A statement runs in the tick in which Kysely hands it over, or after the rest that the connection's owner takes before it.
  * 2. A handle that was ended runs nothing any more, whoever still holds it.
  */
 import type { DatabaseSync, SQLInputValue, SQLOutputValue, StatementSync } from 'node:sqlite'
@@ -38,6 +38,8 @@ interface Prepared {
 
 export interface Connection {
   run(query: Bound): QueryResult<never>
+  /** A wait that comes before the next statement; null for none. */
+  rest(): Promise<void> | null
 }
 
 /** Kysely's builders, and queries that are kept. */
@@ -55,9 +57,14 @@ export interface ConnectionOptions {
   bodies?: Bodies
   /** Hears every statement that failed, before its caller does. */
   onError?(error: unknown): void
+  /** Asked before each statement; without it none waits. */
+  rest?(): Promise<void> | null
 }
 
-export function makeConnection(db: DatabaseSync, { bodies, onError }: ConnectionOptions = {}): Connection {
+export function makeConnection(
+  db: DatabaseSync,
+  { bodies, onError, rest = () => null }: ConnectionOptions = {},
+): Connection {
   const cache = new Map<string, Prepared>()
 
   function prepare(sql: string): Prepared {
@@ -99,7 +106,7 @@ export function makeConnection(db: DatabaseSync, { bodies, onError }: Connection
     return rows
   }
 
-  return { run }
+  return { run, rest }
 }
 
 function isLong(value: unknown): value is LongText {
@@ -159,6 +166,8 @@ export function makeHandles(connection: Connection): () => Handle {
     let ended: (() => DeputyError) | null = null
     const kyselyConnection: DatabaseConnection = {
       async executeQuery<R>(query: CompiledQuery): Promise<QueryResult<R>> {
+        const rest = connection.rest()
+        if (rest) await rest
         if (ended) throw ended()
         return connection.run(query)
       },
@@ -173,6 +182,8 @@ export function makeHandles(connection: Connection): () => Handle {
     const executor = new DefaultQueryExecutor(compiler, adapter, provider)
     const asks: Asks = {
       async ask(query, ...values) {
+        const rest = connection.rest()
+        if (rest) await rest
         if (ended) throw ended()
         return connection.run(text(db, query, values)).rows
       },

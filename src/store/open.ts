@@ -8,6 +8,7 @@
  * 1. `read` sees committed rows only and never waits for a body.
  * 2. What `write` resolves with has been committed and is on the disk.
  */
+import { type Pace, unpaced } from '../core/pace.ts'
 import type { Clock } from '../core/ports.ts'
 import type { DeputyError, ErrorShape } from '../protocol/errors.ts'
 import { openBodies } from './bodies.ts'
@@ -41,6 +42,8 @@ export interface StoreOptions {
   dir: string
   clock?: Clock
   crash?: CrashPoints
+  /** Default: a body and what follows from a commit take as long as they take. */
+  pace?: Pace
   /** One line for the operator. */
   log: (line: string) => void
 }
@@ -70,7 +73,7 @@ export interface Store {
 }
 
 /** Throws STORE_FOREIGN, STORE_TOO_NEW, STORE_DAMAGED, HOME_UNWRITABLE; the file is as it was then. */
-export async function openStore({ dir, clock, crash = noCrash, log }: StoreOptions): Promise<Store> {
+export async function openStore({ dir, clock, crash = noCrash, pace = unpaced, log }: StoreOptions): Promise<Store> {
   const path = databasePath(dir)
   const files = await openFiles(dir)
   const listeners: ((trouble: StoreHealth['trouble']) => void)[] = []
@@ -94,6 +97,7 @@ export async function openStore({ dir, clock, crash = noCrash, log }: StoreOptio
     db: files.writer,
     bodies,
     crash,
+    pace,
     committed: () => checkpoints.committed(),
     trouble(failure) {
       if (failure?.damaged) return found(failure.error)

@@ -6,6 +6,7 @@ import { DatabaseSync } from 'node:sqlite'
 import { sql } from 'kysely'
 import { afterEach, beforeEach, describe, expect, onTestFinished, test, vi } from 'vitest'
 import { startChild } from './child.ts'
+import { unpaced } from '../core/pace.ts'
 import { openBodies } from './bodies.ts'
 import { noCrash } from './crash.ts'
 import { openStore, type Tx } from './open.ts'
@@ -79,6 +80,80 @@ describe('when a write runs', () => {
   })
 })
 
+describe('a body that takes long', () => {
+  const due = { ...unpaced, due: () => true, turn: () => new Promise<void>(resolve => setImmediate(resolve)) }
+
+  test('lets the loop turn between its statements, and nobody sees half of it', async () => {
+    const store = await openStore({ dir, pace: due, log: () => undefined })
+    const seen: number[] = []
+    let over = false
+    const looking = (async () => {
+      while (!over) {
+        seen.push((await store.read.selectFrom('kv').select('key').where('key', 'like', 'k%').execute()).length)
+        await turn()
+      }
+    })()
+    await Promise.all(
+      ['a', 'b'].map(name =>
+        store.write('config', async tx => {
+          for (let i = 0; i < 10; i++) await insert(tx, `k${name}${i}`)
+        }),
+      ),
+    )
+    over = true
+    await looking
+    expect(seen.filter(count => count === 0).length).toBeGreaterThan(9)
+    expect([...new Set(seen)].filter(count => count % 10 !== 0)).toEqual([])
+    await store.close()
+  })
+
+  test('is still taken back when it awaits anything else', async () => {
+    const store = await openStore({ dir, pace: due, log: () => undefined })
+    const other = store.write('config', async tx => {
+      await insert(tx, 'a')
+      await new Promise(resolve => setTimeout(resolve, 20))
+      await insert(tx, 'b')
+    })
+    await expect(other).rejects.toMatchObject({ code: 'STORE_BODY_AWAITED' })
+    await store.write('config', tx => insert(tx, 'c'))
+    const rows = await store.read.selectFrom('kv').select('key').where('key', 'in', ['a', 'b', 'c']).execute()
+    expect(rows).toEqual([{ key: 'c' }])
+    await store.close()
+  })
+
+  test('is left alone by the look at the log', async () => {
+    // The look comes 20 ms after a commit, which falls into a rest of the next body.
+    const slow = { ...due, turn: () => new Promise<void>(resolve => setTimeout(resolve, 30)) }
+    const store = await openStore({ dir, pace: slow, log: () => undefined })
+    await store.write('config', tx => insert(tx, 'a'))
+    await store.write('config', async tx => {
+      for (const key of ['b', 'c', 'd']) await insert(tx, key)
+    })
+    await store.close()
+  })
+})
+
+describe('who is told', () => {
+  test('hears in the order of asking and one after the other, and a store that closes waits for it', async () => {
+    const held: (() => void)[] = []
+    const pace = { ...unpaced, pass: (pieces: readonly (() => void)[]) => void held.push(...pieces) }
+    const store = await openStore({ dir, pace, log: () => undefined })
+    const told: string[] = []
+    for (const key of ['a', 'b', 'c']) void store.write('config', tx => insert(tx, key)).then(() => told.push(key))
+    while (held.length < 3) await turn()
+    let closed = false
+    const closing = store.close().then(() => (closed = true))
+    await turn()
+    expect([told, closed]).toEqual([[], false])
+    for (const piece of held) {
+      piece()
+      await turn()
+    }
+    expect(told).toEqual(['a', 'b', 'c'])
+    await closing
+  })
+})
+
 describe('a commit that fails', () => {
   test('tells nobody, undoes all, and each body runs again alone', async () => {
     const db = new DatabaseSync(join(dir, 'x.sqlite'))
@@ -87,7 +162,14 @@ describe('a commit that fails', () => {
       create table child (parent text references kv (key) deferrable initially deferred)`)
     let commits = 0
     const bodies = openBodies(dir, Date)
-    const writer = makeWriter({ db, bodies, crash: noCrash, committed: () => commits++, trouble: () => expect.fail() })
+    const writer = makeWriter({
+      db,
+      bodies,
+      crash: noCrash,
+      pace: unpaced,
+      committed: () => commits++,
+      trouble: () => expect.fail(),
+    })
     // What is asked together runs together, however slow the machine.
     const clock = vi.spyOn(performance, 'now').mockReturnValue(0)
     onTestFinished(() => clock.mockRestore())
@@ -147,7 +229,14 @@ test('a probe that was left behind, with room for it and not for taking it back,
     insert into kv values ('store.probe', 'left behind')`)
   const heard: (string | null)[] = []
   const trouble = (failure: { error: { code: string } } | null) => void heard.push(failure?.error.code ?? null)
-  const writer = makeWriter({ db, bodies: openBodies(dir, Date), crash: noCrash, committed: () => undefined, trouble })
+  const writer = makeWriter({
+    db,
+    bodies: openBodies(dir, Date),
+    crash: noCrash,
+    pace: unpaced,
+    committed: () => undefined,
+    trouble,
+  })
   const { page_count } = db.prepare('pragma page_count').get() as { page_count: number }
   db.exec(`pragma max_page_count = ${page_count}`)
   const done = writer.write('reply', tx => insert(tx, 'long '.repeat(5000)))

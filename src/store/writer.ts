@@ -4,6 +4,9 @@
  * Owns begin, commit and rollback. Never tells anybody anything before the commit that it depends on, not even a failure:
  * what a body saw may be undone together with the group.
  *
+ * A long body rests between its statements, and callers are told in pieces (core/pace.ts): a crowd that shares a commit does
+ * not keep everybody else waiting.
+ *
  * Invariants:
  * 1. At most one body is under way, and only its handle runs statements.
  * 2. A body that throws, or awaits anything but its handle, undoes its own statements only.
@@ -11,6 +14,7 @@
  * 4. Callers are told in the order in which they asked, except those that wait for the disk to have room.
  */
 import type { DatabaseSync } from 'node:sqlite'
+import type { Pace } from '../core/pace.ts'
 import { DeputyError } from '../protocol/errors.ts'
 import type { Bodies } from './bodies.ts'
 import { type CrashPoints, type WriteName, type WritePoint, writes } from './crash.ts'
@@ -47,6 +51,7 @@ export interface WriterOptions {
   db: DatabaseSync
   bodies: Bodies
   crash: CrashPoints
+  pace: Pace
   /** After every commit, before the callers are told. */
   committed(): void
   /** The database failed; null when it takes writes again. */
@@ -65,7 +70,7 @@ export interface Writer {
   close(): Promise<void>
 }
 
-export function makeWriter({ db, bodies, crash, committed, trouble }: WriterOptions): Writer {
+export function makeWriter({ db, bodies, crash, pace, committed, trouble }: WriterOptions): Writer {
   const begin = db.prepare('begin immediate')
   const commit = db.prepare('commit')
   const savepoint = db.prepare('savepoint body')
@@ -93,9 +98,14 @@ export function makeWriter({ db, bodies, crash, committed, trouble }: WriterOpti
   let current: Handle | null = null
   /** Gives up the body under way; set while one runs. */
   let abandon: (() => void) | null = null
+  /** Statements that let the loop turn first. */
+  let resting = 0
+  /** Endings that have been committed and not told. */
+  let untold = 0
 
   const newHandle = makeHandles(
     makeConnection(db, {
+      rest: () => (pace.due() ? rest() : null),
       bodies,
       onError(error) {
         const failure = failureOf(error)
@@ -104,6 +114,12 @@ export function makeWriter({ db, bodies, crash, committed, trouble }: WriterOpti
       },
     }),
   )
+
+  async function rest(): Promise<void> {
+    resting += 1
+    await pace.turn()
+    resting -= 1
+  }
 
   function lose(error: unknown): void {
     lost ??= error
@@ -151,8 +167,12 @@ export function makeWriter({ db, bodies, crash, committed, trouble }: WriterOpti
       turnComes = false
       spentMs = 0
       if (queue.length > 0) start()
-      else for (const tell of idlers.splice(0)) tell()
+      else tellIdle()
     })
+  }
+
+  function tellIdle(): void {
+    if (!running && queue.length === 0 && untold === 0) for (const tell of idlers.splice(0)) tell()
   }
 
   function goesOn(endings: readonly Ending[], began: number): boolean {
@@ -161,10 +181,10 @@ export function makeWriter({ db, bodies, crash, committed, trouble }: WriterOpti
     return endings.length < groupBodies && performance.now() - began < groupMs
   }
 
-  /** All of a group runs in microtasks: when the loop comes round, the body under way waits for something else. */
+  /** A body runs in microtasks but for its rests: when the loop comes round otherwise, it waits for something else. */
   function watchBodies(): { stop(): void } {
     const look = () => {
-      abandon?.()
+      if (resting === 0) abandon?.()
       timer = setImmediate(look)
     }
     let timer = setImmediate(look)
@@ -249,14 +269,17 @@ export function makeWriter({ db, bodies, crash, committed, trouble }: WriterOpti
   function tell(endings: readonly Ending[]): void {
     for (const ending of endings) hit(ending, 'after')
     committed()
-    for (const ending of endings) {
-      if (!ending.ok) {
-        ending.job.reject(ending.error)
-        continue
-      }
+    untold += endings.length
+    pace.pass(endings.map(ending => () => tellOne(ending)))
+  }
+
+  function tellOne(ending: Ending): void {
+    untold -= 1
+    if (ending.ok) {
       hit(ending, 'resolve')
       ending.job.resolve(ending.value)
-    }
+    } else ending.job.reject(ending.error)
+    tellIdle()
   }
 
   function again(jobs: readonly Job[]): void {
@@ -304,7 +327,7 @@ export function makeWriter({ db, bodies, crash, committed, trouble }: WriterOpti
   }
 
   function whenIdle(): Promise<void> {
-    if (!running && queue.length === 0) return Promise.resolve()
+    if (!running && queue.length === 0 && untold === 0) return Promise.resolve()
     return new Promise(resolve => idlers.push(resolve))
   }
 
