@@ -164,8 +164,10 @@ function lineOf(message: Message, tools: boolean, clean: (text: string) => strin
   const calls = tools
     ? message.parts.flatMap(part => (part.type === 'toolCall' ? [`→ ${part.name}(${short(part)})`] : []))
     : []
-  const images = message.parts.filter(part => part.type === 'image').map(() => '[image]')
-  const said = [wordsOf(message.parts), ...images, ...calls].filter(Boolean).join('\n')
+  const files = message.parts.flatMap(part =>
+    part.type === 'image' || part.type === 'audio' ? [`[${part.type}]`] : [],
+  )
+  const said = [wordsOf(message.parts), ...files, ...calls].filter(Boolean).join('\n')
   const text = cut(clean(said))
   if (!text) return null
   const from = meta.child ? `sub-agent ${meta.child.agent}` : meta.via ? meta.via.sessionKey : undefined

@@ -187,7 +187,15 @@ async function use(desk: Desk, hands: Hands, steps: readonly Step[], signal: Abo
   const allowed = steps.filter(step => ends.has(step.name) && wasAsked(step) && !undecided(step))
   const waits = steps.filter(step => ends.has(step.name) && !wasAsked(step))
   const works = steps.filter(step => !ends.has(step.name) && !undecided(step))
-  const done = await Promise.all(works.map(step => one(desk, hands, step, signal)))
+  let said: Promise<unknown> = Promise.resolve()
+  const done = await Promise.all(
+    works.map(step => {
+      if (!seen.has(step.name)) return one(desk, hands, step, signal)
+      const mine = said.then(() => one(desk, hands, step, signal))
+      said = mine.catch(() => undefined)
+      return mine
+    }),
+  )
   let next = done.at(-1) ?? null
   if (done.some(answer => answer.do === 'rest')) return { do: 'rest' }
   for (const step of allowed) {
@@ -217,6 +225,9 @@ async function one(desk: Desk, hands: Hands, step: Step, signal: AbortSignal): P
   hands.crash.hit('tool', 'after')
   return desk.used(step, answer)
 }
+
+/** Calls whose order people see: each begins when the one before it is a row. */
+const seen: ReadonlySet<string> = new Set(['message'])
 
 /** Calls after which the run waits; `subagents` and `sessions_send` may, and are cheap when they do not. */
 const ends: ReadonlySet<string> = new Set(['sessions_yield', 'subagents', 'sessions_send'])

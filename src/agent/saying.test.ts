@@ -127,6 +127,24 @@ describe('message', () => {
     expect(text!.path.startsWith(workspace)).toBe(false)
   })
 
+  test('regression: what one reply says in several calls goes out in their order, however long the files take', async () => {
+    const calls = [{ media: ['large.bin'] }, { message: 'two' }, { message: 'three' }]
+    const it = await house(
+      {},
+      {
+        script: request =>
+          lastText(request) === 'go'
+            ? { calls: calls.map(args => ({ name: 'message', args })) }
+            : { text: `heard: ${lastText(request)}` },
+      },
+    )
+    mkdirSync(join(it.dir, 'workspace'), { recursive: true })
+    writeFileSync(join(it.dir, 'workspace', 'large.bin'), Buffer.alloc(20_000_000))
+    await answer(it)
+    const said = (await rows(it)).map(row => row.content.media?.[0]?.name ?? row.content.text)
+    expect(said.slice(0, 3)).toEqual(['large.bin', 'two', 'three'])
+  })
+
   test('takes no file from elsewhere along', async () => {
     const it = await house({ media: ['link'] })
     const workspace = join(it.dir, 'workspace')

@@ -73,6 +73,8 @@ function told(row: Message, longest: number): string {
         return [`calls ${part.name} ${shortened(JSON.stringify(part.arguments ?? {}), longest)}`]
       case 'image':
         return [`(a picture, ${part.mimeType})`]
+      case 'audio':
+        return [`(sound, ${part.mimeType})`]
       default:
         return []
     }

@@ -147,6 +147,6 @@ function wordsOf(message: Message): Words {
 
 function textOf({ parts }: Message): string {
   return parts
-    .flatMap(part => (part.type === 'text' ? [part.text] : part.type === 'image' ? [`[${part.mimeType}]`] : []))
+    .flatMap(part => (part.type === 'text' ? [part.text] : 'mimeType' in part ? [`[${part.mimeType}]`] : []))
     .join('\n')
 }

@@ -182,7 +182,7 @@ const modelEntry = object(
     name: text('Shown to people'),
     api: text('As the provider, where this model differs'),
     reasoning: flag('It thinks before it answers'),
-    input: list('What it reads', text('text or image')),
+    input: list('What it reads', text('text, image or audio')),
     cost: optional('US dollars per million tokens', {
       input: amount('Input'),
       output: amount('Output'),

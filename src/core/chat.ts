@@ -77,6 +77,8 @@ export interface InboundMessage {
   /** The service itself says that this account is addressed: a mention, or a reply to what it wrote. */
   mentioned: boolean
   media: readonly InboundMedia[]
+  /** Messages that the service shows as one, each with a file of it, carry the same. */
+  album?: string
 }
 
 /**

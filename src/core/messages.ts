@@ -14,12 +14,13 @@ export interface TokenUsage {
   cacheWrite: number
 }
 
-/** Text, thinking and tool calls of an assistant; text and images of anybody else. */
+/** Text, thinking and tool calls of an assistant; text, images and sound of anybody else. */
 export type Part =
   | { type: 'text'; text: string }
   | { type: 'thinking'; thinking: string; meta?: unknown }
   | { type: 'toolCall'; id: string; name: string; arguments: unknown; meta?: unknown }
   | { type: 'image'; mimeType: string; data: string }
+  | { type: 'audio'; mimeType: string; data: string }
 
 export type MessageRole = 'user' | 'assistant' | 'toolResult' | 'event'
 

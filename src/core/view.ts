@@ -34,6 +34,9 @@ export function sizeOf(part: Part): number {
     case 'image':
       // Providers count pictures by area; the largest they take is about this.
       return 4800
+    case 'audio':
+      // Compressed speech has some 2 kB a second, for which providers count some 32 tokens.
+      return Math.ceil(part.data.length / 20)
   }
 }
 

@@ -16,9 +16,10 @@ import type { Log } from './types.ts'
 
 /** Of one message; further ones are only named. */
 const mostFiles = 10
-/** Providers take no larger pictures. */
-const largestPicture = 5_000_000
+/** Providers take no larger pictures, and sound of that length is long enough. */
+const largestShown = 5_000_000
 const pictures = ['image/png', 'image/jpeg', 'image/webp', 'image/gif']
+const sounds = ['audio/ogg', 'audio/mpeg', 'audio/wav', 'audio/aac', 'audio/flac', 'audio/aiff']
 const fetchMs = 60_000
 
 export interface Inbox {
@@ -46,8 +47,9 @@ export function openInbox(log: Log): Inbox {
     const claimed = media.mimeType.split(';')[0]?.trim().toLowerCase() ?? ''
     const odd = claimed !== '' && kindOf(claimed) !== kindOf(type.mime) ? `, sent as ${plainName(claimed, '?')}` : ''
     const told = note(what, name, `${type.mime}${odd}, ${size(data.byteLength)}, saved as ${path}`)
-    if (!pictures.includes(type.mime) || data.byteLength > largestPicture) return [told]
-    return [told, { type: 'image', mimeType: type.mime, data: Buffer.from(data).toString('base64') }]
+    const shown = pictures.includes(type.mime) ? 'image' : sounds.includes(type.mime) ? 'audio' : null
+    if (shown === null || data.byteLength > largestShown) return [told]
+    return [told, { type: shown, mimeType: type.mime, data: Buffer.from(data).toString('base64') }]
   }
 
   return {
@@ -69,7 +71,8 @@ function note(what: string, name: string, about: string): Part {
 async function typeOf(data: Uint8Array): Promise<{ mime: string; ext: string }> {
   const { fileTypeFromBuffer } = await import('file-type')
   const found = await fileTypeFromBuffer(data)
-  if (found) return { mime: found.mime, ext: found.ext }
+  // Without what follows: `audio/ogg; codecs=opus`.
+  if (found) return { mime: found.mime.split(';')[0]!, ext: found.ext }
   return isText(data) ? { mime: 'text/plain', ext: 'txt' } : { mime: 'application/octet-stream', ext: 'bin' }
 }
 

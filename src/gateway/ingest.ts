@@ -26,6 +26,7 @@ import type { House } from '../sessions/types.ts'
 import { apply } from '../store/apply.ts'
 import { isAdmitted, knocked, knockKey } from '../store/guests.ts'
 import type { Store, Tx } from '../store/open.ts'
+import { albumMs, openAlbums } from './albums.ts'
 import { openInbox } from './inbox.ts'
 import { openOverheard } from './overheard.ts'
 import type { Log } from './types.ts'
@@ -69,6 +70,7 @@ export function openIngest(options: IngestOptions): Ingest {
   const mentions = openMentions()
   const inbox = openInbox(log)
   const overheard = openOverheard()
+  const albums = openAlbums()
   /** The newest message of each chat that is being taken. */
   const chats = new Map<string, Promise<unknown>>()
   const routes = new Map<string, Route>()
@@ -110,7 +112,7 @@ export function openIngest(options: IngestOptions): Ingest {
         queue: queueOf(config, message.channel),
       },
       mentions,
-      message,
+      albums.meant(message),
     )
     switch (routed.to) {
       case 'drop':
@@ -135,6 +137,7 @@ export function openIngest(options: IngestOptions): Ingest {
       scopes: routed.owner ? ownerScopes : guestScopes,
     }
     const parts = await partsOf(message, routed, access)
+    const debounceMs = Math.max(routed.debounceMs, message.album === undefined ? 0 : albumMs)
     try {
       const done = await options.house.accept({
         principal,
@@ -143,13 +146,14 @@ export function openIngest(options: IngestOptions): Ingest {
         sessionKey: routed.sessionKey,
         parts,
         idempotencyKey: keyOf(message),
-        mode: routed.mode,
+        mode: albums.mode(message, routed.mode),
         route: at,
-        ...(routed.debounceMs > 0 && { begin: (ring: () => void) => hold(routed.sessionKey, routed.debounceMs, ring) }),
+        ...(debounceMs > 0 && { begin: (ring: () => void) => hold(routed.sessionKey, debounceMs, ring) }),
       })
       remember(done.session.id, at)
       overheard.told(message)
-      if (done.status === 'absorbed' && routed.debounceMs > 0) hold(routed.sessionKey, routed.debounceMs)
+      albums.letIn(message, done.status === 'started')
+      if (done.status === 'absorbed' && debounceMs > 0) hold(routed.sessionKey, debounceMs)
       if (done.status !== 'command') return { done: 'accepted' }
       return { done: 'command', ...(done.refused && { refused: true }) }
     } catch (error) {

@@ -62,6 +62,7 @@ export interface Target extends ResolvedModel {
   timeoutMs: number | null
   reasoning: boolean | null
   images: boolean
+  audio: boolean
   name: string
 }
 
@@ -142,6 +143,7 @@ export function makeDirectory(settings: ModelsSettings, environment: Record<stri
       timeoutMs: own?.timeoutSeconds ? own.timeoutSeconds * 1000 : api === 'ollama' ? 300_000 : null,
       reasoning: row?.reasoning ?? null,
       images: row?.input ? row.input.includes('image') : true,
+      audio: row?.input ? row.input.includes('audio') : api === 'google-generative-ai',
       contextWindow,
       maxTokens: Math.min(row?.maxTokens ?? known?.maxTokens ?? 8_192, contextWindow),
       price,

@@ -33,7 +33,7 @@ export interface ModelSettings {
   cost?: { input: number; output: number; cacheRead?: number; cacheWrite?: number }
   /** False: never asked to think. For openai-completions only `true` sends an effort. */
   reasoning?: boolean
-  /** What it takes; images are left out of the prompt when the list has no `image`. */
+  /** What it takes: `image` and `audio` besides text; by default images, and sound where the wire is Google's. */
   input?: readonly string[]
   headers?: Readonly<Record<string, string>>
 }

@@ -106,13 +106,23 @@ function translate(message: ModelMessage, target: Target): Sent[] {
 
 function userPart(part: Part, target: Target): UserPart[] {
   if (part.type === 'text') return part.text ? [{ type: 'text', text: part.text }] : []
+  if (part.type === 'audio') return hears(target, part.mimeType) ? [file(part)] : [{ type: 'text', text: unheard }]
   if (part.type !== 'image') return []
   return target.images ? [file(part)] : [{ type: 'text', text: unseen }]
 }
 
+/** OpenAI's wire has two forms of sound, Google's takes any; the others have none. */
+function hears(target: Target, mimeType: string): boolean {
+  if (!target.audio) return false
+  if (target.api === 'openai-completions') return /^audio\/(wav|mp3|mpeg)$/.test(mimeType)
+  return target.api === 'google-generative-ai'
+}
+
+const unheard = '[Sound was here; this model cannot listen to it.]'
+
 const unseen = '[An image was here; this model takes no images.]'
 
-function file(part: Extract<Part, { type: 'image' }>): Extract<UserPart, { type: 'file' }> {
+function file(part: Extract<Part, { data: string }>): Extract<UserPart, { type: 'file' }> {
   return { type: 'file', mediaType: part.mimeType, data: { type: 'data', data: part.data } }
 }
 
@@ -133,6 +143,7 @@ function assistantPart(part: Part): AssistantPart[] {
         },
       ]
     case 'image':
+    case 'audio':
       return []
   }
 }

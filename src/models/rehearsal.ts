@@ -24,6 +24,7 @@ export const rehearsalModel: Target = {
   timeoutMs: null,
   reasoning: false,
   images: false,
+  audio: false,
   contextWindow: 1_000_000,
   maxTokens: 100_000,
   price: { input: 0, output: 0, cacheRead: 0, cacheWrite: 0 },

@@ -4,7 +4,7 @@
 import type { ModelRequest } from '../core/ports.ts'
 import type { Part, TokenUsage } from '../core/types.ts'
 
-/** About four characters a token in most languages and code; an image about 1,500 tokens. */
+/** About four characters a token in most languages and code; an image about 1,500 tokens; a second of speech, some 2 kB, about 32. */
 export function partTokens(parts: readonly Part[]): number {
   return parts.reduce((sum, part) => sum + tokensOf(part), 0)
 }
@@ -19,6 +19,8 @@ function tokensOf(part: Part): number {
       return textTokens(part.name) + textTokens(JSON.stringify(part.arguments) ?? '')
     case 'image':
       return 1_500
+    case 'audio':
+      return Math.ceil(part.data.length / 80)
   }
 }
 

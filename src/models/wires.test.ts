@@ -219,6 +219,25 @@ test('an image in a tool result is seen on every wire', async () => {
   expect(body).toContain('takes no images')
 })
 
+test('sound is played where the wire and the model take it, and named elsewhere', async () => {
+  const sound = (mimeType: string) => ({ type: 'audio' as const, mimeType, data: 'T2dnUwACAAA=' })
+  const ask = async (api: string, mimeType: string, input?: string[]) => {
+    const settings = provider(api)
+    const models = [{ ...settings.models[0]!, ...(input ? { input } : {}) }]
+    const messages: ModelMessage[] = [{ role: 'user', parts: [sound(mimeType)] }]
+    await hear(stubModels([{ ...settings, models }]).models, request(`stub/${models[0]!.id}`, { messages }))
+    const body = JSON.stringify(stub.requests.at(-1)!.body)
+    expect(body.includes('cannot listen')).toBe(!body.includes('T2dnUwACAAA='))
+    return body.includes('T2dnUwACAAA=')
+  }
+  expect(await ask('google-generative-ai', 'audio/ogg')).toBe(true)
+  expect(await ask('google-generative-ai', 'audio/ogg', ['text', 'image'])).toBe(false)
+  expect(await ask('openai-completions', 'audio/mpeg')).toBe(false)
+  expect(await ask('openai-completions', 'audio/mpeg', ['text', 'audio'])).toBe(true)
+  for (const api of ['openai-completions', 'openai-responses', 'anthropic-messages'])
+    expect(await ask(api, 'audio/ogg', ['text', 'audio']), api).toBe(false)
+})
+
 test('a server that does not count is counted for', async () => {
   const bare =
     'data: {"choices":[{"index":0,"delta":{"content":"four words are here"},"finish_reason":"stop"}]}\n\ndata: [DONE]\n\n'

@@ -6,12 +6,13 @@
  * and never repeats a call by itself.
  */
 import { createHash } from 'node:crypto'
-import { readFile, stat } from 'node:fs/promises'
+import { readFile } from 'node:fs/promises'
 import type { REST } from '@discordjs/rest'
 import type { Button, Content, OutboundMedia } from '../../core/chat.ts'
 import type { Clock, Outbound, OutboundMessage, SendOutcome } from '../../core/ports.ts'
 import type { Route } from '../../core/types.ts'
 import { markRepeat } from '../repeat.ts'
+import { unsendable } from '../sendable.ts'
 import { failureOf, statusOf } from './failure.ts'
 import {
   maxLabel,
@@ -46,8 +47,8 @@ export function openWayOut(options: WayOutOptions): Outbound {
 
   async function send(message: OutboundMessage, signal: AbortSignal): Promise<SendOutcome> {
     for (const file of message.content.media ?? []) {
-      const problem = await unsendable(file)
-      if (problem) return { sent: false, certain: true, retryable: false, ...problem }
+      const problem = await unsendable(file, 'Discord', maxUploadBytes)
+      if (problem) return problem
     }
     try {
       const remoteId = await say(await options.rest(), message, signal)
@@ -140,13 +141,6 @@ function nonceOf(key: string): string {
 
 async function readOne(file: OutboundMedia): Promise<{ name: string; data: Buffer; contentType: string }> {
   return { name: file.name.replace(/[\r\n";]+/g, ' '), data: await readFile(file.path), contentType: file.mimeType }
-}
-
-async function unsendable(file: OutboundMedia): Promise<{ code: string; message: string } | null> {
-  const found = await stat(file.path).catch(() => null)
-  if (!found?.isFile()) return { code: 'media_missing', message: `the file ${file.name} is gone` }
-  if (found.size <= maxUploadBytes) return null
-  return { code: 'media_too_large', message: `${file.name} has ${found.size} bytes; a bot may send ${maxUploadBytes}` }
 }
 
 function idOf(made: unknown): string | null {

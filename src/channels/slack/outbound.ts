@@ -5,11 +5,11 @@
  * have been sent is found in the channel's history. Never shows more than one message for one part.
  */
 import { openAsBlob } from 'node:fs'
-import { stat } from 'node:fs/promises'
 import type { WebClient } from '@slack/web-api'
 import type { Content, OutboundMedia } from '../../core/chat.ts'
 import type { Clock, Outbound, OutboundMessage, SendOutcome } from '../../core/ports.ts'
 import { markRepeat } from '../repeat.ts'
+import { unsendable } from '../sendable.ts'
 import { emojiName } from './emoji.ts'
 import { failureOf, refusalOf } from './failure.ts'
 import { lookUpPageSize, lookUpPages, maxUploadBytes } from './limits.ts'
@@ -31,8 +31,12 @@ export function openWayOut(options: WayOutOptions): Outbound {
 
   async function send(message: OutboundMessage, signal: AbortSignal): Promise<SendOutcome> {
     const { content } = message
-    const problem = await unsendable(content)
-    if (problem) return { sent: false, certain: true, retryable: false, ...problem }
+    if (content.react && content.react.emoji !== '' && emojiName(content.react.emoji) === null) {
+      const words = `Slack has no reaction for ${content.react.emoji}: name it, as in "thumbsup"`
+      return { sent: false, certain: true, retryable: false, code: 'bad_request', message: words }
+    }
+    const problem = await unsendable(content.media?.[0], 'Slack', maxUploadBytes)
+    if (problem) return problem
     if (signal.aborted) return { sent: false, certain: true, retryable: true, code: 'network', message: 'given up' }
     const web = await options.web()
     // Before anything can be seen, every failure is a certain one.
@@ -175,18 +179,4 @@ async function upload(file: OutboundMedia, web: WebClient, signal: AbortSignal):
   if (!answered.ok)
     throw Object.assign(new Error('upload'), { code: 'slack_webapi_http_error', statusCode: answered.status })
   return place.file_id
-}
-
-async function unsendable(content: Content): Promise<{ code: string; message: string } | null> {
-  const { react, media } = content
-  if (react && react.emoji !== '' && emojiName(react.emoji) === null) {
-    return { code: 'bad_request', message: `Slack has no reaction for ${react.emoji}: name it, as in "thumbsup"` }
-  }
-  const file = media?.[0]
-  if (!file) return null
-  const found = await stat(file.path).catch(() => null)
-  if (!found?.isFile()) return { code: 'media_missing', message: `the file ${file.name} is gone` }
-  if (found.size === 0) return { code: 'media_empty', message: `the file ${file.name} is empty` }
-  if (found.size <= maxUploadBytes) return null
-  return { code: 'media_too_large', message: `${file.name} has ${found.size} bytes; Slack takes ${maxUploadBytes}` }
 }

@@ -75,6 +75,7 @@ function readMessage(message: Message, edit: string, reading: Reading): InboundM
     forwarded: message.forward_origin !== undefined,
     mentioned: addressed || quoted?.own === true || entities.some(entity => mentions(raw, entity, reading)),
     media,
+    ...(message.media_group_id ? { album: message.media_group_id } : {}),
   }
 }
 

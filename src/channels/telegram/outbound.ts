@@ -5,13 +5,13 @@
  * picture as a document, a group under its new number. The service has neither a key nor a look-up for what was sent, so a
  * repeat is marked in its words. Never sends more than one message for one part.
  */
-import { stat } from 'node:fs/promises'
 import type { Button, Content, OutboundMedia } from '../../core/chat.ts'
 import type { Clock, Outbound, OutboundMessage, SendOutcome } from '../../core/ports.ts'
 import { failureOf, refusalOf } from './failure.ts'
 import { maxPollOption, maxPollOptions, maxPollQuestion, maxUploadBytes } from './limits.ts'
 import { type SendKind, sendKindOf } from './media.ts'
 import { markRepeat } from '../repeat.ts'
+import { unsendable } from '../sendable.ts'
 import { cut, plainOf } from './render.ts'
 import type { Settings } from './settings.ts'
 import { asSignal, type Wire } from './wire.ts'
@@ -32,9 +32,8 @@ export function openWayOut(options: WayOutOptions): Outbound {
   const { settings, clock } = options
 
   async function send(message: OutboundMessage, signal: AbortSignal): Promise<SendOutcome> {
-    const file = message.content.media?.[0]
-    const problem = file ? await unsendable(file) : null
-    if (problem) return { sent: false, certain: true, retryable: false, ...problem }
+    const problem = await unsendable(message.content.media?.[0], 'Telegram', maxUploadBytes)
+    if (problem) return problem
     try {
       const wire = await options.wire()
       const call = (method: string, params: Params): Promise<unknown> =>
@@ -185,14 +184,6 @@ function pollOf(poll: NonNullable<Content['poll']>): Params {
     allows_multiple_answers: poll.multiple,
     is_anonymous: false,
   }
-}
-
-async function unsendable(file: OutboundMedia): Promise<{ code: string; message: string } | null> {
-  const found = await stat(file.path).catch(() => null)
-  if (!found?.isFile()) return { code: 'media_missing', message: `the file ${file.name} is gone` }
-  if (found.size === 0) return { code: 'media_empty', message: `the file ${file.name} is empty` }
-  if (found.size <= maxUploadBytes) return null
-  return { code: 'media_too_large', message: `${file.name} has ${found.size} bytes; a bot may send ${maxUploadBytes}` }
 }
 
 function described(error: unknown): string {

@@ -74,14 +74,17 @@ export function openAccount(options: AccountOptions, lib: Library): Account {
     log: options.log,
   })
 
-  const fetch: Fetch = async (from, type, signal) => {
-    const socket = line.ready
-    if (!socket) throw new Error('there is no connection to WhatsApp')
-    const { hosts } = await socket.refreshMediaConn(false)
-    const host = hosts[0]?.hostname
-    if (!host) throw new Error('WhatsApp names no host for files')
-    return lib.downloadContentFromMessage(from, type, { host, options: { signal } })
-  }
+  /** By the socket that brought the message: what was written meanwhile comes before the line counts as connected. */
+  const fetchBy =
+    (brought: WASocket): Fetch =>
+    async (from, type, signal) => {
+      const socket = brought.ws.isOpen ? brought : line.ready
+      if (!socket) throw new Error('there is no connection to WhatsApp')
+      const { hosts } = await socket.refreshMediaConn(false)
+      const host = hosts[0]?.hostname
+      if (!host) throw new Error('WhatsApp names no host for files')
+      return lib.downloadContentFromMessage(from, type, { host, options: { signal } })
+    }
 
   function openSocket(): WASocket {
     const reader = openReader({ lib, keep, me, take: (message, people) => take(message, people, socket) })
@@ -152,7 +155,7 @@ export function openAccount(options: AccountOptions, lib: Library): Account {
       selfChat: selfChat(),
       number: lid => people.getPNForLID(lid),
       title: group => titles.get(group) ?? null,
-      fetch,
+      fetch: fetchBy(socket),
     })
     if (!message) return null
     if (!life) throw new Error('stopped before the message was taken')

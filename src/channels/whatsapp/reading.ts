@@ -10,6 +10,9 @@ import type { InboundMessage, Quoted } from '../../core/chat.ts'
 import type { Library } from './library.ts'
 import { type Fetch, mediaOf } from './media.ts'
 
+/** MessageAssociation.AssociationType.MEDIA_ALBUM */
+const mediaAlbum = 1
+
 export interface ReadingOptions {
   lib: Library
   channel: string
@@ -70,6 +73,7 @@ export async function readMessage(from: WAMessage, options: ReadingOptions): Pro
     ...(context?.isForwarded ? { forwarded: true } : {}),
     mentioned: (context?.mentionedJid ?? []).some(mine) || quoted?.own === true,
     media,
+    ...albumOf(message.messageContextInfo ?? from.message?.messageContextInfo),
   }
 }
 
@@ -90,6 +94,12 @@ async function identity(
   const user = phone ? lib.jidDecode(phone)?.user : null
   const all = [...(user ? [`${user}@s.whatsapp.net`] : []), ...(lid ? [lid] : [])]
   return user ? { id: `+${user}`, also: all } : { id: lid ?? jid, also: [] }
+}
+
+/** The message that announces an album has no words; the pictures name it. */
+function albumOf(context: proto.IMessageContextInfo | null | undefined): { album?: string } {
+  const { associationType, parentMessageKey } = context?.messageAssociation ?? {}
+  return associationType === mediaAlbum && parentMessageKey?.id ? { album: parentMessageKey.id } : {}
 }
 
 const isPerson = (jid: string): boolean => /@(s\.whatsapp\.net|lid)$/.test(jid)

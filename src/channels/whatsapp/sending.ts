@@ -9,13 +9,14 @@
 import type { AnyMessageContent, proto, WAMessage, WASocket } from 'baileys'
 import type { Content } from '../../core/chat.ts'
 import type { OutboundMessage, SendOutcome } from '../../core/ports.ts'
+import { unsendable } from '../sendable.ts'
 import type { Answers } from './answers.ts'
 import type { Keep } from './keep.ts'
 import type { Library } from './library.ts'
 import { heardOf, rememberSent } from './login.ts'
 import { contentOf } from './media.ts'
 import { jidOf } from './reading.ts'
-import { messageId } from './writing.ts'
+import { maxUploadBytes, messageId } from './writing.ts'
 
 export interface SendingOptions {
   lib: Library
@@ -34,6 +35,8 @@ export async function send(
 ): Promise<SendOutcome> {
   const line = options.open()
   if (!line) return failed('network', 'There is no connection to WhatsApp.', { certain: true })
+  const problem = await unsendable(message.content.media?.[0], 'WhatsApp', maxUploadBytes)
+  if (problem) return problem
   const { socket, answers } = line
   const jid = jidOf(message.route.to)
   const id = messageId(message.key)

@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { expect, onTestFinished, test, vi } from 'vitest'
 import { numbers, openAccount, openLinked } from '../../../test/support/whatsapp/bench.ts'
+import { putSealed } from '../../../test/support/whatsapp/media.ts'
 import type { ServiceOptions } from '../../../test/support/whatsapp/server.ts'
 import type { Content, InboundMessage, Ingested } from '../../core/chat.ts'
 import type { OutboundMessage } from '../../core/ports.ts'
@@ -159,6 +160,29 @@ test('files, both ways, over the host that the service names; too large or anoth
     n => n === 2,
   )
   await expect(taken[1]!.media[0]!.read(1_000_000, signal)).rejects.toThrow('not the one that was sent')
+})
+
+test('regression: a file written while we were away is fetched before the line counts as connected', async () => {
+  const { service, owner, ann, account, stateDir } = await open({ media: true })
+  service.media!.trust()
+  await account.stop()
+  const sealed = putSealed(service.media!, Buffer.from('a picture of sorts'), 'image', 'image/png')
+  await ann.phone.say(owner.jid, { imageMessage: sealed })
+  // The last that is asked before it counts as connected; not answered, it never does.
+  service.judge = ({ attrs, content }) =>
+    attrs['xmlns'] === 'encrypt' && JSON.stringify(content).includes('"digest"') ? 'swallow' : 'pass'
+  const read: string[] = []
+  const again = await openAccount(stateDir, async message => {
+    read.push(Buffer.from(await message.media[0]!.read(1000, AbortSignal.timeout(2_000))).toString())
+    return { done: 'accepted' }
+  })
+  onTestFinished(() => again.account.stop())
+  again.account.start()
+  await until(
+    () => read.length,
+    n => n === 1,
+  )
+  expect([read, again.account.status().state]).toEqual([['a picture of sorts'], 'connecting'])
 })
 
 test('a phone that lost its session asks again, and gets the message after a restart too', async () => {

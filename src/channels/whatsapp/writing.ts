@@ -8,6 +8,8 @@ import type { Button, Content } from '../../core/chat.ts'
 import { prefixLines, renderParts, type Writer } from '../text.ts'
 
 export const maxText = 4_000
+/** What the service's hosts of files take. */
+export const maxUploadBytes = 100_000_000
 const maxCaption = 1_024
 
 /** A mark is seen only between spaces, signs or the ends of a line. */

@@ -22,9 +22,10 @@ function contentOf(part: Part, maxChars: number): unknown {
     case 'toolCall':
       return { type: 'toolCall', id: part.id, name: part.name, arguments: part.arguments }
     case 'image':
+    case 'audio':
       return part.data.length > maxChars
-        ? { type: 'image', mimeType: part.mimeType, omitted: true }
-        : { type: 'image', mimeType: part.mimeType, data: part.data }
+        ? { type: part.type, mimeType: part.mimeType, omitted: true }
+        : { type: part.type, mimeType: part.mimeType, data: part.data }
   }
 }
 

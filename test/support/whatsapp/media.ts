@@ -4,6 +4,7 @@
  * It keeps bytes that the sender has encrypted, under the path by which the message speaks of them.
  */
 import { execFileSync } from 'node:child_process'
+import { createCipheriv, createDecipheriv, createHash, createHmac, hkdfSync, randomBytes } from 'node:crypto'
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { createServer } from 'node:https'
 import type { AddressInfo } from 'node:net'
@@ -60,4 +61,47 @@ export async function openMediaStore(): Promise<MediaStore> {
     },
   }
   return store
+}
+
+const kinds = { image: 'Image', video: 'Video', audio: 'Audio', document: 'Document', sticker: 'Image' } as const
+export type SealedKind = keyof typeof kinds
+
+/** The keys of one file, as phones derive them (WhatsApp Encryption Overview, "Transmitting Media and Other Attachments"). */
+function keysOf(mediaKey: Uint8Array, kind: SealedKind) {
+  const info = `WhatsApp ${kinds[kind]} Keys`
+  const all = Buffer.from(hkdfSync('sha256', mediaKey, Buffer.alloc(0), info, 112))
+  return { iv: all.subarray(0, 16), cipher: all.subarray(16, 48), mac: all.subarray(48, 80) }
+}
+
+const sha256 = (bytes: Uint8Array) => createHash('sha256').update(bytes).digest()
+
+/** A phone puts a file into the store; what it says of it in the message. */
+export function putSealed(store: MediaStore, bytes: Buffer, kind: SealedKind, mimetype: string) {
+  const mediaKey = randomBytes(32)
+  const { iv, cipher, mac } = keysOf(mediaKey, kind)
+  const sealing = createCipheriv('aes-256-cbc', cipher, iv)
+  const sealed = Buffer.concat([sealing.update(bytes), sealing.final()])
+  const file = Buffer.concat([sealed, createHmac('sha256', mac).update(iv).update(sealed).digest().subarray(0, 10)])
+  const directPath = `/v/${sha256(file).toString('hex')}`
+  store.files.set(directPath, file)
+  const hashes = { fileSha256: sha256(bytes), fileEncSha256: sha256(file), fileLength: bytes.length }
+  return { mediaKey, directPath, mimetype, ...hashes }
+}
+
+/** A phone fetches the file of a message and opens it. Throws when it is not what the message says. */
+export function openSealed(
+  store: MediaStore,
+  kind: SealedKind,
+  part: { mediaKey?: Uint8Array | null; directPath?: string | null; fileSha256?: Uint8Array | null },
+): Buffer {
+  const file = store.files.get(part.directPath ?? '')
+  if (!file || !part.mediaKey) throw new Error(`there is no file ${part.directPath}`)
+  const { iv, cipher, mac } = keysOf(part.mediaKey, kind)
+  const sealed = file.subarray(0, -10)
+  const expected = createHmac('sha256', mac).update(iv).update(sealed).digest().subarray(0, 10)
+  if (!expected.equals(file.subarray(-10))) throw new Error('the file was not sealed with its key')
+  const opening = createDecipheriv('aes-256-cbc', cipher, iv)
+  const bytes = Buffer.concat([opening.update(sealed), opening.final()])
+  if (!sha256(bytes).equals(Buffer.from(part.fileSha256 ?? []))) throw new Error('the file has another hash')
+  return bytes
 }

@@ -1,0 +1,37 @@
+/** Albums in a group: the words on one picture are meant for all of them, and nobody else's picture rides along. */
+import { expect, onTestFinished, test } from 'vitest'
+import { until } from '../support/app.ts'
+import { stubConfig } from '../support/gateway.ts'
+import { startProvider } from '../support/provider.ts'
+import { openChatWorld } from './support.ts'
+
+const head = '89504e470d0a1a0a0000000d4948445200000001000000010802000000907753de'
+const picture = (mark: string) => {
+  const data = Buffer.concat([Buffer.from(head, 'hex'), Buffer.from(mark)]).toString('base64')
+  return { kind: 'image' as const, name: `${mark}.png`, mimeType: 'image/png', data }
+}
+
+test.each(['steer', 'followup', 'interrupt'])('one turn has them all: %s', async mode => {
+  const provider = await startProvider()
+  const { channels: _none, ...model } = stubConfig(provider.baseUrl)
+  const world = await openChatWorld(
+    { groupPolicy: 'open', groups: { g1: { requireMention: true } } },
+    { ...model, messages: { queue: { mode } } },
+  )
+  onTestFinished(async () => {
+    await world.close()
+    await provider.close()
+  })
+  const say = (from: string, mark: string, text = '', mentioned = false) =>
+    world.service.group('g1', from, text, { album: 'al1', media: [picture(mark)], mentioned })
+  say('7', 'first', 'what is this?', true)
+  say('7', 'second')
+  say('8', 'others', 'mine')
+  const last = say('7', 'third')
+  await until(() => world.service.shown.length, Boolean)
+  await until(() => world.service.acknowledged(last), Boolean)
+  expect(provider.requests).toHaveLength(1)
+  const asked = JSON.stringify(provider.requests[0]!.body)
+  for (const mark of ['first', 'second', 'third']) expect(asked).toContain(picture(mark).data)
+  expect(asked).not.toContain(picture('others').data)
+})
