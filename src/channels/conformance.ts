@@ -323,7 +323,7 @@ export function channelConformance(name: string, openBench: () => Promise<Bench>
       if (!outcome.sent) expect(outcome).toMatchObject({ certain: false, retryable: true })
       await is('connected')
       if (!outcome.sent && account.outbound.lookup)
-        expect(await account.outbound.lookup(message, AbortSignal.timeout(patienceMs))).not.toBe('absent')
+        expect(await account.outbound.lookup(message, AbortSignal.timeout(patienceMs))).not.toEqual({ is: 'absent' })
       if (!outcome.sent && account.outbound.keyed) {
         await say({ ...message, maybeRepeat: true })
         expect(shown()).toBe(1)

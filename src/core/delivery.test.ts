@@ -8,9 +8,10 @@ import {
   maxAttempts,
   next,
   type Service,
+  serviceOf,
   step,
 } from './delivery.ts'
-import type { SendOutcome } from './ports.ts'
+import type { LookedUp, SendOutcome } from './ports.ts'
 
 function delivery(over: Partial<Delivery> = {}): Delivery {
   const none = { attempt: 0, doubtSince: null, orphan: false, remoteId: null, error: null, notBefore: 0 }
@@ -31,7 +32,7 @@ const outcome = (nth: number, outcome: SendOutcome, now = 2000, part = 0): Deliv
   on: 'outcome',
   part,
   attempt: nth,
-  first: false,
+  showing: 'final',
   outcome,
   now,
 })
@@ -44,7 +45,7 @@ describe('one message', () => {
   test('is sent', () => {
     const sending = go(delivery(), attempt())
     expect(sending).toMatchObject({ row: { state: 'sending', attempt: 1 } })
-    expect(sending.act).toEqual({ do: 'send', part: 0, attempt: 1, first: false, maybeRepeat: false, edit: null })
+    expect(sending.act).toEqual({ do: 'send', part: 0, attempt: 1, showing: 'final', maybeRepeat: false, edit: null })
     expect(go(sending.row, outcome(1, sent)).row).toMatchObject({ state: 'sent', remoteId: 'm1', error: null })
   })
 
@@ -81,11 +82,11 @@ describe('one message', () => {
 
   test('looked up: there, not there, nobody can tell', () => {
     const asked = go(delivery(), attempt(), outcome(1, lost), attempt({ keyed: false, lookup: true })).row
-    const found = (found: 'sent' | 'absent' | 'unknown') =>
-      go(asked, { on: 'lookedUp', part: 0, attempt: 2, found, now: 9000 }).row
-    expect(found('sent')).toMatchObject({ state: 'sent', doubtSince: null })
-    expect(found('absent')).toMatchObject({ state: 'pending', doubtSince: null, notBefore: 9000 })
-    expect(found('unknown')).toMatchObject({ state: 'uncertain', doubtSince: 2000, notBefore: 13_000 })
+    const found = (found: LookedUp) =>
+      go(asked, { on: 'lookedUp', part: 0, attempt: 2, showing: 'final', found, now: 9000 }).row
+    expect(found({ is: 'sent', remoteId: 'm1' })).toMatchObject({ state: 'sent', doubtSince: null, remoteId: 'm1' })
+    expect(found({ is: 'absent' })).toMatchObject({ state: 'pending', doubtSince: null, notBefore: 9000 })
+    expect(found({ is: 'unknown' })).toMatchObject({ state: 'uncertain', doubtSince: 2000, notBefore: 13_000 })
   })
 
   test('an answer to an attempt that is over changes nothing; a late yes to the last one counts', () => {
@@ -143,12 +144,12 @@ describe('a message in parts', () => {
 describe('a reply that streams', () => {
   const open = go(delivery({ state: 'streaming' }), attempt())
   const finish: DeliveryEvent = { on: 'finish', now: 3000 }
-  const shown = (answer: SendOutcome) => ({ ...outcome(1, answer), first: true }) as DeliveryEvent
+  const shown = (answer: SendOutcome) => ({ ...outcome(1, answer), showing: 'first' }) as DeliveryEvent
 
   test('is shown first, then edited; an edit may be repeated unmarked', () => {
-    expect(open.act).toMatchObject({ do: 'send', first: true, edit: null })
+    expect(open.act).toMatchObject({ do: 'send', showing: 'first', edit: null })
     const done = go(open.row, shown(sent), finish, attempt())
-    expect(done.act).toMatchObject({ do: 'send', first: false, edit: 'm1', maybeRepeat: false })
+    expect(done.act).toMatchObject({ do: 'send', showing: 'final', edit: 'm1', maybeRepeat: false })
     expect(go(done.row, { on: 'recover', now: 4000 }, attempt()).act).toMatchObject({ edit: 'm1', maybeRepeat: false })
     expect(step(open.row, attempt())).toMatchObject({ ok: false })
   })
@@ -162,10 +163,10 @@ describe('a reply that streams', () => {
   test('whose words become final just before it is shown is not taken for one with nothing to show', () => {
     const first: DeliveryEvent = { on: 'try', service: plain, parts: null, now: 1000 }
     const begun = delivery({ state: 'streaming' })
-    expect(go(begun, first).act).toMatchObject({ do: 'send', first: true })
+    expect(go(begun, first).act).toMatchObject({ do: 'send', showing: 'first' })
     const final = go(begun, { on: 'finish', now: 900 }).row
     expect(step(final, first)).toEqual({ ok: false, reason: 'pending is not streaming' })
-    expect(go(final, attempt()).act).toMatchObject({ do: 'send', first: false })
+    expect(go(final, attempt()).act).toMatchObject({ do: 'send', showing: 'final' })
   })
 
   test('without final words stays as it is shown', () => {
@@ -180,6 +181,44 @@ describe('a reply that streams', () => {
     expect(go(row, finish, attempt()).act).toMatchObject({ maybeRepeat: true })
     expect(go(row, shown(refused), finish, attempt()).act).toMatchObject({ maybeRepeat: false })
     expect(go(delivery({ state: 'streaming' }), finish, attempt()).act).toMatchObject({ maybeRepeat: false })
+  })
+})
+
+describe('a first showing whose id was never learnt', () => {
+  const lostShowing = go(
+    delivery({ state: 'streaming' }),
+    attempt(),
+    { on: 'recover', now: 2000 },
+    { on: 'finish', now: 3000 },
+  )
+  const lookup: Service = { keyed: false, lookup: true }
+  const found = (nth: number, found: LookedUp): DeliveryEvent => {
+    return { on: 'lookedUp', part: 0, attempt: nth, showing: 'recall', found, now: 4000 }
+  }
+
+  test('is looked up, and changed into the final words', () => {
+    const asked = go(lostShowing.row, attempt(lookup))
+    expect(asked).toMatchObject({ row: { state: 'pending' }, act: { do: 'lookUp', showing: 'recall', attempt: 2 } })
+    const there = go(asked.row, found(2, { is: 'sent', remoteId: 'm7' }), attempt(lookup))
+    expect(there.act).toMatchObject({ do: 'send', showing: 'final', edit: 'm7', maybeRepeat: false })
+    const absent = go(asked.row, found(2, { is: 'absent' }), attempt(lookup))
+    expect(absent.act).toMatchObject({ do: 'send', showing: 'final', edit: null, maybeRepeat: false })
+  })
+
+  test('is shown once more under its own key, and changed into the final words', () => {
+    const keyed = { keyed: true, lookup: false }
+    const again = go(lostShowing.row, attempt(keyed))
+    expect(again.act).toMatchObject({ do: 'send', showing: 'recall', edit: null, maybeRepeat: false })
+    const recalled: DeliveryEvent = { ...(outcome(2, sent) as object), showing: 'recall' } as DeliveryEvent
+    expect(go(again.row, recalled, attempt(keyed)).act).toMatchObject({ showing: 'final', edit: 'm1' })
+    const late = serviceOf({ keyed: true, keyedForMs: 1000 }, lostShowing.row, 9000)
+    expect(go(lostShowing.row, attempt(late)).act).toMatchObject({ showing: 'final', maybeRepeat: true })
+  })
+
+  test('is asked for three times, then the final words come beside it, marked', () => {
+    let { row } = lostShowing
+    for (let nth = 2; nth <= 4; nth++) row = go(row, attempt(lookup), found(nth, { is: 'unknown' })).row
+    expect(go(row, attempt(lookup)).act).toMatchObject({ showing: 'final', edit: null, maybeRepeat: true })
   })
 })
 

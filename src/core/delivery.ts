@@ -13,13 +13,14 @@
  * Invariants:
  * D1 sent and dead absorb (but for an operator's `retry` of a dead one).
  * D2 whatever may have been seen is never sent again as if it had not: the service's key, its look-up or an edit makes
- *    the repeat invisible; where it has none of them the repeat is marked.
+ *    the repeat invisible; where it has none of them the repeat is marked. A first showing whose id was never learnt is asked
+ *    for by the same means, so that the final words replace it, whatever they say by then.
  * D3 in a chat the oldest open message goes first and blocks the others, until it is sent, dead, or 5 minutes in doubt.
  * D4 a crash turns `sending` into `uncertain`, never into `pending`.
  * D5 under a fair drain every message ends: it is dead after `maxAttempts` of one part.
  * D6 a part that was sent is never sent again, and no part before the one before it was.
  */
-import type { Outbound, OutboundMessage, SendOutcome } from './ports.ts'
+import type { LookedUp, Outbound, OutboundMessage, SendOutcome } from './ports.ts'
 
 /** How long a message that may have been seen holds up those behind it. */
 export const doubtBlocksMs = 300_000
@@ -27,6 +28,8 @@ export const doubtBlocksMs = 300_000
 export const maxAttempts = 14
 /** A look-up that has not answered is asked again after this. */
 const lookUpPatienceMs = 30_000
+/** How often a lost first showing is looked up before the final words come beside it, marked. */
+const mostLookUps = 3
 
 /** A delivery as the machine sees it; route and words are the shell's. */
 export interface Delivery {
@@ -65,10 +68,11 @@ export interface Service {
 /** What the service can tell apart now: it may know a key for some time only. */
 export function serviceOf(
   out: Pick<Outbound, 'keyed' | 'keyedForMs' | 'lookup'>,
-  row: Pick<Delivery, 'doubtSince'>,
+  row: Pick<Delivery, 'doubtSince' | 'orphan' | 'createdAt'>,
   now: number,
 ): Service {
-  const inTime = row.doubtSince === null || now - row.doubtSince <= (out.keyedForMs ?? Number.POSITIVE_INFINITY)
+  const since = row.doubtSince ?? (row.orphan ? row.createdAt : now)
+  const inTime = now - since <= (out.keyedForMs ?? Number.POSITIVE_INFINITY)
   return { keyed: out.keyed && inTime, lookup: out.lookup !== undefined }
 }
 
@@ -78,8 +82,8 @@ export type DeliveryEvent =
    * nothing when its words have become final meanwhile.
    */
   | { on: 'try'; service: Service; parts: number | null; now: number }
-  | { on: 'outcome'; part: number; attempt: number; first: boolean; outcome: SendOutcome; now: number }
-  | { on: 'lookedUp'; part: number; attempt: number; found: 'sent' | 'absent' | 'unknown'; now: number }
+  | { on: 'outcome'; part: number; attempt: number; showing: Showing; outcome: SendOutcome; now: number }
+  | { on: 'lookedUp'; part: number; attempt: number; showing: Showing; found: LookedUp; now: number }
   /** The words of a streaming reply are final. */
   | { on: 'finish'; now: number }
   /** It has no final words: what is shown of a streaming reply stays as it is. */
@@ -89,18 +93,23 @@ export type DeliveryEvent =
   /** An operator wants a dead one tried again. */
   | { on: 'retry'; now: number }
 
+/**
+ * What a call of the service shows: the first words of a streaming reply, under a key of their own; the same again, to learn
+ * which message they are; the final words, under the row's key.
+ */
+export type Showing = 'first' | 'recall' | 'final'
+
 /** What to do once the row is written; `edit` is the id of the message to change. */
 export type DeliveryAct =
   | {
       do: 'send'
       part: number
       attempt: number
-      /** The first showing of a streaming reply: sent under a key of its own, since the final words come under the row's. */
-      first: boolean
+      showing: Showing
       maybeRepeat: OutboundMessage['maybeRepeat']
       edit: string | null
     }
-  | { do: 'lookUp'; part: number; attempt: number }
+  | { do: 'lookUp'; part: number; attempt: number; showing: Showing }
 
 export type DeliveryStep = { ok: true; row: Delivery; act: DeliveryAct | null } | { ok: false; reason: string }
 
@@ -169,7 +178,7 @@ function attempt(row: Delivery, service: Service, made: number | null, now: numb
   const nth = row.attempt + 1
   const { remoteId, doubtSince, part } = row
   if (row.state === 'streaming' && row.attempt === 0) {
-    const act = { do: 'send', part, attempt: nth, first: true, maybeRepeat: false, edit: null } as const
+    const act = { do: 'send', part, attempt: nth, showing: 'first', maybeRepeat: false, edit: null } as const
     return { ...to(row, now, { attempt: nth }), act }
   }
   if (row.state !== 'pending' && row.state !== 'uncertain')
@@ -179,32 +188,43 @@ function attempt(row: Delivery, service: Service, made: number | null, now: numb
   // Nothing that the service could show.
   if (parts === 0) return to(row, now, { state: 'sent', error: null })
   const visible = doubtSince !== null && !service.keyed && remoteId === null
-  if (visible && service.lookup) {
-    const asked = to(row, now, { parts, attempt: nth, notBefore: now + lookUpPatienceMs })
-    return { ...asked, act: { do: 'lookUp', part, attempt: nth } }
-  }
-  const maybeRepeat = visible || (row.orphan && remoteId === null)
-  const act = { do: 'send', part, attempt: nth, first: false, maybeRepeat, edit: remoteId } as const
+  const lost = row.orphan && remoteId === null
+  const recall = lost && doubtSince === null && (service.keyed || row.attempt <= mostLookUps)
+  const asked = { ...to(row, now, { parts, attempt: nth, notBefore: now + lookUpPatienceMs }) }
+  const showing = recall ? 'recall' : 'final'
+  if (recall && service.keyed)
+    return { ...asked, act: { do: 'send', part, attempt: nth, showing, maybeRepeat: false, edit: null } }
+  if ((recall || visible) && service.lookup) return { ...asked, act: { do: 'lookUp', part, attempt: nth, showing } }
+  const act = {
+    do: 'send',
+    part,
+    attempt: nth,
+    showing: 'final',
+    maybeRepeat: visible || lost,
+    edit: remoteId,
+  } as const
   return { ...to(row, now, { state: 'sending', parts, attempt: nth }), act }
 }
 
 function outcome(row: Delivery, event: Extract<DeliveryEvent, { on: 'outcome' }>): DeliveryStep {
-  const { outcome, now } = event
+  const { outcome, showing, now } = event
   // The words may have become final while the first showing was on its way.
-  const states = event.first ? ['streaming', 'pending'] : ['sending', 'uncertain']
+  const states = { first: ['streaming', 'pending'], recall: ['pending'], final: ['sending', 'uncertain'] }[showing]
   if (row.attempt !== event.attempt || row.part !== event.part || !states.includes(row.state)) {
     return { ok: false, reason: `attempt ${event.attempt} is not the one in flight` }
   }
-  if (event.first) return firstShown(row, outcome, now)
+  if (showing === 'first') return firstShown(row, outcome, now)
+  if (showing === 'recall' && outcome.sent) return recalled(row, outcome.remoteId, now)
   if (outcome.sent) return shown(row, outcome.remoteId ?? row.remoteId, now)
   if (row.state === 'uncertain') return { ok: false, reason: 'already uncertain' }
   const error = `${outcome.code}: ${outcome.message}`
-  const doubtSince = outcome.certain ? row.doubtSince : (row.doubtSince ?? now)
-  const hopeless = outcome.certain && !outcome.retryable
-  if (hopeless || row.attempt >= maxAttempts) return to(row, now, { state: 'dead', doubtSince, error })
   // A service that names a time knows it better than we do.
   const { retryAtMs } = outcome
   const again = retryAtMs === undefined ? now + backoffMs(outcome.code, row.attempt) : Math.max(now + 1000, retryAtMs)
+  // What is in doubt of a recall is in doubt already.
+  const doubtSince = outcome.certain || showing === 'recall' ? row.doubtSince : (row.doubtSince ?? now)
+  const hopeless = outcome.certain && !outcome.retryable
+  if (hopeless || row.attempt >= maxAttempts) return to(row, now, { state: 'dead', doubtSince, error })
   return to(row, now, { state: doubtSince === null ? 'pending' : 'uncertain', doubtSince, error, notBefore: again })
 }
 
@@ -224,18 +244,25 @@ function firstShown(row: Delivery, outcome: SendOutcome, now: number): DeliveryS
   return to(row, now, { attempt: 0, orphan: false, error: `${outcome.code}: ${outcome.message}` })
 }
 
+/** It stands there: as this message when its id is known, and then it is changed into the final words. */
+function recalled(row: Delivery, remoteId: string | null, now: number): DeliveryStep {
+  return to(row, now, { ...(remoteId === null ? {} : { remoteId, orphan: false }), error: null, notBefore: now })
+}
+
 function finish(row: Delivery, now: number): DeliveryStep {
   if (row.state !== 'streaming') return { ok: false, reason: `${row.state} is not streaming` }
   return to(row, now, { state: 'pending', orphan: row.orphan || inFlight(row), notBefore: now })
 }
 
 function lookedUp(row: Delivery, event: Extract<DeliveryEvent, { on: 'lookedUp' }>): DeliveryStep {
-  const { found, now } = event
-  if (row.state !== 'uncertain' || row.attempt !== event.attempt || row.part !== event.part)
+  const { found, showing, now } = event
+  const recall = showing === 'recall'
+  if (row.state !== (recall ? 'pending' : 'uncertain') || row.attempt !== event.attempt || row.part !== event.part)
     return { ok: false, reason: 'not looked up any more' }
-  if (found === 'sent') return shown(row, null, now)
+  if (found.is === 'sent') return recall ? recalled(row, found.remoteId, now) : shown(row, found.remoteId, now)
+  if (recall && found.is === 'absent') return to(row, now, { orphan: false, notBefore: now })
   if (row.attempt >= maxAttempts) return to(row, now, { state: 'dead' })
-  if (found === 'absent') return to(row, now, { state: 'pending', doubtSince: null, notBefore: now })
+  if (found.is === 'absent') return to(row, now, { state: 'pending', doubtSince: null, notBefore: now })
   return to(row, now, { notBefore: now + backoffMs('server', row.attempt) })
 }
 
@@ -243,6 +270,9 @@ function recover(row: Delivery, now: number): DeliveryStep {
   if (row.state === 'sending')
     return to(row, now, { state: 'uncertain', doubtSince: row.doubtSince ?? now, notBefore: now })
   if (row.state === 'streaming' && inFlight(row)) return to(row, now, { orphan: true })
+  // Whoever was asked where it stands will not answer any more.
+  if (row.state === 'uncertain' || (row.state === 'pending' && row.orphan))
+    return to(row, now, { notBefore: Math.min(row.notBefore, now + 1000) })
   return { ok: true, row, act: null }
 }
 

@@ -48,6 +48,8 @@ class World {
   /** How many parts each row would be cut into at its next try; the first count holds. */
   cuts = new Map<number, number>()
   cut = new Map<number, number>()
+  /** How often a first showing whose id was not known was asked for in vain. */
+  recalls = new Map<number, number>()
   /** Answers to first showings that come after the words became final. */
   late = new Map<number, DeliveryEvent>()
   machine: Machine
@@ -99,40 +101,49 @@ class World {
     }
     // As another version of the renderer would: what was cut stays as it is.
     this.cuts.set(row.id, (parts % 3) + 1)
+    if (fault === 'crash before sending' && tried.act.showing === 'recall') this.unanswered(row)
     if (fault === 'crash before the row' || fault === 'crash before sending') this.crash()
-    else if (tried.act.do === 'lookUp') this.lookUp(tried.row, fault)
+    else if (tried.act.do === 'lookUp') this.lookUp(tried.row, tried.act, fault)
     else this.send(tried.row, tried.act, fault)
   }
-  lookUp(row: Delivery, fault: Fault): void {
+  lookUp(row: Delivery, { showing }: DeliveryAct, fault: Fault): void {
+    if (showing === 'recall' && fault !== 'none') this.unanswered(row)
     if (fault === 'crash after sending') {
       this.crash()
       return
     }
-    const there = this.chat(row.chat).some(shown => shown.key === keyOf(row, row.part))
-    const found = fault !== 'none' ? 'unknown' : there ? 'sent' : 'absent'
-    this.settle(row, { on: 'lookedUp', part: row.part, attempt: row.attempt, found, now: this.now })
+    const key = showing === 'recall' ? `${row.id}:first` : keyOf(row, row.part)
+    const at = this.chat(row.chat).findIndex(shown => shown.key === key)
+    const there = at < 0 ? { is: 'absent' as const } : { is: 'sent' as const, remoteId: String(at) }
+    const found = fault === 'none' ? there : { is: 'unknown' as const }
+    this.settle(row, { on: 'lookedUp', part: row.part, attempt: row.attempt, showing, found, now: this.now })
+  }
+  /** A first showing was asked for in vain. */
+  unanswered({ id }: Delivery): void {
+    this.recalls.set(id, (this.recalls.get(id) ?? 0) + 1)
   }
   send(row: Delivery, act: Extract<DeliveryAct, { do: 'send' }>, fault: Fault): void {
+    if (act.showing === 'recall' && fault !== 'none' && fault !== 'answer late') this.unanswered(row)
     const arrives = !['request lost', 'refused', 'hopeless'].includes(fault)
     const remoteId = arrives ? this.show(row, act) : null
     if (fault === 'crash after sending') {
       this.crash()
       return
     }
-    if (fault === 'hopeless' && !act.first) this.hopeless.add(row.id)
+    if (fault === 'hopeless' && act.showing !== 'first') this.hopeless.add(row.id)
     const failed = { sent: false, retryable: fault !== 'hopeless', code: 'network', message: fault } as const
     const outcome: SendOutcome =
       fault === 'none' || fault === 'answer late'
         ? { sent: true, remoteId }
         : { ...failed, certain: fault === 'refused' || fault === 'hopeless' }
-    const { part, attempt, first } = act
-    const event = { on: 'outcome', part, attempt, first, outcome, now: this.now } as const
-    if (first && fault === 'answer late') {
+    const { part, attempt, showing } = act
+    const event = { on: 'outcome', part, attempt, showing, outcome, now: this.now } as const
+    if (showing === 'first' && fault === 'answer late') {
       this.late.set(row.id, event)
       return
     }
     const after = this.settle(row, event)
-    if (outcome.sent && !first) return
+    if (outcome.sent && showing !== 'first') return
     const again = after.state === 'pending' || after.state === 'uncertain'
     if (again && after.notBefore < this.now + 1000) throw new Error('no backoff after a failure')
   }
@@ -150,11 +161,11 @@ class World {
       shown[Number(act.edit)]!.text = 'final'
       return act.edit
     }
-    const key = act.first ? `${row.id}:first` : keyOf(row, act.part)
+    const key = act.showing === 'final' ? keyOf(row, act.part) : `${row.id}:first`
     const old = shown.findIndex(each => each.key === key)
     if (this.service.keyed && old >= 0) return String(old)
-    if (!act.first) this.inOrder(row)
-    return String(shown.push({ key, text: act.first ? 'preview' : 'final', marked: act.maybeRepeat }) - 1)
+    if (act.showing !== 'first') this.inOrder(row)
+    return String(shown.push({ key, text: act.showing === 'first' ? 'preview' : 'final', marked: act.maybeRepeat }) - 1)
   }
   /** D3: whoever is shown for the first time comes after all that were put before it, save those in doubt for 5 minutes. */
   inOrder(row: Delivery): void {
@@ -215,6 +226,9 @@ class World {
         if (part === 0 && orphan && seen.some(shown => !shown.marked)) {
           throw new Error('a repeat of a first showing is not marked')
         }
+        const asked = this.recalls.get(row.id) ?? 0
+        const left = this.service.keyed || (this.service.lookup && asked < 3)
+        if (part === 0 && orphan && !dead && left) throw new Error('a first showing was left behind')
       }
     }
   }
@@ -353,10 +367,29 @@ const planted: Record<string, Machine> = {
   lateFirstShowingForgotten: {
     ...real,
     step: (row, event) =>
-      event.on === 'outcome' && event.first && row.state === 'pending'
+      event.on === 'outcome' && event.showing === 'first' && row.state === 'pending'
         ? { ok: true, row: { ...row, orphan: false }, act: null }
         : step(row, event),
   },
+  lostShowingNotAskedFor: {
+    ...real,
+    step: (row, event) =>
+      event.on === 'try' && row.orphan && row.doubtSince === null
+        ? step(row, { ...event, service: { keyed: false, lookup: false } })
+        : step(row, event),
+  },
+  recallTakenForTheFinalWords: {
+    ...real,
+    step: (row, event) =>
+      event.on === 'lookedUp' && event.showing === 'recall' && event.found.is === 'sent'
+        ? { ok: true, row: { ...row, state: 'sent', remoteId: event.found.remoteId }, act: null }
+        : step(row, event),
+  },
+  recalledIdForgotten: spoilt((row, before, on) =>
+    (on === 'lookedUp' || on === 'outcome') && before.state === 'pending' && before.orphan
+      ? { remoteId: null, orphan: false }
+      : row,
+  ),
   neverWakes: { ...real, next: (open, now) => ({ ...next(open, now), wakeAt: null }) },
 }
 

@@ -285,8 +285,11 @@ export interface Outbound {
   /** Cuts what is to be said into what fits into one message of the service each. Pure: the same content, the same parts. */
   parts(content: Content): readonly Content[]
   send(message: OutboundMessage, signal: AbortSignal): Promise<SendOutcome>
-  lookup?(message: OutboundMessage, signal: AbortSignal): Promise<'sent' | 'absent' | 'unknown'>
+  lookup?(message: OutboundMessage, signal: AbortSignal): Promise<LookedUp>
 }
+
+/** What a service says of a message that may have been sent, and under which id it stands there. */
+export type LookedUp = { is: 'sent'; remoteId: string | null } | { is: 'absent' | 'unknown' }
 
 // ---------------------------------------------------------------------------------------------------------- events
 

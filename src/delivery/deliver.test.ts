@@ -167,7 +167,7 @@ test('a service that forgets its keys: in time it recognises the message, later 
 test('a service with a look-up is asked instead of told again', async () => {
   await put('a')
   await diesWhileSending('a')
-  const { seen, outbound } = service(() => ok, { lookup: async () => 'sent' })
+  const { seen, outbound } = service(() => ok, { lookup: async () => ({ is: 'sent', remoteId: null }) })
   await deliverer(outbound).start()
   await until(async () => (await states())[0] === 'sent')
   expect(seen).toEqual([])
@@ -423,6 +423,30 @@ describe('words that grow in the chat', () => {
     await until(async () => (await states())[0] === 'sent')
     expect(second.seen.map(message => [message.content.text, message.edit, message.maybeRepeat])).toEqual([
       ['All of it', null, true],
+    ])
+  })
+
+  test('replace a beginning whose id a dead process never learnt, where the service can look it up', async () => {
+    await run()
+    const first = service(() => new Promise<never>(() => undefined))
+    const dying = deliverer(first.outbound)
+    await dying.start()
+    dying.hear(delta('The beginning of a long answer'))
+    await until(async () =>
+      (await store.read.selectFrom('outbox').select('attempt').execute()).some(({ attempt }) => attempt === 1),
+    )
+    const { key: shownUnder } = await store.read.selectFrom('outbox').select('key').executeTakeFirstOrThrow()
+    open.splice(0)
+    const second = service(n => ({ ...ok, remoteId: String(n) }), {
+      lookup: async ({ key }) => (key === shownUnder ? { is: 'sent', remoteId: 'm7' } : { is: 'absent' }),
+    })
+    const box = deliverer(second.outbound)
+    await box.start()
+    await finish('Something else altogether')
+    box.ring()
+    await until(async () => (await states())[0] === 'sent')
+    expect(second.seen.map(message => [message.content.text, message.edit, message.maybeRepeat])).toEqual([
+      ['Something else altogether', 'm7', false],
     ])
   })
 

@@ -14,7 +14,7 @@ import type { Clock, HouseEvent, Outbound, OutboundMessage, SendOutcome } from '
 import type { Route } from '../core/types.ts'
 import type { CrashPoints } from '../store/crash.ts'
 import type { Store } from '../store/open.ts'
-import { deliveryColumns, outboxOf, type OutboxRow } from '../store/outbox.ts'
+import { deliveryColumns, growingKey, outboxOf, type OutboxRow } from '../store/outbox.ts'
 import { openGrowing } from './growing.ts'
 import { accountsWith, headRows } from './rows.ts'
 
@@ -165,24 +165,25 @@ export function openDeliverer(options: DeliverOptions): Deliverer {
   }
 
   async function ask(out: Outbound, row: OutboxRow, cut: readonly Content[], act: DeliveryAct): Promise<DeliveryEvent> {
-    const { part, attempt } = act
+    const { part, attempt, showing } = act
+    const key = showing === 'final' ? row.key : growingKey(row)
     const message: OutboundMessage = {
       id: String(row.id),
       route: row.route,
       content: cut[part] ?? row.content,
-      key: part === 0 ? row.key : `${row.key}/${part + 1}`,
+      key: part === 0 ? key : `${key}/${part + 1}`,
       edit: act.do === 'send' ? act.edit : null,
       maybeRepeat: act.do === 'send' && act.maybeRepeat,
     }
     if (act.do === 'lookUp') {
       const found = await out.lookup?.(message, AbortSignal.timeout(sendMs)).catch(error => {
         options.log(`outbox ${row.id}: the look-up failed: ${words(error)}`)
-        return 'unknown' as const
+        return null
       })
-      return { on: 'lookedUp', part, attempt, found: found ?? 'unknown', now: clock.now() }
+      return { on: 'lookedUp', part, attempt, showing, found: found ?? { is: 'unknown' }, now: clock.now() }
     }
     const outcome = await send(out, message)
-    return { on: 'outcome', part, attempt, first: act.first, outcome, now: clock.now() }
+    return { on: 'outcome', part, attempt, showing, outcome, now: clock.now() }
   }
 
   /** Whatever a channel throws may have happened after the message was seen. */
@@ -230,7 +231,8 @@ export function openDeliverer(options: DeliverOptions): Deliverer {
       const open = await store.read
         .selectFrom('outbox')
         .select('id')
-        .where('state', 'in', ['sending', 'streaming', 'uncertain'])
+        .where('state', 'not in', ['sent', 'dead'])
+        .where(where => where.or([where('state', '!=', 'pending'), where('orphan', '=', 1)]))
         .orderBy('id')
         .execute()
       for (const { id } of open) await change(id, { on: 'recover', now }, 'recover')

@@ -10,7 +10,7 @@ import { serviceOf } from '../core/delivery.ts'
 import { maybeSilent } from '../core/silence.ts'
 import type { HouseEvent, Outbound } from '../core/ports.ts'
 import type { Route } from '../core/types.ts'
-import { growingOf, growingRow, isSaid, outboxOf, putGrowing, unsaid } from '../store/outbox.ts'
+import { growingKey, growingOf, growingRow, isSaid, outboxOf, putGrowing, unsaid } from '../store/outbox.ts'
 import type { DeliverOptions, Flights } from './deliver.ts'
 
 export interface Growing {
@@ -140,12 +140,11 @@ export function openGrowing(options: DeliverOptions, flights: Flights): Growing 
       if (before) return before.id
       if ((await isSaid(tx, run, step)) || (await unsaid(tx, at.route)).length > 0) return 'later'
       const now = clock.now()
-      const key = `${run}:growing:${at.turn}:${now}`
       return putGrowing(tx, {
         do: 'outbox.put',
         session: at.session,
         run,
-        key,
+        key: growingKey({ run, createdAt: now }),
         route: at.route,
         content: { text },
         at: now,
@@ -175,7 +174,7 @@ export function openGrowing(options: DeliverOptions, flights: Flights): Growing 
       options.crash.hit('send', 'before')
       const outcome = await flights.send(out, message)
       options.crash.hit('send', 'after')
-      await flights.change(id, { on: 'outcome', part, attempt, first: true, outcome, now: clock.now() }, 'sent')
+      await flights.change(id, { on: 'outcome', part, attempt, showing: 'first', outcome, now: clock.now() }, 'sent')
       if (outcome.sent) turn.shown = text
       else heed(turn, outcome)
       return

@@ -67,6 +67,11 @@ export async function isSaid(db: Tx, run: string, step: number): Promise<boolean
   return found !== undefined
 }
 
+/** The key of a first showing: found again by it when the row has got the key of its final words. */
+export function growingKey({ run, createdAt }: Pick<OutboxRow, 'run' | 'createdAt'>): string {
+  return `${run}:growing:${createdAt}`
+}
+
 /** What was said in a chat and has not reached it. */
 export async function unsaid(db: Tx, route: Route): Promise<number[]> {
   const rows = await db

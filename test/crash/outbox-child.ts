@@ -41,7 +41,9 @@ const outbound: Outbound = {
   ...(kind === 'lookup' && {
     async lookup({ key }) {
       const answer = await ask('/lookup', { key }).catch(() => null)
-      return answer ? (((await answer.json()) as { there: boolean }).there ? 'sent' : 'absent') : 'unknown'
+      if (!answer) return { is: 'unknown' }
+      const { id } = (await answer.json()) as { id: string | null }
+      return id === null ? { is: 'absent' } : { is: 'sent', remoteId: id }
     },
   }),
 }

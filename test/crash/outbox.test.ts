@@ -41,7 +41,8 @@ async function openService(keyed: boolean, next: () => number) {
     for await (const chunk of request) chunks.push(chunk as Buffer)
     const body = JSON.parse(Buffer.concat(chunks).toString()) as Shown & { edit: string | null }
     if (request.url === '/lookup') {
-      response.end(JSON.stringify({ there: shown.some(({ key }) => key === body.key) }))
+      const at = shown.findIndex(({ key }) => key === body.key)
+      response.end(JSON.stringify({ id: at < 0 ? null : String(at) }))
       return
     }
     const fault = next()
@@ -94,7 +95,8 @@ function wrong(shown: readonly Shown[], exact: boolean): string[] {
   for (const { chat, words } of growing) {
     const begun = shown.some(one => one.chat === chat && one.text !== words)
     const whole = shown.filter(one => one.chat === chat && one.text === words)
-    if (begun && whole.some(one => !one.marked)) found.push(`the beginning stands beside unmarked words: ${words}`)
+    if (begun && exact) found.push(`a beginning was left behind: ${words}`)
+    else if (begun && whole.some(one => !one.marked)) found.push(`the beginning stands beside unmarked words: ${words}`)
   }
   return found
 }
@@ -111,6 +113,7 @@ test('what people see is told from what they should: losses, repeats and disorde
   expect(wrong([...good.slice(1), good[0]!], true)).toEqual(['out of order in chat 0'])
   const begun = { ...good.at(-1)!, text: 'The words' }
   expect(wrong([begun, ...good], false)).toEqual([expect.stringContaining('the beginning stands beside')])
+  expect(wrong([begun, ...good], true)).toEqual([expect.stringContaining('a beginning was left behind')])
 })
 
 for (const seed of seeds)

@@ -7,7 +7,7 @@
 import { openAsBlob } from 'node:fs'
 import type { WebClient } from '@slack/web-api'
 import type { Content, OutboundMedia } from '../../core/chat.ts'
-import type { Clock, Outbound, OutboundMessage, SendOutcome } from '../../core/ports.ts'
+import type { Clock, LookedUp, Outbound, OutboundMessage, SendOutcome } from '../../core/ports.ts'
 import { markRepeat } from '../repeat.ts'
 import { unsendable } from '../sendable.ts'
 import { emojiName } from './emoji.ts'
@@ -123,10 +123,10 @@ export function openWayOut(options: WayOutOptions): Outbound {
     return opened
   }
 
-  async function lookup(message: OutboundMessage, signal: AbortSignal): Promise<'sent' | 'absent' | 'unknown'> {
+  async function lookup(message: OutboundMessage, signal: AbortSignal): Promise<LookedUp> {
     const { content, route } = message
     // A file and a reaction carry no key.
-    if (content.media?.[0] || content.react) return 'unknown'
+    if (content.media?.[0] || content.react) return { is: 'unknown' }
     const web = await options.web()
     const channel = await channelOf(route.to, web)
     const thread = route.thread ?? content.replyTo
@@ -138,11 +138,12 @@ export function openWayOut(options: WayOutOptions): Outbound {
       const found = thread
         ? await web.conversations.replies({ ...page, ...more, ts: thread })
         : await web.conversations.history({ ...page, ...more })
-      if ((found.messages ?? []).some(one => keyOf(one) === message.key)) return 'sent'
+      const sent = (found.messages ?? []).find(one => keyOf(one) === message.key)
+      if (sent) return { is: 'sent', remoteId: sent.ts ?? null }
       cursor = found.response_metadata?.next_cursor || undefined
-      if (!cursor) return 'absent'
+      if (!cursor) return { is: 'absent' }
     }
-    return 'unknown'
+    return { is: 'unknown' }
   }
 
   return {

@@ -182,13 +182,13 @@ test('what may have been sent is looked up by its key, in the channel and in a t
     const route = { channel: 'slack', account: 'default', to: 'C0TALK', ...(thread ? { thread } : {}) }
     const message = { id: '1', route, content: { text: 'once' }, key: `k-${thread}`, edit: null, maybeRepeat: false }
     const signal = AbortSignal.timeout(10_000)
-    expect(await account.outbound.lookup!(message, signal)).toBe('absent')
+    expect(await account.outbound.lookup!(message, signal)).toEqual({ is: 'absent' })
     fake.fault({ method: 'chat.postMessage', cut: 'after' })
     expect(await account.outbound.send(message, signal)).toMatchObject({ sent: false, certain: false })
-    expect(await account.outbound.lookup!(message, signal)).toBe('sent')
+    expect(await account.outbound.lookup!(message, signal)).toMatchObject({ is: 'sent', remoteId: expect.any(String) })
     for (let i = 0; i < 450; i++)
       fake.world.put('C0TALK', { text: `talk ${i}`, user: ann.id, ...(thread ? { thread_ts: thread } : {}) })
-    expect(await account.outbound.lookup!(message, signal)).toBe('sent')
+    expect(await account.outbound.lookup!(message, signal)).toMatchObject({ is: 'sent', remoteId: expect.any(String) })
     fake.fault({ method: thread ? 'conversations.replies' : 'conversations.history', cut: 'before' })
     await expect(account.outbound.lookup!(message, signal)).rejects.toThrow()
   }
