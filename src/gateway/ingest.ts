@@ -22,6 +22,7 @@ import type { Scope } from '../protocol/scopes.ts'
 import { openMentions } from '../router/mention.ts'
 import { type Routed, route } from '../router/route.ts'
 import { plainName, speaker, wordsOf } from '../router/words.ts'
+import { wasRefused } from '../sessions/commands/claims.ts'
 import type { House } from '../sessions/types.ts'
 import { apply } from '../store/apply.ts'
 import { isAdmitted, knocked, knockKey } from '../store/guests.ts'
@@ -94,7 +95,8 @@ export function openIngest(options: IngestOptions): Ingest {
   }
 
   async function decide(message: InboundMessage): Promise<Ingested> {
-    if (await known(store.read, message)) return { done: 'repeat' }
+    const before = await known(store.read, message)
+    if (before) return before
     const config = options.config()
     const account = accountOf(config, message.channel, message.account)
     if (!account?.enabled) return drop(message, 'account-unknown')
@@ -279,27 +281,31 @@ function keyOf({ channel, account, chat, id, edit }: InboundMessage): string {
   return `in:${[channel, account, chat.id, id, edit].map(part => encodeURIComponent(part.toWellFormed())).join(':')}`
 }
 
-/** Whether it has a row. A command that was begun and never answered is taken up again. */
-async function known(db: Tx, message: InboundMessage): Promise<boolean> {
+/**
+ * What became of it, when it has a row: a press that was refused or dropped has used no button up when it comes again either.
+ * A command that was begun and never answered is taken up again.
+ */
+async function known(db: Tx, message: InboundMessage): Promise<Ingested | null> {
   const { channel, account, chat, id, edit } = message
   const accepted = await db
     .selectFrom('rpc_keys')
-    .select('key')
+    .select('answer')
     .where('key', '=', keyOf(message))
     .where('method', '=', 'ingest')
     .where(eb => eb.or([eb('run', 'is not', null), eb('answer', 'is not', null)]))
     .executeTakeFirst()
-  if (accepted) return true
+  if (accepted?.answer && wasRefused(accepted.answer)) return { done: 'command', refused: true }
+  if (accepted) return { done: 'repeat' }
   const dropped = await db
     .selectFrom('drops')
-    .select('at')
+    .select('reason')
     .where('channel', '=', channel)
     .where('account', '=', account)
     .where('chat', '=', chat.id)
     .where('message', '=', id)
     .where('edit', '=', edit)
     .executeTakeFirst()
-  return dropped !== undefined
+  return dropped ? { done: 'dropped', reason: dropped.reason } : null
 }
 
 async function putDrop(tx: Tx, message: InboundMessage, reason: string, at: number): Promise<void> {

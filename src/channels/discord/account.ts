@@ -7,7 +7,7 @@
  */
 import type { REST } from '@discordjs/rest'
 import type { APIChannel, APIInteraction, APIMessage, GatewayDispatchPayload } from 'discord-api-types/v10'
-import { type InboundMessage, type Ingested, isUsed } from '../../core/chat.ts'
+import type { InboundMessage } from '../../core/chat.ts'
 import type { Route } from '../../core/types.ts'
 import type { Account, AccountOptions } from '../channel.ts'
 import { type Intake, openIntake } from '../intake.ts'
@@ -16,6 +16,7 @@ import { openTyping } from '../typing.ts'
 import { problemOf, statusOf, wordsOf } from './failure.ts'
 import { fetchFile } from './files.ts'
 import { isEdit, isWords, type RawMessage, readInteraction, readMessage, type Reading } from './inbound.ts'
+import { openAnswer } from './interactions.ts'
 import { maxCommands, maxCommandWords, maxText } from './limits.ts'
 import { type Line, openLine } from './line.ts'
 import { openMemory, type Remembering } from './memory.ts'
@@ -162,34 +163,18 @@ export function openAccount(options: AccountOptions): Account {
   function takeInteraction(raw: APIInteraction, mine: Life): Promise<void> {
     const channel = raw.channel?.id
     if (typeof raw.id !== 'string' || typeof channel !== 'string') return Promise.resolve()
+    const { application } = mine
+    const answer = openAnswer(raw, { rest: theRest, application, ephemeral: settings?.ephemeral !== false })
     return inTurn(channel, raw.id, mine, async () => {
       const message = await readSafely(channel, mine, reading => readInteraction(raw, reading))
       if (!message) return
-      const taken = await standing.hand(message, mine.over.signal)
-      await answer(raw, message, taken).catch(error =>
-        options.log('debug', 'a press or command was taken, but not shown as such', { why: wordsOf(error) }),
-      )
-    })
-  }
-
-  /** The service shows the asker a failure unless it hears something within three seconds. */
-  async function answer(raw: APIInteraction, message: InboundMessage, taken: Ingested): Promise<void> {
-    const api = await theRest()
-    const dropped = taken.done === 'dropped'
-    const flags = settings?.ephemeral === false && !dropped ? {} : { flags: 64 }
-    const body =
-      message.via === 'button'
-        ? !isUsed(taken)
-          ? { type: 6 }
-          : { type: 7, data: { components: [] } }
-        : {
-            type: 4,
-            data: {
-              content: dropped ? 'Nothing was done.' : `\`${message.text.replaceAll('`', "'").slice(0, 1900)}\``,
-              ...flags,
-            },
-          }
-    await api.post(`/interactions/${raw.id}/${raw.token}/callback`, { body, auth: false })
+      const done = await standing.hand(message, mine.over.signal)
+      await answer
+        .taken({ text: message.text, done })
+        .catch(error =>
+          options.log('debug', 'a press or command was taken, but not shown as such', { why: wordsOf(error) }),
+        )
+    }).finally(answer.over)
   }
 
   async function readSafely(

@@ -130,21 +130,13 @@ describe('what comes in', () => {
     )
     expect(fake.listed.map(one => one.name)).toEqual(['status'])
     const chat = fake.world.direct('ann')
-    const id = fake.world.id()
     const data = {
       type: 1,
       id: '9',
       name: 'subagents',
       options: [{ type: 3, name: 'args', value: 'spawn extractor x' }],
     }
-    fake.gateway.tell('INTERACTION_CREATE', {
-      id,
-      token: 't',
-      type: 2,
-      channel: chat,
-      user: fake.world.user('ann'),
-      data,
-    })
+    const id = fake.command(fake.world.user('ann'), chat, data)
     expect(await next('/subagents spawn extractor x')).toMatchObject({ via: 'command', id, chat: { kind: 'direct' } })
     await until(
       () => fake.callbacks.length,
@@ -163,30 +155,73 @@ describe('what comes in', () => {
       label: 'Allow',
       custom_id: '/approve 7 allow-once',
     })
-    const press = (who: string) => ({
-      id: fake.world.id(),
-      token: 't',
-      type: 3,
-      channel: chat,
-      message: fake.shown(question!),
-      user: fake.world.user(who),
-      data: { component_type: 2, custom_id: '/approve 7 allow-once' },
-    })
+    const press = (who: string) => fake.press(fake.world.user(who), question!, '/approve 7 allow-once')
     ingest = async () => ({ done: 'dropped', reason: 'sender-not-allowed' })
-    fake.gateway.tell('INTERACTION_CREATE', press('mallory'))
+    press('mallory')
     await until(
       () => fake.callbacks.length,
       n => n === 1,
     )
     expect(fake.callbacks[0]!.body).toEqual({ type: 6 })
     ingest = async () => ({ done: 'command' })
-    fake.gateway.tell('INTERACTION_CREATE', press('ann'))
+    press('ann')
     await until(
       () => fake.callbacks.length,
       n => n === 2,
     )
     expect(taken.at(-1)).toMatchObject({ via: 'button', text: '/approve 7 allow-once' })
     expect(fake.callbacks[1]!.body).toMatchObject({ type: 7, data: { components: [] } })
+    expect(question!.components).toEqual([])
+  })
+})
+
+describe('what takes longer than the service waits', () => {
+  const slowly = () => {
+    const taking = Promise.withResolvers<{ done: 'command' }>()
+    ingest = () => taking.promise
+    return () => taking.resolve({ done: 'command' })
+  }
+
+  test('a press is put off in time, and its buttons go once it was taken', async () => {
+    const { fake } = bench
+    const chat = fake.world.direct('ann')
+    await say({ text: 'May I?', buttons: [[{ label: 'Allow', value: '/approve 7 once' }]] }, { to: chat.id })
+    const [question] = fake.world.byBot(chat.id)
+    const done = slowly()
+    const id = fake.press(fake.world.user('ann'), question!, '/approve 7 once')
+    await until(() => fake.answered(id), Boolean)
+    expect(fake.callbacks.map(one => one.body)).toEqual([{ type: 6 }])
+    expect(question!.components).toHaveLength(1)
+    done()
+    await until(
+      () => question!.components,
+      buttons => buttons?.length === 0,
+    )
+    expect(question!.content).toBe('May I?')
+  })
+
+  test('a command is put off in time, and answered once it was taken', async () => {
+    const { fake } = bench
+    const done = slowly()
+    const id = fake.command(fake.world.user('ann'), fake.world.direct('ann'), { type: 1, id: '9', name: 'status' })
+    await until(() => fake.answered(id), Boolean)
+    expect(fake.callbacks.map(one => one.body)).toEqual([{ type: 5, data: { flags: 64 } }])
+    done()
+    await until(() => fake.interaction(id).changed, Boolean)
+    expect(fake.interaction(id).changed).toEqual({ content: '`/status`' })
+  })
+
+  test('buttons of a press that was answered too late go all the same', async () => {
+    const { fake } = bench
+    const chat = fake.world.direct('ann')
+    await say({ text: 'May I?', buttons: [[{ label: 'Allow', value: '/approve 7 once' }]] }, { to: chat.id })
+    const [question] = fake.world.byBot(chat.id)
+    fake.interaction(fake.press(fake.world.user('ann'), question!, '/approve 7 once')).at -= 5000
+    await until(
+      () => question!.components,
+      buttons => buttons?.length === 0,
+    )
+    expect(fake.callbacks).toEqual([])
   })
 })
 

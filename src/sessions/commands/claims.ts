@@ -29,6 +29,13 @@ export interface Claim {
 interface Place {
   session: string
   seq: number
+  /** Whoever gave it may not. */
+  refused?: true
+}
+
+/** Whether a command was answered with no more than that its sender may not give it. */
+export function wasRefused(answer: string): boolean {
+  return (JSON.parse(answer) as Place).refused === true
 }
 
 /** Methods whose keys may be commands'. */
@@ -74,6 +81,7 @@ export interface Words {
   asked: { id: string; parts: readonly Part[]; at: number }
   answered: { id: string; text: string; at: number }
   route: Route | null
+  refused: boolean
   /** Id of the session row that the command began in: holds the words if its key means nothing any more. */
   session: string
 }
@@ -82,7 +90,7 @@ export interface Words {
 export async function answer(
   tx: Tx,
   { principal, method, at, key }: Claim,
-  { asked, answered, route, session: began }: Words,
+  { asked, answered, route, refused, session: began }: Words,
 ): Promise<{ after: After; session: Session; seq: number } | null> {
   const session = (await openSessionByKey(tx, at.key)) ?? (await loadSession(tx, began))
   if (!session) return null
@@ -119,7 +127,7 @@ export async function answer(
       at: answered.at,
     })
   const after = await carryOut(tx, effects, { sessions: [session], runs: [], at: answered.at })
-  const place: Place = { session: session.id, seq }
+  const place: Place = { session: session.id, seq, ...(refused && { refused }) }
   await tx
     .updateTable('rpc_keys')
     .set({ answer: JSON.stringify(place), answered_turn: 0 })

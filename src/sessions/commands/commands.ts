@@ -118,6 +118,7 @@ export function openCommands(deps: CommandDeps): Pick<House, 'accept'> {
         asked: { id: ids.asked, parts, at: now },
         answered: { id: ids.answered, text: options.secrets.hide(said), at: options.clock.now() },
         route,
+        refused: no !== null,
         session: session.id,
       }),
     )

@@ -90,7 +90,9 @@ export function openGatewaySide(given: { token: string; url(): string; ready(): 
     accept,
     tell,
     confirmed: (s: number): boolean => current !== null && current.confirmed >= s,
-    /** The same event once more under a number of its own. */
+    /** An event that was told, by what it is. */
+    told: (so: (event: { t: string; d: unknown }) => boolean) =>
+      [...sessions.values()].flatMap(session => session.events).find(so),
     drop(): void {
       for (const socket of sockets) socket.terminate()
     },

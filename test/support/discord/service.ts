@@ -9,13 +9,32 @@ import { WebSocketServer } from 'ws'
 import { openGatewaySide } from './gateway.ts'
 import { type ChannelRow, type MessageRow, openWorld, type User } from './world.ts'
 
+interface Callback {
+  type: number
+  data?: Record<string, unknown> & { content?: string }
+}
+
+interface Interaction {
+  token: string
+  at: number
+  answered: boolean
+  /** What became of an answer that was put off. */
+  changed?: Record<string, unknown>
+  /** What the button stands under. */
+  message: string | null
+}
+
+/** The service waits no longer, and then tells whoever did it that it failed. */
+const answerMs = 3000
+
 export type Fault = 'refused' | 'rate_limit' | 'server' | 'lost'
 
 export async function openDiscord(port = 0) {
   const world = openWorld()
   const token = `MTA${'0123456789abcdef'.repeat(2)}.Gabcde.${'x1Y2z3'.repeat(6)}`
   const listed: { name: string; description: string }[] = []
-  const callbacks: { id: string; body: { type: number; data?: { content?: string } } }[] = []
+  const callbacks: { id: string; body: Callback }[] = []
+  const interactions = new Map<string, Interaction>()
   const typing: string[] = []
   const calls: string[] = []
   const faults: Fault[] = []
@@ -34,7 +53,8 @@ export async function openDiscord(port = 0) {
     for await (const chunk of request) chunks.push(chunk as Buffer)
     const { pathname, searchParams } = new URL(request.url!, url)
     const answer = (status: number, body?: unknown, headers: Record<string, string> = {}) => {
-      response.writeHead(status, { 'content-type': 'application/json', ...headers })
+      // The library reads what is said to be JSON, also where there is nothing.
+      response.writeHead(status, body === undefined ? headers : { 'content-type': 'application/json', ...headers })
       response.end(body === undefined ? '' : JSON.stringify(body))
     }
     const file = /^\/files\/(\d+)\//.exec(pathname)?.[1]
@@ -42,12 +62,19 @@ export async function openDiscord(port = 0) {
     const path = pathname.replace(/^\/v10/, '')
     calls.push(`${request.method} ${path}`)
     const callback = /^\/interactions\/(\d+)\/([^/]+)\/callback$/.exec(path)
-    if (!callback && request.headers.authorization !== `Bot ${token}`)
+    const put = /^\/webhooks\/\d+\/([^/]+)\/messages\/@original$/.exec(path)
+    if (!callback && !put && request.headers.authorization !== `Bot ${token}`)
       return answer(401, { message: '401: Unauthorized', code: 0 })
     const body = await bodyOf(request, Buffer.concat(chunks))
     if (callback) {
-      callbacks.push({ id: callback[1]!, body: body.json as (typeof callbacks)[number]['body'] })
-      return answer(204)
+      const refusal = called(callback[1]!, callback[2]!, body.json as unknown as Callback)
+      return refusal ? answer(refusal.status, refusal.body) : answer(204)
+    }
+    if (put) {
+      const found = [...interactions.values()].find(one => one.token === put[1] && one.answered)
+      if (!found) return answer(404, { message: 'Unknown Webhook', code: 10015 })
+      found.changed = body.json
+      return answer(200, {})
     }
     const [, channel, message] = /^\/channels\/(\d+)\/messages(?:\/(\d+))?$/.exec(path) ?? []
     if (channel && (request.method === 'POST' || request.method === 'PATCH')) {
@@ -106,6 +133,30 @@ export async function openDiscord(port = 0) {
       return answer(200, body.json)
     }
     answer(404, { message: '404: Not Found', code: 0 })
+  }
+
+  /** An interaction is answered once, within three seconds; what the answer says of the message becomes so. */
+  function called(id: string, token: string, body: Callback): { status: number; body: unknown } | null {
+    const found = interactions.get(id)
+    if (found?.token !== token || performance.now() - found.at > answerMs)
+      return { status: 404, body: { message: 'Unknown interaction', code: 10062 } }
+    if (found.answered)
+      return { status: 400, body: { message: 'Interaction has already been acknowledged.', code: 40060 } }
+    found.answered = true
+    callbacks.push({ id, body })
+    if (body.type === 7 && found.message) change(found.message, body.data ?? {})
+    return null
+  }
+
+  /** Somebody uses a command or a button; the id, by which it is known whether they were answered. */
+  function interact(who: User, where: ChannelRow, more: Record<string, unknown>, message?: MessageRow): string {
+    const id = world.id()
+    const token = `interaction-${id}`
+    interactions.set(id, { token, at: performance.now(), answered: false, message: message?.id ?? null })
+    const by = where.guild_id ? { guild_id: where.guild_id, member: { user: who, roles: [] } } : { user: who }
+    const about = message ? { message: shown(message) } : {}
+    gateway.tell('INTERACTION_CREATE', { id, token, version: 1, channel: where, ...by, ...about, ...more })
+    return id
   }
 
   function post(where: ChannelRow, { json, files }: Body): MessageRow {
@@ -179,6 +230,26 @@ export async function openDiscord(port = 0) {
       return { row, s: gateway.tell('MESSAGE_CREATE', shown(row)) }
     },
     shown,
+    /** The interaction again, as a line that is resumed tells it. */
+    tellAgain(id: string) {
+      const event = gateway.told(({ t, d }) => t === 'INTERACTION_CREATE' && (d as { id: string }).id === id)
+      if (event) gateway.tell(event.t, event.d)
+    },
+    command: (who: User, where: ChannelRow, data: Record<string, unknown>) => interact(who, where, { type: 2, data }),
+    press: (who: User, row: MessageRow, value: string) =>
+      interact(
+        who,
+        world.channels.get(row.channel_id)!,
+        { type: 3, data: { component_type: 2, custom_id: value } },
+        row,
+      ),
+    interaction: (id: string) => interactions.get(id)!,
+    /** Null while it may still be answered; false when whoever did it was told that it failed. */
+    answered(id: string): boolean | null {
+      const found = interactions.get(id)!
+      if (found.answered) return true
+      return performance.now() - found.at > answerMs ? false : null
+    },
     async down() {
       gateway.away(true)
       await shut()

@@ -36,7 +36,7 @@ export interface MessageRow {
   member?: { nick: string | null; roles: string[] }
   message_reference?: { type: number; message_id: string; channel_id: string }
   referenced_message?: MessageRow | null
-  components?: { components: { label: string; custom_id: string }[] }[]
+  components?: { components: { type: number; label: string; custom_id: string }[] }[]
   nonce?: string
   poll?: { question: { text: string } }
   reactions: { emoji: string; by: string }[]

@@ -1,8 +1,8 @@
 /**
  * A Slack on 127.0.0.1, for tests and benches: the Web API over HTTP and socket mode over a WebSocket.
  *
- * Owns the sockets, the envelopes with their promises (each is sent again, as another attempt, until it is acknowledged), and
- * the ways to misbehave: `fault` is used up by the calls it fits, `chaos` hits at random. What a method does is methods.ts.
+ * Owns the sockets, the envelopes with their promises (an event is sent again, as another attempt, until it is acknowledged; a
+ * press or a command once, and whoever made it is told when nobody acknowledges it within three seconds), and the ways to misbehave: `fault` is used up by the calls it fits, `chaos` hits at random. What a method does is methods.ts.
  */
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import type { AddressInfo, Socket } from 'node:net'
@@ -149,9 +149,18 @@ export async function openSlack(): Promise<SlackService> {
 
   /** Sends what waits and was not sent yet, or too long ago; on a new connection everything. */
   function flush(all: boolean): void {
+    for (const pending of world.pending.filter(one => one.type !== 'events_api')) {
+      const at = [...sent.values()].find(one => one.pending === pending)?.at
+      if (at === undefined ? connection : performance.now() - at < ackMs) continue
+      world.pending = world.pending.filter(one => one !== pending)
+      world.failed.push(pending.id)
+    }
     if (!connection) return
     const lately = new Set<Pending>()
-    for (const { pending, at } of sent.values()) if (!all && performance.now() - at < ackMs) lately.add(pending)
+    for (const { pending, at } of sent.values()) {
+      const event = pending.type === 'events_api'
+      if (!event || (!all && performance.now() - at < ackMs)) lately.add(pending)
+    }
     for (const pending of world.pending) {
       if (lately.has(pending)) continue
       const before = [...sent.values()].some(one => one.pending === pending)

@@ -47,7 +47,7 @@ export interface Shown {
   text: string
 }
 
-/** What waits until the app says that it came. */
+/** What waits until the app says that it came: events as often as it takes, a press or a command once, for three seconds. */
 export interface Pending {
   /** Of what happened; an envelope has a new id of its own each time it is sent. */
   id: string
@@ -65,6 +65,8 @@ export class World {
   readonly files = new Map<string, { name: string; mimetype: string; bytes: Buffer }>()
   readonly shown: Shown[] = []
   pending: Pending[] = []
+  /** Presses and commands that nobody has acknowledged in time: whoever made them was told that it did not work. */
+  readonly failed: string[] = []
   private nextTs = 1_795_000_000_000_100
   private nextEvent = 1
   private readonly listeners = new Set<() => void>()
@@ -122,12 +124,13 @@ export class World {
     })
   }
 
-  press(from: SlackUser, message: SlackMessage, value: string): void {
+  /** The id of the press. */
+  press(from: SlackUser, message: SlackMessage, value: string): string {
     const block = message.blocks?.find(one => one['type'] === 'actions')
     const button = (block?.['elements'] as { action_id: string; value: string }[] | undefined)?.find(
       one => one.value === value,
     )
-    this.queue('interactive', {
+    return this.queue('interactive', {
       type: 'block_actions',
       team: { id: this.team },
       user: { id: from.id, username: from.name, name: from.name, team_id: this.team },
@@ -136,7 +139,7 @@ export class World {
       channel: { id: message.channel, name: this.channels.get(message.channel)!.name },
       message: { ...message },
       actions: [{ type: 'button', action_id: button?.action_id ?? 'gone', value, action_ts: this.ts() }],
-    })
+    }).id
   }
 
   slash(from: SlackUser, command: string, text: string, channel: string = directOf(from.id)): void {
@@ -151,6 +154,13 @@ export class World {
       trigger_id: `${this.ts()}.slash`,
       response_url: 'https://hooks.slack.invalid/commands/none',
     })
+  }
+
+  /** What can be pressed under a message now. */
+  buttons(message: SlackMessage): string[] {
+    return (message.blocks ?? [])
+      .filter(block => block['type'] === 'actions')
+      .flatMap(block => (block['elements'] as { value: string }[]).map(({ value }) => value))
   }
 
   /** The service tells the app of a message, as often as it is called. */
