@@ -5,8 +5,8 @@
 import type { Selectable } from 'kysely'
 import { DeputyError } from '../protocol/errors.ts'
 import type { RunRow, RunStep } from '../protocol/results.ts'
-import { askedBy, askedLine } from '../store/approvals.ts'
 import { finalWords, runOf } from '../store/facts.ts'
+import { lastLines } from '../store/last-line.ts'
 import { openReader, type Reader } from '../store/reader.ts'
 import type { RunsTable, StepsTable } from '../store/tables.ts'
 import type { Facts, SessionFact } from './facts.ts'
@@ -108,10 +108,7 @@ async function runRows(read: Read, rows: readonly Selectable<RunsTable>[]): Prom
     .where('run', 'in', ids)
     .groupBy('run')
     .execute()
-  const asked = await askedBy(
-    read,
-    rows.filter(row => row.state === 'waiting').map(row => row.id),
-  )
+  const lines = await lastLines(read, rows.map(runOf))
   return rows.map(row => ({
     run: row.id,
     sessionKey: sessions.find(session => session.id === row.session)?.key ?? '',
@@ -132,7 +129,7 @@ async function runRows(read: Read, rows: readonly Selectable<RunsTable>[]): Prom
     detached: row.detached === 1,
     children: children.filter(child => child.parent === row.id).map(child => child.id),
     steps: Number(steps.find(each => each.run === row.id)?.count ?? 0),
-    lastLine: askedLine(asked.get(row.id)),
+    lastLine: lines.get(row.id) ?? null,
     spent: { nano: row.spent_nano, tokens: row.spent_tokens, calls: row.spent_calls },
     budget: (JSON.parse(row.grant_json) as { budget: RunRow['budget'] }).budget,
     createdAt: row.created_at,

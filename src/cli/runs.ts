@@ -48,6 +48,19 @@ export function shortId(id: string): string {
   return id.replace(/^([0-9a-f]{8})-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}/, '$1')
 }
 
+/** While a model call is open, what was set aside for it is counted as spent: it will be that much at the most. */
+function atMost(run: RunRow): string {
+  return run.state === 'running' ? '≤' : ''
+}
+
+function spentTokens(run: RunRow, unit = ''): string {
+  return run.spent.tokens > 0 ? `${atMost(run)}${count(run.spent.tokens)}${unit}` : ''
+}
+
+function spentMoney(run: RunRow): string {
+  return run.spent.nano > 0 ? `${atMost(run)}${money(run.spent.nano)}` : ''
+}
+
 export function title(run: RunRow): string {
   return line(run.label ?? run.task)
 }
@@ -95,9 +108,8 @@ export function drawTree(
     line(run.model),
     detail === 'full' && run.steps > 0 ? `step ${run.steps}` : '',
     detail === 'full' && run.state === 'queued' ? span(now - run.createdAt) : runtime(run, now),
-    // While a model call is open, its row holds what was set aside for it, not what it used.
-    run.spent.tokens > 0 && run.state !== 'running' ? `${count(run.spent.tokens)} tok` : '',
-    money(run.spent.nano),
+    spentTokens(run, ' tok'),
+    spentMoney(run),
   ])
   const widths = [0, 1, 2, 3, 4].map(at => Math.max(0, ...right.map(cells => width(cells[at]!))))
   const left = () => columns - widths.reduce((sum, each) => sum + (each > 0 ? each + 2 : 0), 0)
@@ -139,8 +151,8 @@ export function runTable(runs: readonly RunRow[], columns: number, now: number, 
     line(run.agent),
     `${sign(run, p)} ${standing(run)}`,
     title(run),
-    run.spent.tokens > 0 && run.state !== 'running' ? count(run.spent.tokens) : '',
-    money(run.spent.nano),
+    spentTokens(run),
+    spentMoney(run),
     runtime(run, now),
     ago(run.createdAt, now),
   ])

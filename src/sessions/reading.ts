@@ -2,7 +2,6 @@
  * What the doors read: sessions, history, runs, trees. Committed rows only; decides nothing.
  */
 import type { Run, Session, Step } from '../core/types.ts'
-import { askedBy, askedLine } from '../store/approvals.ts'
 import {
   finalWords,
   loadRun,
@@ -15,6 +14,7 @@ import {
   sessionOf,
   stepOf,
 } from '../store/facts.ts'
+import { lastLines } from '../store/last-line.ts'
 import type { Tx } from '../store/open.ts'
 import type { House, RunView } from './types.ts'
 
@@ -33,9 +33,6 @@ type Reads = Pick<
   | 'steps'
   | 'counts'
 >
-
-/** Of so many runs at work at the most the newest words are looked up. */
-const mostLines = 100
 
 export function openReads(db: Tx): Reads {
   async function sessionByKey(key: string): Promise<Session | null> {
@@ -113,15 +110,7 @@ export function openReads(db: Tx): Reads {
       .where('run', 'in', ids)
       .groupBy('run')
       .execute()
-    const wordsOf = new Map<string, string | null>()
-    // Long last words are in their message alone.
-    const asked = runs.filter(one => one.state === 'running' || (one.result === null && one.resultSeq !== null))
-    for (const run of asked.slice(0, mostLines)) wordsOf.set(run.id, await newest(run))
-    const waits = runs.filter(one => one.wait?.for === 'ask' && !one.wait.outside)
-    const askedOf = await askedBy(
-      db,
-      waits.map(one => one.id),
-    )
+    const lineOf = await lastLines(db, runs)
     const keyOf = new Map(keys.map(row => [row.id, row.key]))
     const stepsOf = new Map(steps.map(row => [row.run, Number(row.n)]))
     const childrenOf = Map.groupBy(children, row => row.parent)
@@ -130,20 +119,8 @@ export function openReads(db: Tx): Reads {
       sessionKey: keyOf.get(run.session) ?? run.session,
       children: (childrenOf.get(run.id) ?? []).map(row => row.id),
       steps: stepsOf.get(run.id) ?? 0,
-      lastLine: line(askedLine(askedOf.get(run.id))) ?? wordsOf.get(run.id) ?? line(run.result ?? run.error),
+      lastLine: lineOf.get(run.id) ?? null,
     }))
-  }
-
-  /** The newest words of a run at work, or the last ones of a run that has ended, in one line. */
-  async function newest(run: Run): Promise<string | null> {
-    let query = db.selectFrom('messages').selectAll().where('session', '=', run.session)
-    if (run.resultSeq !== null) query = query.where('seq', '=', run.resultSeq)
-    const row = await query.orderBy('seq', 'desc').limit(1).executeTakeFirst()
-    if (!row || row.run !== run.id) return null
-    const message = messageOf(row)
-    const call = message.parts.find(part => part.type === 'toolCall')
-    const text = message.parts.map(part => (part.type === 'text' ? part.text : '')).join('')
-    return line(text || (call?.type === 'toolCall' ? `→ ${call.name}` : null))
   }
 
   async function runs(filter: Parameters<House['runs']>[0]) {
@@ -261,10 +238,4 @@ export function openReads(db: Tx): Reads {
     steps,
     counts,
   }
-}
-
-function line(text: string | null): string | null {
-  const flat = text?.replace(/\s+/g, ' ').trim()
-  if (!flat) return null
-  return flat.length > 120 ? `${flat.slice(0, 119)}…` : flat
 }

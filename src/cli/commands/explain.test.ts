@@ -237,7 +237,7 @@ describe('a run', () => {
     const explained = await explain(child)
     expect(explained.means).toContain('ended as succeeded')
     expect(here(explained)).toMatch(/Its result went to agent:main:main .*: it was read by [0-9a-f]{8}\./)
-    expect(here(explained)).toMatch(/rehearsal\/rehearsal: \d+ calls, .* tokens in, .* out, nothing\./)
+    expect(here(explained)).toMatch(/rehearsal\/rehearsal: \d+ calls?, .* tokens in, .* out, nothing\./)
     // The short form of the lists, too, and the id under which a client knows its turn.
     const short = child.replace(/^([0-9a-f]{8})[0-9a-f-]{28}/, '$1')
     expect((await explain(short)).about).toBe(`run ${child}`)

@@ -35,6 +35,8 @@ export interface RunFacts {
   sent: { channel: string; state: string; attempt: number; error: string | null; final: boolean }[]
   /** By model. `unknown`: charged in full, since it was in flight when the gateway stopped. */
   cost: { model: string; calls: number; input: number; output: number; nano: number; unknown: number }[]
+  /** Set aside for calls that are not settled yet. */
+  aside: { calls: number; tokens: number; nano: number }
   refusals: { n: number; tool: string; said: string }[]
 }
 
@@ -54,7 +56,7 @@ export async function runFacts(read: Read, id: string): Promise<RunFacts | null>
     lane: await laneOf(read, run),
     mail: await mailOf(read, run),
     sent: await sentBy(read, id),
-    cost: await costOf(read, id),
+    ...(await costOf(read, id)),
     refusals: await refusalsIn(read, id),
   }
 }
@@ -140,10 +142,16 @@ async function sentBy(read: Read, id: string): Promise<RunFacts['sent']> {
   }))
 }
 
-async function costOf(read: Read, id: string): Promise<RunFacts['cost']> {
+async function costOf(read: Read, id: string): Promise<Pick<RunFacts, 'cost' | 'aside'>> {
   const rows = await read.selectFrom('usage').selectAll().where('run', '=', id).execute()
-  const models = [...new Set(rows.map(row => row.model))]
-  return models.map(model => {
+  const open = rows.filter(row => row.state === 'reserved')
+  const aside = {
+    calls: open.length,
+    tokens: open.reduce((sum, row) => sum + row.reserved_tokens, 0),
+    nano: open.reduce((sum, row) => sum + row.reserved_nano, 0),
+  }
+  const models = [...new Set(rows.filter(row => row.state !== 'reserved').map(row => row.model))]
+  const cost = models.map(model => {
     const own = rows.filter(row => row.model === model)
     const sum = (of: (row: (typeof rows)[number]) => number) => own.reduce((total, row) => total + of(row), 0)
     return {
@@ -155,6 +163,7 @@ async function costOf(read: Read, id: string): Promise<RunFacts['cost']> {
       unknown: own.filter(row => row.state === 'unknown').length,
     }
   })
+  return { cost, aside }
 }
 
 /** Tool calls that were answered with an error, spawns that policy refused among them. */

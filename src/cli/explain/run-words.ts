@@ -59,7 +59,11 @@ function whatItIs({ run, sessionKey, steps }: RunFacts, now: number): string {
         ? 'A sub-agent that a person started'
         : 'A turn'
   const task = clip(line(run.label ?? run.task), 120)
-  return `${what}: ${line(run.agent)} on "${task}", in ${line(sessionKey)}, with ${line(run.model)}. Asked ${ago(run.createdAt, now)}, ${steps} steps so far, ${stands(run)}.`
+  return `${what}: ${line(run.agent)} on "${task}", in ${line(sessionKey)}, with ${line(run.model)}. Asked ${ago(run.createdAt, now)}, ${some(steps, 'step')} so far, ${stands(run)}.`
+}
+
+function some(n: number, what: string): string {
+  return `${n} ${what}${n === 1 ? '' : 's'}`
 }
 
 function stands(run: RunFacts['run']): string {
@@ -169,6 +173,12 @@ export function whereItWent({ run, mail, sent, sessionKey }: RunFacts, now: numb
     went.push('Its result will go to the conversation that asked for it.')
   else if (run.parent !== null && run.returnTo === null)
     went.push('No result was asked for: it was started without one.')
+  else if (run.state !== 'done')
+    went.push(
+      run.route === null
+        ? `Its answer will stand in ${line(sessionKey)}.`
+        : `Its answer will stand in ${line(sessionKey)}, and be sent to ${line(run.route.channel)}.`,
+    )
   for (const each of sent) {
     const what = each.final ? 'Its answer' : 'Interim words'
     const trouble = each.error === null ? '' : `; ${line(each.error)}`
@@ -183,18 +193,25 @@ export function whereItWent({ run, mail, sent, sessionKey }: RunFacts, now: numb
   return went
 }
 
-function whatItCost({ run, cost }: RunFacts): string[] {
+function whatItCost({ run, cost, aside }: RunFacts): string[] {
   const priced = (nano: number) => money(nano) || 'nothing'
   const lines = cost.map(each => {
     const doubt =
       each.unknown > 0 ? `; of ${each.unknown} the true cost is not known, what was set aside is counted` : ''
-    return `${line(each.model)}: ${each.calls} calls, ${count(each.input)} tokens in, ${count(each.output)} out, ${priced(each.nano)}${doubt}.`
+    return `${line(each.model)}: ${some(each.calls, 'call')}, ${count(each.input)} tokens in, ${count(each.output)} out, ${priced(each.nano)}${doubt}.`
   })
-  const own = cost.reduce((sum, each) => sum + each.nano, 0)
-  const below = run.spent.nano - own
+  const open =
+    aside.calls > 0
+      ? [
+          `Set aside for the call in flight, and given back as far as it is not used: ${priced(aside.nano)}, ${count(aside.tokens)} tokens.`,
+        ]
+      : []
+  const own = cost.reduce((sum, each) => sum + each.calls, aside.calls)
   const all =
-    below > 0
-      ? [`With its sub-agents: ${priced(run.spent.nano)}, ${count(run.spent.tokens)} tokens, ${run.spent.calls} calls.`]
+    run.spent.calls > own
+      ? [
+          `With its sub-agents that have ended: ${priced(run.spent.nano)}, ${count(run.spent.tokens)} tokens, ${some(run.spent.calls, 'call')}.`,
+        ]
       : []
   const { nano, tokens, calls } = run.grant.budget
   const limits = [
@@ -203,7 +220,7 @@ function whatItCost({ run, cost }: RunFacts): string[] {
     calls === null ? '' : `${calls} calls`,
   ].filter(each => each !== '')
   const limit = limits.length > 0 ? [`It may use ${limits.join(', ')}.`] : []
-  return [...lines, ...all, ...limit]
+  return [...lines, ...open, ...all, ...limit]
 }
 
 /** Where what refuses a spawn is configured. */
