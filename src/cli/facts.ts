@@ -7,7 +7,7 @@ import { DeputyError } from '../protocol/errors.ts'
 import type { RunRow, RunStep, SessionRow } from '../protocol/results.ts'
 import type { Context } from './context.ts'
 import { reach } from './reach.ts'
-import { shortId } from './runs.ts'
+import { onlyNamed } from './runs.ts'
 
 export interface RunsFilter {
   sessionKey?: string
@@ -71,13 +71,13 @@ export async function withFacts<T>(context: Context, body: (facts: Facts) => Pro
   }
 }
 
-/** A run's id from its short form (runs.ts), searched among the newest thousand; any other id as it is. */
-export async function fullId(facts: Facts, id: string): Promise<string> {
-  if (!/^[0-9a-f]{8}(\.|$)/.test(id)) return id
-  const found = (await facts.runs({ limit: 1000 })).map(({ run }) => run).filter(run => shortId(run) === id)
-  if (found.length > 1)
-    throw new DeputyError('USAGE', `${id} stands for ${found.length} runs: ${found.slice(0, 4).join(', ')}.`, {
-      fix: 'Write the whole id.',
+/** The id of the run that is meant (runs.ts), searched among the newest thousand; any other text as it is. */
+export async function fullId(facts: Facts, named: string): Promise<string> {
+  if (named.trim() === '')
+    throw new DeputyError('USAGE', 'Say which run.', {
+      fix: 'deputy runs list shows their ids; the beginning of one is enough.',
     })
-  return found[0] ?? id
+  if (!/^[0-9a-f]{4}/.test(named)) return named
+  const ids = (await facts.runs({ limit: 1000 })).map(({ run }) => run)
+  return onlyNamed(ids, named) ?? named
 }

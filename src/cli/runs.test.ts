@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import type { RunRow } from '../protocol/results.ts'
 import { paint, width } from './format.ts'
-import { drawTree, runTable, standing } from './runs.ts'
+import { drawTree, onlyNamed, runTable, standing } from './runs.ts'
 
 const now = 100_000
 
@@ -108,4 +108,18 @@ test('a paused run shows that before its state; an ended one its outcome', () =>
 test('the table leaves out columns that say nothing', () => {
   const [head] = runTable(family, 100, now, paint(false))
   expect(head).toMatch(/^run\s+agent\s+state\s+task\s+tokens\s+time\s+asked$/)
+})
+
+test('a run is meant by its id, its short form or the beginning of its id; several are asked back', () => {
+  const one = '5431497d-6bc5-48a3-9bbc-8c97ff7fe77f'
+  const other = '5431aaaa-6bc5-48a3-9bbc-8c97ff7fe77f'
+  const ids = [one, `${one}.2`, `${one}.2.3r`, other, `${other}.2`, 'r1']
+  for (const named of [one, '5431497d', '54314', `${one.slice(0, 30)}`]) expect(onlyNamed(ids, named)).toBe(one)
+  expect(onlyNamed(ids, '54314.2')).toBe(`${one}.2`)
+  expect(onlyNamed(ids, '5431497d.2.3r')).toBe(`${one}.2.3r`)
+  expect(onlyNamed(ids, 'r1')).toBe('r1')
+  for (const nobody of ['', '543', '5431497d.9', 'ffffffff', '%', '../etc', '5431497d.'])
+    expect(onlyNamed(ids, nobody)).toBeNull()
+  expect(() => onlyNamed(ids, '5431')).toThrow(`5431 stands for 2 runs: ${one}, ${other}.`)
+  expect(() => onlyNamed(ids, '5431.2')).toThrow('stands for 2 runs')
 })

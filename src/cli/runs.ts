@@ -3,6 +3,7 @@
  *
  * Pure: it is handed the rows, the width and the time. Order among siblings is that of the rows.
  */
+import { DeputyError } from '../protocol/errors.ts'
 import type { RunRow } from '../protocol/results.ts'
 import { ago, clip, count, line, money, type Paint, padEnd, padStart, span, table, width } from './format.ts'
 
@@ -46,6 +47,22 @@ export function runtime(run: RunRow, now: number): string {
 /** For people: the first eight signs of the id, and what makes a sub-agent's differ from its parent's. */
 export function shortId(id: string): string {
   return id.replace(/^([0-9a-f]{8})-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}/, '$1')
+}
+
+/**
+ * The run that somebody means: by its short form, or by four signs of its id's beginning at least, with what makes a
+ * sub-agent's differ from its parent's behind it. Null when none is; throws USAGE when several are.
+ */
+export function onlyNamed(ids: readonly string[], named: string): string | null {
+  if (ids.includes(named)) return named
+  const [, head, tail] = /^([0-9a-f][0-9a-f-]{3,35})((?:\.\w+)*)$/.exec(named) ?? []
+  if (head === undefined) return null
+  const found = ids.filter(id => id.startsWith(head) && id.slice(36) === tail)
+  if (found.length > 1)
+    throw new DeputyError('USAGE', `${named} stands for ${found.length} runs: ${found.slice(0, 4).join(', ')}.`, {
+      fix: 'Write more of the id.',
+    })
+  return found[0] ?? null
 }
 
 /** While a model call is open, what was set aside for it is counted as spent: it will be that much at the most. */

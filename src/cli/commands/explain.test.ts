@@ -181,7 +181,7 @@ describe('spawns that policy refuses', () => {
     const { document } = await desk.json<{ runs: { run: string }[] }>('runs', 'list')
     const explained = await explain(document.runs[0]!.run)
     expect(here(explained)).toMatch(
-      /sessions_spawn, was refused: .*ghostwriter.*\[SPAWN_AGENT_NOT_ALLOWED\] The rule: agents\.entries\.main\.subagents\.allowAgents/,
+      /sessions_spawn was refused: .*ghostwriter.*\[SPAWN_AGENT_NOT_ALLOWED\] The rule: agents\.entries\.main\.subagents\.allowAgents/,
     )
   })
 })
@@ -241,9 +241,41 @@ describe('a run', () => {
     // The short form of the lists, too, and the id under which a client knows its turn.
     const short = child.replace(/^([0-9a-f]{8})[0-9a-f-]{28}/, '$1')
     expect((await explain(short)).about).toBe(`run ${child}`)
+    expect((await explain(`${child.slice(0, 5)}${child.slice(36)}`)).about).toBe(`run ${child}`)
     const { document } = await desk.json<{ runId: string; run: string }>('agent', '--message', 'say hi')
     expect(document.runId).not.toBe(document.run)
     expect((await explain(document.runId)).about).toBe(`run ${document.run}`)
+  })
+
+  test('that was at work when the gateway stopped: says that nobody works, and how it goes on', async () => {
+    const gateway = await desk.start()
+    const { document } = await desk.json<{ run: string }>('spawn', 'extractor', 'sleep 60000')
+    while ((await explain(document.run)).means.includes(', queued.'));
+    expect(here(await explain(document.run))).toContain(
+      'Set aside for the call in flight, and given back as far as it is not used: nothing,',
+    )
+    await gateway.stop()
+    const explained = await explain(document.run)
+    expect(here(explained)).toMatch(/No gateway runs: it (was at work|has not begun)/)
+    expect(here(explained)).not.toContain('It waits for its model')
+    expect(explained.fix).toBe('Start the gateway: it goes on by itself.')
+    expect(explained.commands[0]).toBe(`deputy gateway run --home ${desk.home}`)
+    const again = await desk.start()
+    expect(here(await explain(document.run))).not.toContain('No gateway runs')
+    await desk.deputy('runs', 'cancel', '--all')
+    expect((await explain(document.run)).commands.at(-1)).toMatch(/^deputy runs retry [0-9a-f]{8} /)
+    await again.stop()
+  })
+
+  test('whose calls failed in the same way: said once, with how often', async () => {
+    await desk.start()
+    const read = 'call read {"path": "nothing.txt"}'
+    await desk.deputy('agent', '--message', [read, read, read, 'call read {"path": "/etc/hosts"}'].join('\n'))
+    const [run] = await list()
+    const said = (await explain(run!.run)).here.filter(each => each.startsWith('Step '))
+    expect(said).toHaveLength(2)
+    expect(said[0]).toMatch(/^Step 2 and 2 more: read failed: Failed: there is no such file/)
+    expect(said[1]).toMatch(/^Step \d+: read failed: /)
   })
 
   test('that failed: the code, which also leads to it', async () => {

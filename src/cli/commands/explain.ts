@@ -64,7 +64,9 @@ async function explainId(patient: Patient, read: Reader['read'] | null, text: st
   const run = await findRun(read, text)
   if (run !== null) {
     const facts = await runFacts(read, run)
-    return facts && explainRun(facts, limitsOf(patient, facts.run), Date.now(), flags)
+    if (facts === null) return null
+    const here = { limits: limitsOf(patient, facts.run), up: patient.gateway.state !== 'stopped' }
+    return explainRun(facts, here, Date.now(), flags)
   }
   const pairing = await pairingFacts(read, Date.now())
   return explainRequest(pairing, text, flags) ?? explainDevice(pairing, text, flags)

@@ -3,12 +3,15 @@
  * Owns the reading; run-words.ts puts it into words.
  */
 import type { Selectable } from 'kysely'
+import { onlyNamed } from '../runs.ts'
 import { type Asked, askedBy } from '../../store/approvals.ts'
 import { runOf } from '../../store/facts.ts'
 import type { Reader } from '../../store/reader.ts'
 import type { MessagesTable, OutboxTable } from '../../store/tables.ts'
 
 type Read = Reader['read']
+/** Among so many runs whose ids begin alike the one that is meant is looked for. */
+const mostNamed = 10_000
 export type Run = ReturnType<typeof runOf>
 
 export interface RunFacts {
@@ -21,6 +24,9 @@ export interface RunFacts {
     outcome: string | null
     label: string | null
     detached: boolean
+    paused: boolean
+    /** `person`: an approval. */
+    waitsFor: string | null
   }[]
   /** The step that is open: a model call or a tool at work. */
   open: { n: number; kind: string; name: string; state: string; startedAt: number | null } | null
@@ -61,15 +67,21 @@ export async function runFacts(read: Read, id: string): Promise<RunFacts | null>
   }
 }
 
-/** A run by its id, its short form, or the id under which clients know one of its turns; null when there is none. */
+/**
+ * A run by its id, its short form, the beginning of its id, or the id under which clients know one of its turns; null when
+ * there is none. Throws USAGE when several are meant.
+ */
 export async function findRun(read: Read, named: string): Promise<string | null> {
   const exact = await read.selectFrom('runs').select('id').where('id', '=', named).executeTakeFirst()
   if (exact) return exact.id
-  const [, head, tail] = /^([0-9a-f]{8})((?:\.\d+)*)$/.exec(named) ?? []
+  const head = /^[0-9a-f-]{4,36}/.exec(named)?.[0]
   if (head !== undefined) {
-    const ids = await read.selectFrom('runs').select('id').where('id', 'like', `${head}-%${tail}`).limit(50).execute()
-    const rest = ids.filter(({ id }) => id.slice(36) === tail)
-    if (rest.length === 1) return rest[0]!.id
+    const ids = await read.selectFrom('runs').select('id').where('id', 'like', `${head}%`).limit(mostNamed).execute()
+    const meant = onlyNamed(
+      ids.map(({ id }) => id),
+      named,
+    )
+    if (meant !== null) return meant
   }
   const wire = named.replace(/:\d+$/, '')
   const key = await read.selectFrom('rpc_keys').select('run').where('key', '=', wire).limit(1).executeTakeFirst()
@@ -84,11 +96,20 @@ async function keyOf(read: Read, session: string): Promise<string | null> {
 async function childrenOf(read: Read, id: string): Promise<RunFacts['children']> {
   const rows = await read
     .selectFrom('runs')
-    .select(['id', 'agent', 'state', 'outcome', 'label', 'detached'])
+    .select(['id', 'agent', 'state', 'outcome', 'label', 'detached', 'paused', 'wait'])
     .where('parent', '=', id)
     .orderBy('created_at')
     .execute()
-  return rows.map(row => ({ ...row, detached: row.detached === 1 }))
+  return rows.map(({ wait, ...row }) => ({
+    ...row,
+    detached: row.detached === 1,
+    paused: row.paused === 1,
+    waitsFor: wait === null ? null : kindOfWait(JSON.parse(wait) as NonNullable<Run['wait']>),
+  }))
+}
+
+function kindOfWait(wait: NonNullable<Run['wait']>): string {
+  return wait.for === 'ask' && !wait.outside ? 'person' : wait.for
 }
 
 async function laneOf(read: Read, run: Run): Promise<RunFacts['lane']> {

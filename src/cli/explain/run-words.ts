@@ -2,7 +2,7 @@
  * A run in words: what it is, why it waits, where its result went, what it cost, which rule refused what.
  * Pure over the facts, today's limits and the time.
  */
-import { errors, isErrorCode } from '../../protocol/errors.ts'
+import { fixOf, isErrorCode } from '../../protocol/errors.ts'
 import { ago, clip, count, line, moment, money, plain, span } from '../format.ts'
 import { shortId } from '../runs.ts'
 import type { Explanation } from './explanation.ts'
@@ -17,11 +17,17 @@ export interface Limits {
 
 const shown = 6
 
-export function explainRun(facts: RunFacts, limits: Limits | null, now: number, flags: string): Explanation {
+export function explainRun(
+  facts: RunFacts,
+  { limits, up }: { limits: Limits | null /** A gateway runs. */; up: boolean },
+  now: number,
+  flags: string,
+): Explanation {
   const { run } = facts
   const id = shortId(run.id)
   const here = [
-    ...why(facts, limits, now),
+    ...(up || run.state === 'done' ? why(facts, limits, now) : stopped(facts, limits, now)),
+    ...takenUp(facts),
     ...asks(facts, now),
     ...whereItWent(facts, now),
     ...whatItCost(facts),
@@ -34,6 +40,8 @@ export function explainRun(facts: RunFacts, limits: Limits | null, now: number, 
   if (question)
     commands.unshift(`deputy approvals approve ${question.id}${flags}`, `deputy approvals deny ${question.id}${flags}`)
   if (run.state !== 'done') commands.push(`deputy runs cancel ${id}${flags}`)
+  else if (run.outcome !== 'succeeded') commands.push(`deputy runs retry ${id}${flags}`)
+  if (run.state !== 'done' && !up) commands.unshift(`deputy gateway run${flags}`)
   return {
     about: `run ${run.id}`,
     code: run.errorCode !== null && isErrorCode(run.errorCode) ? run.errorCode : null,
@@ -46,7 +54,7 @@ export function explainRun(facts: RunFacts, limits: Limits | null, now: number, 
         : facts.asked.length > 0
           ? 'Whoever holds operator.approvals may answer; whoever holds operator.write may stop it.'
           : 'Whoever holds operator.write may write to it or stop it.',
-    fix: fixOf(facts),
+    fix: whatToDo(facts, up),
     commands,
   }
 }
@@ -108,6 +116,22 @@ function why(facts: RunFacts, limits: Limits | null, now: number): string[] {
   ]
 }
 
+/** While no gateway runs nobody works: the row says where it stood. */
+function stopped(facts: RunFacts, limits: Limits | null, now: number): string[] {
+  const { run, open } = facts
+  if (run.state === 'waiting' || run.paused)
+    return ['No gateway runs: what it waits for is looked at again at the next start.', ...why(facts, limits, now)]
+  const at = open === null ? '' : ` in step ${open.n}, ${line(open.name)}`
+  const was = run.state === 'running' ? `it was at work${at} when the gateway stopped` : 'it has not begun yet'
+  return [`No gateway runs: ${was}. It goes on from its last completed step at the next start.`]
+}
+
+function takenUp({ run }: RunFacts): string[] {
+  if (run.state === 'done' || run.attempts === 0) return []
+  const times = run.attempts === 1 ? 'once' : `${run.attempts} times`
+  return [`The gateway has stopped ${times} in the middle of this step; it was taken up again each time.`]
+}
+
 const laneKeys: Readonly<Record<string, string>> = {
   main: 'agents.defaults.maxConcurrent',
   subagent: 'agents.defaults.subagents.maxConcurrent',
@@ -133,7 +157,7 @@ function asks({ asked }: RunFacts, now: number): string[] {
 function waitsFor(wait: RunFacts['run']['wait'], live: RunFacts['children'], now: number): string {
   const names = live
     .slice(0, shown)
-    .map(each => `${line(each.label ?? each.agent)} (${shortId(each.id)}, ${each.state})`)
+    .map(each => `${line(each.label ?? each.agent)} (${shortId(each.id)}, ${childStands(each)})`)
     .join(', ')
   const open =
     live.length === 0 ? '' : ` At work: ${names}${live.length > shown ? ` and ${live.length - shown} more` : ''}.`
@@ -152,6 +176,19 @@ function waitsFor(wait: RunFacts['run']['wait'], live: RunFacts['children'], now
     default:
       return 'for nothing that is written down.'
   }
+}
+
+const childWaits: Readonly<Record<string, string>> = {
+  children: 'waits for its own',
+  message: 'waits for a message',
+  timer: 'pauses for a time',
+  person: "waits for a person's answer",
+  ask: 'waits inside a step',
+}
+
+function childStands({ state, paused, waitsFor }: RunFacts['children'][number]): string {
+  if (paused) return 'paused'
+  return state === 'waiting' ? (childWaits[waitsFor ?? ''] ?? state) : state
 }
 
 const mailStates: Readonly<Record<string, string>> = {
@@ -217,7 +254,7 @@ function whatItCost({ run, cost, aside }: RunFacts): string[] {
   const limits = [
     nano === null ? '' : money(nano),
     tokens === null ? '' : `${count(tokens)} tokens`,
-    calls === null ? '' : `${calls} calls`,
+    calls === null ? '' : some(calls, 'call'),
   ].filter(each => each !== '')
   const limit = limits.length > 0 ? [`It may use ${limits.join(', ')}.`] : []
   return [...lines, ...open, ...all, ...limit]
@@ -231,17 +268,29 @@ const keys: Readonly<Record<string, string>> = {
   SPAWN_CHILDREN: 'agents.defaults.subagents.maxChildrenPerAgent',
 }
 
-/** A spawn that policy refused says so as JSON: `{"status":"forbidden","error":…,"code":…,"configure":…}`. */
+/**
+ * A spawn that policy refused says so as JSON: `{"status":"forbidden","error":…,"code":…,"configure":…}`; other calls may have
+ * failed for any reason. What the same tool said again and again is said once.
+ */
 function refused({ run, refusals }: RunFacts): string[] {
-  const told = refusals.slice(-shown).map(({ n, tool, said }) => {
+  const seen = new Map<string, { first: number; times: number; text: string }>()
+  for (const { n, tool, said } of refusals) {
     const { error, configure, ...own } = parse(said)
     const code = own.code ?? recognise(said)?.code
     const key = configure ?? keys[code ?? '']?.replace('<agent>', run.agent)
     const rule = key ? ` The rule: ${key}.` : ''
-    return `Step ${n}, ${line(tool)}, was refused: ${clip(line(error ?? said), 200)}${code ? ` [${code}]` : ''}${rule}`
-  })
-  const more = refusals.length - told.length
-  return more > 0 ? [`${more} earlier calls were refused too.`, ...told] : told
+    const words = clip(line((error ?? said).split('\n')[0]!), 200)
+    const what = `${line(tool)} ${code ? 'was refused' : 'failed'}: ${words}${code ? ` [${code}]` : ''}${rule}`
+    const before = seen.get(what)
+    if (before) before.times += 1
+    else seen.set(what, { first: n, times: 1, text: what })
+  }
+  const all = [...seen.values()]
+  const told = all
+    .slice(-shown)
+    .map(({ first, times, text }) => `Step ${first}${times > 1 ? ` and ${times - 1} more` : ''}: ${text}`)
+  const more = all.length - told.length
+  return more > 0 ? [`${more} other calls before these were refused or failed.`, ...told] : told
 }
 
 function parse(text: string): { error?: string; code?: string; configure?: string } {
@@ -258,9 +307,14 @@ function deadline({ run }: RunFacts, now: number): string[] {
   return [`It has until ${moment(run.deadlineAt)} (${span(Math.max(0, run.deadlineAt - now))}).`]
 }
 
-function fixOf({ run, refusals }: RunFacts): string {
-  if (run.errorCode !== null && isErrorCode(run.errorCode)) return errors[run.errorCode].fix
+function whatToDo({ run, refusals, asked }: RunFacts, up: boolean): string {
+  if (run.errorCode !== null && isErrorCode(run.errorCode))
+    return fixOf(run.errorCode, { run: shortId(run.id), id: run.model.split('/')[0] })
   if (run.state === 'done')
-    return refusals.length > 0 ? 'What was refused can be allowed by the rule that is named.' : 'Nothing.'
+    return refusals.some(({ said }) => parse(said).code ?? recognise(said))
+      ? 'What was refused can be allowed by the rule that is named.'
+      : 'Nothing.'
+  if (!up) return 'Start the gateway: it goes on by itself.'
+  if (asked.length > 0) return 'Answer the question: it goes on then, whatever the answer is.'
   return 'Nothing, unless it waits for something that will not come: then write to its conversation, or stop it.'
 }
