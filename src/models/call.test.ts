@@ -309,6 +309,18 @@ describe('fallbacks', () => {
     expect(stub.requests.length).toBe(1)
   })
 
+  test('what is turned away before a word costs nothing; what breaks in the middle costs nobody knows what', async () => {
+    const { models } = stubModels([provider()])
+    const fails = async (reply: ProviderReply) => {
+      stub.script(() => reply)
+      return (await hear(models, request('stub/one'))).failure
+    }
+    const nothing = { usage: { input: 0, output: 0, cacheRead: 0, cacheWrite: 0 }, costNano: 0 }
+    expect(await fails({ status: 400, error: { message: 'tools.3 is invalid' } })).toMatchObject(nothing)
+    expect(await fails({ text: 'half an ans', cut: 'middle' })).not.toHaveProperty('usage')
+    expect(await fails({ status: 401 })).toMatchObject(nothing)
+  })
+
   test('too long a conversation goes to a roomier model only', async () => {
     const sized = provider('openai-completions', {
       models: [

@@ -8,6 +8,7 @@
  * C5 no key, and nothing that looks like one, is in any event or log line.
  */
 import type { ModelEvent, ModelRequest } from '../core/ports.ts'
+import type { TokenUsage } from '../core/types.ts'
 import { attempt, type Outcome } from './attempt.ts'
 import type { Target } from './directory.ts'
 import { scrub, type Trouble, trouble } from './failure.ts'
@@ -108,7 +109,7 @@ async function* withModel(
     }
 
     const why = { ...outcome.trouble, message: scrub(outcome.trouble.message, secrets) }
-    if (why.class === 'aborted') return over(why, outcome.usage)
+    if (why.class === 'aborted') return over(why, billed(outcome))
     log('warn', 'model call failed', {
       model: target.ref,
       key: pick.key?.id ?? 'none',
@@ -125,7 +126,7 @@ async function* withModel(
       case 'quota':
         if (pick.key) spent.add(pick.key)
         strike('key', ids.key(pick.key), 10_000)
-        if (spent.size >= keys.length) return over(why, outcome.usage)
+        if (spent.size >= keys.length) return over(why, billed(outcome))
         break
       case 'rate_limit':
         strike('key', ids.key(pick.key))
@@ -135,18 +136,27 @@ async function* withModel(
         // A line that breaks in the middle of an answer says something of this conversation: the others go on.
         const mine = why.class === 'network' && outcome.begun
         const hold = mine ? strike('conversation', ids.conversation) : strike('provider', ids.provider)
-        if (!why.again) return over(why, outcome.usage, { at: now() + 2 * limits.sleepMs, hold })
+        if (!why.again) return over(why, billed(outcome), { at: now() + 2 * limits.sleepMs, hold })
         break
       }
       case 'bad_answer':
         strange += 1
-        if (!why.again || strange > 2) return over(why, outcome.usage)
+        if (!why.again || strange > 2) return over(why, billed(outcome))
         await sleep(limits.backoffMs * 2 ** (strange - 1) * (1 + random() / 4), request.signal)
         break
       default:
-        return over(why, outcome.usage)
+        return over(why, billed(outcome))
     }
   }
+}
+
+/** What a provider turns away before it has said a word, it does not bill. */
+const turnedAway: ReadonlySet<Trouble['class']> = new Set(['auth', 'quota', 'bad_request', 'context_length'])
+
+/** Null when it is not known: then what was set aside is charged. */
+function billed(outcome: Outcome & { ok: false }): TokenUsage | null {
+  if (outcome.usage !== null || outcome.begun || !turnedAway.has(outcome.trouble.class)) return outcome.usage
+  return { input: 0, output: 0, cacheRead: 0, cacheWrite: 0 }
 }
 
 async function* once(

@@ -206,5 +206,6 @@ async function refusalsIn(read: Read, id: string): Promise<RunFacts['refusals']>
 
 function textOf(parts: string): string {
   const all = JSON.parse(parts) as { text?: string }[]
-  return all.flatMap(part => (part.text ? [part.text] : [])).join(' ')
+  // A remark of the house on a result is a part of its own.
+  return all.flatMap(part => (part.text ? [part.text] : [])).join('\n')
 }
