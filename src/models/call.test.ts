@@ -310,10 +310,9 @@ describe('fallbacks', () => {
   })
 
   test('what is turned away before a word costs nothing; what breaks in the middle costs nobody knows what', async () => {
-    const { models } = stubModels([provider()])
     const fails = async (reply: ProviderReply) => {
       stub.script(() => reply)
-      return (await hear(models, request('stub/one'))).failure
+      return (await hear(stubModels([provider()]).models, request('stub/one'))).failure
     }
     const nothing = { usage: { input: 0, output: 0, cacheRead: 0, cacheWrite: 0 }, costNano: 0 }
     expect(await fails({ status: 400, error: { message: 'tools.3 is invalid' } })).toMatchObject(nothing)
