@@ -61,6 +61,19 @@ describe('one message', () => {
     expect(late.notBefore).toBe(99_000)
   })
 
+  test('regression: a service that names too short a pause again and again does not use the message up in seconds', () => {
+    let row = delivery()
+    let now = 0
+    for (let n = 1; n <= maxAttempts; n++) {
+      row = go(row, attempt(plain, now)).row
+      const slow = { ...refused, code: 'rate_limit', retryAtMs: now + 1000 }
+      row = go(row, outcome(n, slow, now)).row
+      if (row.state === 'pending') now = row.notBefore
+    }
+    expect(row.state).toBe('dead')
+    expect(now).toBeGreaterThan(5 * 60_000)
+  })
+
   test.each<[string, Service, object]>([
     ['a key', { keyed: true, lookup: false }, { do: 'send', maybeRepeat: false }],
     ['a key and a look-up', { keyed: true, lookup: true }, { do: 'send', maybeRepeat: false }],

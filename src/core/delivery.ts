@@ -160,10 +160,19 @@ export function next(open: readonly Delivery[], now: number): { due: Delivery[];
   return { due, wakeAt: wakes.length > 0 ? Math.min(...wakes) : null }
 }
 
+type Failed = Extract<SendOutcome, { sent: false }>
+
 /** Wait before the next try, by what went wrong, where the service names no time itself. */
 export function backoffMs(code: string, attempt: number): number {
   const [first, most] = waits[code] ?? waits['network']!
   return Math.min(most, first * 2 ** Math.min(attempt - 1, 20))
+}
+
+/** A service that names a time knows it better than we do, but not one that has been wrong about it again and again. */
+function waitMs({ code, retryAtMs }: Failed, attempt: number, now: number): number {
+  if (retryAtMs === undefined) return backoffMs(code, attempt)
+  const believed = Math.floor(maxAttempts / 2)
+  return Math.max(1000, retryAtMs - now, attempt > believed ? backoffMs(code, attempt - believed) : 0)
 }
 
 /** First wait and longest wait, in milliseconds. A credential is mended by a person: no use in hurrying. */
@@ -218,9 +227,7 @@ function outcome(row: Delivery, event: Extract<DeliveryEvent, { on: 'outcome' }>
   if (outcome.sent) return shown(row, outcome.remoteId ?? row.remoteId, now)
   if (row.state === 'uncertain') return { ok: false, reason: 'already uncertain' }
   const error = `${outcome.code}: ${outcome.message}`
-  // A service that names a time knows it better than we do.
-  const { retryAtMs } = outcome
-  const again = retryAtMs === undefined ? now + backoffMs(outcome.code, row.attempt) : Math.max(now + 1000, retryAtMs)
+  const again = now + waitMs(outcome, row.attempt, now)
   // What is in doubt of a recall is in doubt already.
   const doubtSince = outcome.certain || showing === 'recall' ? row.doubtSince : (row.doubtSince ?? now)
   const hopeless = outcome.certain && !outcome.retryable

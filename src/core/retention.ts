@@ -85,6 +85,22 @@ export function sessionGoes(session: OldSession, tree: TreeNeeds, rules: Retenti
   return rules.transcripts !== null && !session.lasting && now - session.updatedAt >= rules.transcripts
 }
 
+/** A file this young may belong to a row that is still to be committed. */
+const graceMs = day
+
+/**
+ * Whether a copy that was made to go out may go. `needed`: a message that is still to be said, or could be tried again, names
+ * it.
+ */
+export function copyGoes(age: number, needed: boolean): boolean {
+  return !needed && age > graceMs
+}
+
+/** Whether a file that somebody sent may go, so long after it came last: conversations that name it go by the same rule. */
+export function receivedGoes(age: number, rules: Pick<RetentionRules, 'transcripts'>): boolean {
+  return rules.transcripts !== null && age > Math.max(graceMs, rules.transcripts)
+}
+
 /** Whether a sub-agent's conversation is put away: out of the lists, everything kept. */
 export function putAway(
   lastEnd: number | null,

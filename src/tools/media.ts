@@ -5,7 +5,7 @@
  * Invariants: a copy is named by its hash, complete, and readable by the gateway only; the same file is kept once.
  */
 import { createHash, randomUUID } from 'node:crypto'
-import { link, mkdir, open, unlink } from 'node:fs/promises'
+import { link, mkdir, open, unlink, utimes } from 'node:fs/promises'
 import { basename, extname, join } from 'node:path'
 import type { OutboundMedia } from '../core/chat.ts'
 import { DeputyError } from '../protocol/errors.ts'
@@ -52,8 +52,10 @@ function refused(what: string, path: string, fix: string): DeputyError {
   return new DeputyError('TOOL_FAILED', `${JSON.stringify(path.slice(0, 200))} ${what}.`, { fix })
 }
 
+export const outboundFolder = (stateDir: string) => join(stateDir, 'media', 'outbound')
+
 async function keep(stateDir: string, content: Buffer): Promise<string> {
-  const folder = join(stateDir, 'media', 'outbound')
+  const folder = outboundFolder(stateDir)
   await mkdir(folder, { recursive: true, mode: 0o700 })
   const path = join(folder, createHash('sha256').update(content).digest('hex'))
   const draft = `${path}.${randomUUID()}`
@@ -64,12 +66,25 @@ async function keep(stateDir: string, content: Buffer): Promise<string> {
   } finally {
     await file.close()
   }
-  // Complete from the moment that it has its name; one that is there already is the same.
-  await link(draft, path).catch(error => {
-    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error
-  })
+  // Complete from the moment that it has its name; one that is there already is the same, and is made young again, so that
+  // it is left to the row that comes now. One that was tidied away between the two is put there once more.
+  while (!(await unless('EEXIST', link(draft, path)))) {
+    const now = new Date()
+    if (await unless('ENOENT', utimes(path, now, now))) break
+  }
   await unlink(draft)
   return path
+}
+
+/** Whether it was done; false when it was not for this reason. */
+async function unless(code: string, work: Promise<void>): Promise<boolean> {
+  try {
+    await work
+    return true
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== code) throw error
+    return false
+  }
 }
 
 async function typeOf(content: Buffer, real: string): Promise<string> {
