@@ -5,7 +5,7 @@
 import type { Selectable } from 'kysely'
 import { DeputyError } from '../protocol/errors.ts'
 import type { RunRow, RunStep } from '../protocol/results.ts'
-import { finalWords, runOf } from '../store/facts.ts'
+import { finalWords, heldFor, runOf } from '../store/facts.ts'
 import { lastLines } from '../store/last-line.ts'
 import { openReader, type Reader } from '../store/reader.ts'
 import type { RunsTable, StepsTable } from '../store/tables.ts'
@@ -124,7 +124,7 @@ async function runRows(read: Read, rows: readonly Selectable<RunsTable>[]): Prom
     outcome: row.outcome,
     errorCode: row.error_code,
     error: row.error,
-    waitsFor: row.wait === null ? null : (JSON.parse(row.wait) as { for: string }).for,
+    ...waitOf(row),
     depth: row.depth,
     detached: row.detached === 1,
     children: children.filter(child => child.parent === row.id).map(child => child.id),
@@ -138,6 +138,12 @@ async function runRows(read: Read, rows: readonly Selectable<RunsTable>[]): Prom
     deadlineAt: row.deadline_at,
     result: row.result,
   }))
+}
+
+function waitOf(row: Selectable<RunsTable>): Pick<RunRow, 'waitsFor' | 'waitUntil'> {
+  const { wait } = runOf(row)
+  const waitsFor = wait?.for === 'timer' && wait.hold ? heldFor(wait.hold) : (wait?.for ?? null)
+  return { waitsFor, ...(row.wait_until === null ? {} : { waitUntil: row.wait_until }) }
 }
 
 /** The words of each step. */

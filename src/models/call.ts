@@ -97,6 +97,7 @@ async function* withModel(
       }
       yield* outcome.calls
       const first = before[0]
+      if (first) log('info', 'a fallback answered', { model: target.ref, for: first.ref, why: first.trouble.message })
       yield {
         type: 'end',
         stop: outcome.stop,

@@ -157,6 +157,8 @@ export interface RunRow {
   errorCode: string | null
   error: string | null
   waitsFor: string | null
+  /** When that is over by itself; absent when it is not. */
+  waitUntil?: number
   depth: number
   detached: boolean
   children: readonly string[]

@@ -4,9 +4,9 @@
 import type { Run, Session, Step } from '../core/types.ts'
 import {
   finalWords,
+  liveRunOf,
   loadRun,
   loadSession,
-  liveRunOf,
   loadView,
   messageOf,
   openSessionByKey,

@@ -7,7 +7,19 @@
 import type { Selectable } from 'kysely'
 import type { Mailbox } from '../core/run/facts.ts'
 import { textOf } from '../core/run/reply.ts'
-import type { InboxRow, Lane, Message, Outcome, Run, RunState, Session, Step, StepState, View } from '../core/types.ts'
+import type {
+  Hold,
+  InboxRow,
+  Lane,
+  Message,
+  Outcome,
+  Run,
+  RunState,
+  Session,
+  Step,
+  StepState,
+  View,
+} from '../core/types.ts'
 import type { Tx } from './open.ts'
 import type { InboxTable, MessagesTable, RunsTable, SessionsTable, StepsTable, ViewsTable } from './tables.ts'
 
@@ -339,3 +351,15 @@ export async function orphaned(tx: Tx, run: Run): Promise<boolean> {
 }
 
 const stateOf = (db: Tx, run: string) => db.selectFrom('runs').select('state').where('id', '=', run)
+
+/** Which model a run is held for, and why, in one line; null when it is not. */
+export function heldLine({ wait, state }: Pick<Run, 'wait' | 'state'>): string | null {
+  if (state !== 'waiting' || wait?.for !== 'timer' || !wait.hold) return null
+  return `held for ${heldFor(wait.hold)}: ${wait.hold.said}`
+}
+
+/** `anthropic/claude-sonnet-5-5, key anthropic:default` */
+export function heldFor({ provider, model, key, whose }: Hold): string {
+  const also = key !== null ? `, key ${key}` : whose === 'conversation' ? ', in this conversation' : ''
+  return `${provider}/${model}${also}`
+}

@@ -4,7 +4,7 @@
 import { textOf } from '../core/run/reply.ts'
 import type { Run } from '../core/types.ts'
 import { askedBy, askedLine } from './approvals.ts'
-import { messageOf } from './facts.ts'
+import { heldLine, messageOf } from './facts.ts'
 import type { Tx } from './open.ts'
 
 const longest = 120
@@ -27,7 +27,7 @@ export async function lastLines(db: Tx, runs: readonly Run[]): Promise<ReadonlyM
   for (const run of runs.filter(silent).slice(0, mostRuns)) words.set(run.id, await newestWords(db, run))
   return new Map(
     runs.map(run => {
-      const pause = run.state === 'waiting' ? run.error : null
+      const pause = run.state === 'waiting' ? (heldLine(run) ?? run.error) : null
       const line = askedLine(asked.get(run.id)) ?? pause ?? words.get(run.id) ?? run.result ?? run.error
       return [run.id, oneLine(line)]
     }),

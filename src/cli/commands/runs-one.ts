@@ -80,7 +80,10 @@ function tell(context: Context, run: RunRow, facts: Facts | null): void {
   const now = Date.now()
   const words = (value: string) => clip(line(value), columns - 14)
   const rows: [string, string][] = [
-    ['state', `${sign(run, p)} ${standing(run)}${run.waitsFor ? p.dim(` for ${line(run.waitsFor)}`) : ''}`],
+    [
+      'state',
+      `${sign(run, p)} ${standing(run)}${run.waitsFor ? p.dim(` for ${line(run.waitsFor)}${until(run, now)}`) : ''}`,
+    ],
     ['agent', line(run.agent)],
     ['task', words(run.task)],
     ['label', words(run.label ?? '')],
@@ -102,6 +105,10 @@ function tell(context: Context, run: RunRow, facts: Facts | null): void {
   for (const each of pairs(shown, p)) context.say(`  ${each}`)
   for (const each of facts ? whereItWent(facts, now) : []) context.say(wrap(plain(each), columns, '  '))
   if (run.result) context.say(`\n${wrap(plain(run.result), columns, '  ')}`)
+}
+
+function until({ waitUntil }: RunRow, now: number): string {
+  return waitUntil === undefined ? '' : ` until ${moment(waitUntil)} (${span(Math.max(0, waitUntil - now))} from now)`
 }
 
 function inDetail(facts: Facts, words: (value: string) => string): [string, string][] {

@@ -13,6 +13,7 @@ type Read = Reader['read']
 /** Among so many runs whose ids begin alike the one that is meant is looked for. */
 const mostNamed = 10_000
 export type Run = ReturnType<typeof runOf>
+export type Hold = NonNullable<Extract<NonNullable<Run['wait']>, { for: 'timer' }>['hold']>
 
 export interface RunFacts {
   run: Run
@@ -44,6 +45,8 @@ export interface RunFacts {
   /** Set aside for calls that are not settled yet. */
   aside: { calls: number; tokens: number; nano: number }
   refusals: { n: number; tool: string; said: string }[]
+  /** Steps that another model has answered than the one that was to. */
+  instead: { n: number; by: string; of: string; why: string }[]
 }
 
 export async function runFacts(read: Read, id: string): Promise<RunFacts | null> {
@@ -64,6 +67,7 @@ export async function runFacts(read: Read, id: string): Promise<RunFacts | null>
     sent: await sentBy(read, id),
     ...(await costOf(read, id)),
     refusals: await refusalsIn(read, id),
+    instead: await insteadIn(read, id),
   }
 }
 
@@ -201,6 +205,24 @@ async function refusalsIn(read: Read, id: string): Promise<RunFacts['refusals']>
     const said = textOf(row.parts)
     if (!meta.isError && !/"status"\s*:\s*"forbidden"/.test(said)) return []
     return [{ n: row.step ?? 0, tool: meta.toolName ?? 'a tool', said }]
+  })
+}
+
+async function insteadIn(read: Read, id: string): Promise<RunFacts['instead']> {
+  const rows = await read
+    .selectFrom('messages')
+    .select(['step', 'meta'])
+    .where('run', '=', id)
+    .where('role', '=', 'assistant')
+    .orderBy('seq')
+    .execute()
+  return rows.flatMap(row => {
+    const { provider, model, insteadOf } = JSON.parse(row.meta) as {
+      provider?: string
+      model?: string
+      insteadOf?: { model: string; why: string }
+    }
+    return insteadOf ? [{ n: row.step ?? 0, by: `${provider}/${model}`, of: insteadOf.model, why: insteadOf.why }] : []
   })
 }
 

@@ -5,9 +5,10 @@
 import { fixOf, isErrorCode } from '../../protocol/errors.ts'
 import { ago, clip, count, line, moment, money, plain, span } from '../format.ts'
 import { shortId } from '../runs.ts'
+import { heldFor } from '../../store/facts.ts'
 import type { Explanation } from './explanation.ts'
 import { recognise } from './recognise.ts'
-import type { RunFacts } from './run-facts.ts'
+import type { Hold, RunFacts } from './run-facts.ts'
 
 /** What the configuration sets for its lane and agent now; null when it can't be read. */
 export interface Limits {
@@ -30,6 +31,7 @@ export function explainRun(
     ...takenUp(facts),
     ...asks(facts, now),
     ...whereItWent(facts, now),
+    ...answeredInstead(facts),
     ...whatItCost(facts),
     ...refused(facts),
     ...deadline(facts, now),
@@ -168,7 +170,7 @@ function waitsFor(wait: RunFacts['run']['wait'], live: RunFacts['children'], now
     case 'message':
       return `for a message.${until}`
     case 'timer':
-      return `until ${moment(wait.until)} (${span(Math.max(0, wait.until - now))} from now).`
+      return `${wait.hold ? `for ${line(heldFor(wait.hold))}, ` : ''}until ${moment(wait.until)} (${span(Math.max(0, wait.until - now))} from now).${wait.hold ? held(wait.hold) : ''}`
     case 'ask':
       return wait.outside
         ? `inside step ${wait.n} for ${wait.runs.length > 0 ? `${wait.mode} of ${wait.runs.length} sub-agents` : 'an answer'}.${open}${until}`
@@ -189,6 +191,18 @@ const childWaits: Readonly<Record<string, string>> = {
 function childStands({ state, paused, waitsFor }: RunFacts['children'][number]): string {
   if (paused) return 'paused'
   return state === 'waiting' ? (childWaits[waitsFor ?? ''] ?? state) : state
+}
+
+/** What becomes of a run that is held, and whom else it concerns. */
+function held({ class: kind, whose, strikes }: Hold): string {
+  const others = {
+    key: 'Every run that would use this key for this model waits so',
+    provider: 'Every run that would ask this model waits so',
+    conversation: 'Other conversations go on',
+  }[whose]
+  const so = strikes > 1 ? `, after ${strikes} refusals in a row` : ''
+  const end = kind === 'rate_limit' ? 'asks again then by itself' : 'asks again then by itself, and ends after a while'
+  return ` ${others}${so}; it holds no slot, nothing is charged for it, and it ${end}. A message to it only has it look again.`
 }
 
 const mailStates: Readonly<Record<string, string>> = {
@@ -228,6 +242,18 @@ export function whereItWent({ run, mail, sent, sessionKey }: RunFacts, now: numb
         : `Its answer stands in ${line(sessionKey)} and was sent nowhere else.`,
     )
   return went
+}
+
+/** Where a fallback has answered. */
+function answeredInstead({ instead }: RunFacts): string[] {
+  const told = instead.slice(-shown)
+  const more = instead.length - told.length
+  return [
+    ...(more > 0 ? [`${more} earlier steps were answered by a fallback too.`] : []),
+    ...told.map(
+      ({ n, by, of, why }) => `Step ${n} was answered by ${line(by)} instead of ${line(of)}: ${clip(line(why), 200)}`,
+    ),
+  ]
 }
 
 function whatItCost({ run, cost, aside }: RunFacts): string[] {

@@ -6,6 +6,7 @@ import { DeputyError } from '../../protocol/errors.ts'
 import type { Params, Result } from '../../protocol/methods.ts'
 import type { RunRow, RunStep } from '../../protocol/results.ts'
 import type { CancelInput, RunView } from '../../sessions/types.ts'
+import { heldFor } from '../../store/facts.ts'
 import type { Call } from '../dispatch.ts'
 import { keyOf, type Room, sessionOf } from './room.ts'
 import { textOf } from './transcript.ts'
@@ -121,7 +122,7 @@ function waitWords(wait: Wait | null): string | null {
     case 'message':
       return 'a message'
     case 'timer':
-      return 'a time'
+      return wait.hold ? heldFor(wait.hold) : 'a time'
     case 'ask':
       return wait.runs.length > 0 ? `${wait.mode} of ${wait.runs.length} sub-agents` : 'an answer'
   }
@@ -146,6 +147,7 @@ export function rowOf({ run, sessionKey, children, steps, lastLine }: RunView): 
     errorCode,
     error,
     waitsFor: waitWords(run.wait),
+    ...(run.wait && 'until' in run.wait && run.wait.until !== null ? { waitUntil: run.wait.until } : {}),
     depth,
     detached,
     children,

@@ -4,10 +4,13 @@
 import { meet } from '../../core/authorize.ts'
 import { spawnable } from '../../core/grant.ts'
 import { covers } from '../../protocol/scopes.ts'
+import type { MessageMeta } from '../../core/types.ts'
+import { messageOf } from '../../store/facts.ts'
+import type { Store } from '../../store/open.ts'
 import { atWorkBelow } from './children.ts'
 import { written } from './parse.ts'
 import type { Command } from './types.ts'
-import { amount, count, line, lines, money, standing } from './words.ts'
+import { amount, count, line, lines, money, span, standing } from './words.ts'
 
 export const status: Command = {
   name: 'status',
@@ -26,11 +29,16 @@ export const status: Command = {
     const below = await atWorkBelow(store.read, session)
     const totals = (await house.totals([session.id])).get(session.id)
     const thinking = settings.thinking ?? policies.thinking(agent)
+    const pause = resolved.ok ? models.pause({ model: ref, agent, cacheKey: session.id }) : null
+    const last = await lastSaid(store.read, session.id)
     const counts = covers(principal.scopes, 'operator.read') ? await house.counts() : null
     return lines([
       `${line(agent, 40)}: ${live ? standing(live, now) : 'idle'}`,
       `Model: ${ref}${settings.model === undefined ? '' : ' (chosen here)'}`,
       !resolved.ok && `It cannot be used: ${resolved.reason} ${resolved.fix}`,
+      pause && `It is not asked for ${span(pause.until - now)}: ${line(pause.error, 160)}`,
+      last?.insteadOf !== undefined &&
+        `Answered last by ${line(`${last.provider}/${last.model}`)}, since ${line(last.insteadOf.model)} did not: ${line(last.insteadOf.why, 160)}`,
       thinking !== null && `Thinking: ${thinking}`,
       totals !== undefined &&
         `Context: ${amount(totals.context)}${resolved.ok ? ` of ${amount(resolved.model.contextWindow)}` : ''} tokens`,
@@ -41,6 +49,19 @@ export const status: Command = {
       `Conversation: ${session.key}`,
     ])
   },
+}
+
+/** What is known of the newest words of a model in a conversation. */
+async function lastSaid(read: Store['read'], session: string): Promise<MessageMeta | null> {
+  const row = await read
+    .selectFrom('messages')
+    .selectAll()
+    .where('session', '=', session)
+    .where('role', '=', 'assistant')
+    .orderBy('seq', 'desc')
+    .limit(1)
+    .executeTakeFirst()
+  return row ? messageOf(row).meta : null
 }
 
 export const agents: Command = {

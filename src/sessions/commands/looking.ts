@@ -5,11 +5,11 @@
 import type { Message, Run } from '../../core/types.ts'
 import { resultKey } from '../../core/ids.ts'
 import { isSilentReply } from '../../core/silence.ts'
-import { messageOf } from '../../store/facts.ts'
+import { heldFor, messageOf } from '../../store/facts.ts'
 import type { RunView } from '../types.ts'
 import { atWorkBelow, type Child, childNamed, childrenOf, nameOfChild } from './children.ts'
 import type { Answer, Command, CommandCall } from './types.ts'
-import { count, line, lines, standing, used } from './words.ts'
+import { count, line, lines, span, standing, used } from './words.ts'
 
 /** A list on a phone; older and further ones are counted. */
 const listed = 12
@@ -109,7 +109,7 @@ export const tasks: Command = {
     const numbers = new Map((await childrenOf(options.store.read, session.id)).map(child => [child.run.id, child]))
     const shown = below.slice(0, listed)
     return lines([
-      own && `This conversation: ${standing(own, now)}${waits(own)}`,
+      own && `This conversation: ${standing(own, now)}${waits(own, now)}`,
       ...shown.map(run => taskLine(run, numbers.get(run.id), session.depth, now)),
       below.length > shown.length && `and ${below.length - shown.length} more`,
     ])
@@ -118,11 +118,11 @@ export const tasks: Command = {
 
 function taskLine(run: Run, child: Child | undefined, top: number, now: number): string {
   const name = child ? nameOfChild(child) : line(run.label ?? run.agent, 40)
-  return `${'  '.repeat(Math.max(0, run.depth - top - 1))}${name}: ${standing(run, now)}${waits(run)}`
+  return `${'  '.repeat(Math.max(0, run.depth - top - 1))}${name}: ${standing(run, now)}${waits(run, now)}`
 }
 
 /** What a run waits for, in a few words. */
-function waits({ state, wait, error }: Run): string {
+function waits({ state, wait, error }: Run, now: number): string {
   if (state !== 'waiting' || wait === null) return ''
   switch (wait.for) {
     case 'children':
@@ -130,7 +130,11 @@ function waits({ state, wait, error }: Run): string {
     case 'message':
       return ', for a message'
     case 'timer':
-      return error === null ? ', for a time' : `, ${line(error)}`
+      return wait.hold
+        ? `, for ${line(heldFor(wait.hold))} (${span(wait.until - now)})`
+        : error === null
+          ? ', for a time'
+          : `, ${line(error)}`
     case 'ask':
       return wait.runs.length > 0 ? `, for ${count(wait.runs.length, 'sub-agent')}` : ', for an answer'
   }
@@ -155,7 +159,7 @@ export const explain: Command = {
     if (!view || view.run.tree !== session.tree) return found && !found.ok ? found.problem : `No run ${line(args, 40)}.`
     const { run } = view
     return lines([
-      `${line(run.label ?? run.agent, 40)}: ${standing(run, now)}${waits(run)}`,
+      `${line(run.label ?? run.agent, 40)}: ${standing(run, now)}${waits(run, now)}`,
       `Task: ${line(run.task, 120)}`,
       run.paused && 'It is paused: nobody takes it up.',
       run.state === 'queued' && `Queued: it waits for a place in the lane ${run.lane}.`,
