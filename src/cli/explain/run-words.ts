@@ -202,7 +202,7 @@ function held({ class: kind, whose, strikes }: Hold): string {
   }[whose]
   const so = strikes > 1 ? `, after ${strikes} refusals in a row` : ''
   const end = kind === 'rate_limit' ? 'asks again then by itself' : 'asks again then by itself, and ends after a while'
-  return ` ${others}${so}; it holds no slot, nothing is charged for it, and it ${end}. A message to it only has it look again.`
+  return ` ${others}${so}; it holds no slot, waiting costs nothing, and it ${end}. A message to it only has it look again.`
 }
 
 const mailStates: Readonly<Record<string, string>> = {
