@@ -9,13 +9,15 @@ import { compact, compacted, wish } from '../../src/core/run/compact.ts'
 import { claim, intent, shown, started } from '../../src/core/run/claim.ts'
 import { end } from '../../src/core/run/end.ts'
 import { type Decision, type Effect, nothing } from '../../src/core/run/facts.ts'
+import { hold } from '../../src/core/run/hold.ts'
 import { reply } from '../../src/core/run/reply.ts'
 import { answered, ask, cooldown, fire, recover, result, yielded } from '../../src/core/run/steps.ts'
 import { type Cap, counted, reserve } from '../../src/core/budget.ts'
 import { pause, standBy } from '../../src/core/run/rest.ts'
-import type { Run, Session } from '../../src/core/types.ts'
+import type { Hold, Run, Session } from '../../src/core/types.ts'
 import { check } from './invariants.ts'
 import { checkApprovals } from './approval-rules.ts'
+import { checkAsked, checkHeld } from './walk-hold.ts'
 import { apply, emptyWorld, mailbox, plus, type World } from './world.ts'
 
 export const machine = {
@@ -34,6 +36,7 @@ export const machine = {
   ask,
   answered,
   cooldown,
+  hold,
   fire,
   recover,
   holdOn,
@@ -63,6 +66,8 @@ export interface Walk {
   crashes: Map<string, number>
   /** Messages between sessions whose senders are owed a reply: the step that sent it, and the run that reads it. */
   sends: { sender: string; n: number; reader: string; answered: boolean }[]
+  /** Providers that can't be asked before `until`, by tree. */
+  away: Map<string, { until: number; class: Hold['class'] }>
   /** How many faults the newest check of a run's deliverables found. */
   faults: Map<string, number>
   next: number
@@ -82,6 +87,7 @@ export function openWalk(by: Machine, slots = 3): Walk {
     begun: new Map(),
     crashes: new Map(),
     sends: [],
+    away: new Map(),
     faults: new Map(),
     next: 0,
   }
@@ -147,9 +153,11 @@ export function carry(walk: Walk, decision: Decision): boolean {
   for (const effect of decision.effects)
     if (effect.do === 'step.put' && effect.step.kind === 'model' && before.get(effect.step.run)?.paused)
       throw new Error(`paused run ${effect.step.run} asks its model`)
+  checkAsked(walk, decision.effects)
   apply(walk.world, decision.effects)
   tellSenders(walk, decision.effects)
   check(walk.world, walk.slots, before)
+  checkHeld(walk.world, before)
   checkApprovals(walk.world, { runs: before, approvals: asked })
   for (const run of walk.world.runs.values())
     if (run.terms?.deliverables && run.outcome === 'succeeded' && walk.faults.get(run.id) !== 0)

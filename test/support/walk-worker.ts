@@ -10,6 +10,7 @@ import { type Decision, nothing } from '../../src/core/run/facts.ts'
 import { type ReplyCall, textOf } from '../../src/core/run/reply.ts'
 import type { ModelIntent, Run, Step, Terms, ToolIntent, View, Wait } from '../../src/core/types.ts'
 import { capOf, capped, carry, endIds, fresh, id, parts, pick, sendKey, session, usage, type Walk } from './walk-kit.ts'
+import { held, holdOf } from './walk-hold.ts'
 import { children, endView, lastReply, mailbox, stepsOf, unsaid } from './world.ts'
 
 /** What a worker does next, read from the journal alone. `calm` spawns nothing and waits for nothing: for the drain. */
@@ -50,6 +51,8 @@ export function work(walk: Walk, run: Run, dice: number, calm = false): boolean 
       walk,
       by.askForRun({ run, box }, { epoch: run.epoch, approval: approvalOf(walk, run, last, 'budget') }),
     )
+  const away = held(walk, run, box)
+  if (away !== null) return away
   const reservation = by.reserve(
     { limit: run.grant.budget, spent: run.spent, lent: run.lent },
     { promptTokens: 5, maxTokens: 5, price: { input: 1, output: 1, cacheRead: 1, cacheWrite: 1 } },
@@ -130,6 +133,8 @@ function once(walk: Walk, step: Step): void {
 function answer(walk: Walk, run: Run, model: Step, dice: number, calm: boolean): boolean {
   const { world, machine: by } = walk
   if (!calm && dice % 11 === 0) {
+    const kind = dice % 2 === 0 ? ('rate_limit' as const) : ('overloaded' as const)
+    walk.away.set(run.tree, { until: world.now + 5, class: kind })
     return carry(
       walk,
       by.cooldown(
@@ -144,6 +149,7 @@ function answer(walk: Walk, run: Run, model: Step, dice: number, calm: boolean):
           until: world.now + 5,
           charged: nothing,
           usage,
+          hold: holdOf(run, kind),
           code: 'MODEL_OVERLOADED',
           error: 'busy',
         },

@@ -86,6 +86,9 @@ export function step(walk: Walk, what: number, at: number, dice: number): boolea
       )
       if (!run?.wait || !('until' in run.wait) || run.wait.until === null) return false
       world.now = Math.max(world.now, run.wait.until)
+      // Another one has asked meanwhile, and was told the same.
+      if (run.wait.for === 'timer' && run.wait.hold && dice % 2 === 0)
+        walk.away.set(run.tree, { until: world.now + 9, class: run.wait.hold.class })
       return carry(
         walk,
         by.fire(

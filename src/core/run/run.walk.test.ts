@@ -2,7 +2,7 @@ import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { drain, type Machine, machine, openWalk, step } from '../../../test/support/walk.ts'
 import { allows } from '../approval.ts'
-import type { Effect } from './facts.ts'
+import { type Effect, nothing } from './facts.ts'
 
 const walks = process.env['DEPUTY_LONG'] ? 100_000 : 2_000
 
@@ -58,6 +58,8 @@ describe('the walks', () => {
           for (const run of walk.world.runs.values()) {
             if (run.paused) seen.add(`paused ${run.state}`)
             if (run.errorCode) seen.add(`code ${run.errorCode}`)
+            if (run.wait?.for === 'timer' && run.wait.hold)
+              seen.add(`held for ${run.wait.hold.class}${run.spent.calls === 0 ? ' before its first call' : ''}`)
             seen.add(
               run.wait ? `wait ${run.wait.for}` : `${run.state} depth ${run.depth}${run.detached ? ' detached' : ''}`,
             )
@@ -80,6 +82,11 @@ describe('the walks', () => {
       'wait message',
       'wait timer',
       'wait ask',
+      'held for rate_limit',
+      'held for rate_limit before its first call',
+      'held for overloaded',
+      'held for overloaded before its first call',
+      'code MODEL_OVERLOADED',
       'running depth 2',
       'running depth 1 detached',
       'outcome succeeded',
@@ -350,6 +357,46 @@ describe('planted bugs are found', () => {
     [
       'capForgotten: only its own budget is looked at',
       { ...machine, reserve: (account, call) => machine.reserve(account, call) },
+    ],
+    [
+      'holdSatisfied: what is there already ends the pause',
+      spoiled(['hold'], effects =>
+        effects.map(effect =>
+          effect.do === 'run.set' && effect.to.wait?.for === 'timer'
+            ? { ...effect, to: { ...effect.to, wait: { ...effect.to.wait, after: 0 } } }
+            : effect,
+        ),
+      ),
+    ],
+    [
+      'holdCharges: the call that was not made is counted',
+      spoiled(['hold'], (effects, view: never) => {
+        const { run } = view as { run: { id: string } }
+        return [...effects, { do: 'run.money', run: run.id, spent: { ...nothing, calls: 1 }, lent: nothing }]
+      }),
+    ],
+    ['holdsLane: a held run stays at work', spoiled(['hold'], () => [])],
+    [
+      'holdDeaf: it waits for a message, and time does not end it',
+      spoiled(['hold'], effects =>
+        effects.map(effect =>
+          effect.do === 'run.set' ? { ...effect, to: { ...effect.to, wait: { for: 'message', until: null } } } : effect,
+        ),
+      ),
+    ],
+    [
+      'holdForEver: a provider that never comes back is waited for without end',
+      { ...machine, hold: (view, event) => machine.hold(view, { ...event, patienceMs: Number.POSITIVE_INFINITY }) },
+    ],
+    [
+      'holdStays: what held it is said still when it goes on',
+      spoiled(['claim'], effects =>
+        effects.map(effect =>
+          effect.do === 'run.set'
+            ? { ...effect, to: { state: effect.to.state!, epoch: effect.to.epoch!, woken: false, wait: null } }
+            : effect,
+        ),
+      ),
     ],
     [
       'askForgotten: recovery drops a step that asks',
