@@ -12,6 +12,9 @@ import { written } from './parse.ts'
 import type { Command } from './types.ts'
 import { amount, count, line, lines, money, span, standing } from './words.ts'
 
+/** A list on a phone. */
+const listed = 8
+
 export const status: Command = {
   name: 'status',
   aliases: [],
@@ -68,7 +71,7 @@ export const agents: Command = {
   name: 'agents',
   aliases: [],
   category: 'status',
-  description: 'The agents, and which may be started from here.',
+  description: 'The agents, and who may be started.',
   usage: [''],
   needs: 'operator.read',
   run({ options: { policies }, session, principal }) {
@@ -77,9 +80,13 @@ export const agents: Command = {
     const may = new Set(spawnable(grant, policies.spawn(session.agent)))
     return lines([
       `${count(all.length, 'agent')}; this one is ${session.agent}:`,
-      ...all.map(
-        ({ id, model }) => `${id}${model === undefined ? '' : `: ${model}`}${may.has(id) ? '' : ' (not from here)'}`,
-      ),
+      ...all
+        .slice(0, listed)
+        .map(
+          ({ id, model }) =>
+            `${line(id, 24)}${model === undefined ? '' : `: ${line(model, 40)}`}${may.has(id) ? '' : ' (not from here)'}`,
+        ),
+      all.length > listed && `and ${all.length - listed} more: deputy agents list`,
       may.size > 0
         ? 'Start one: /subagents spawn <agentId> <task>'
         : `None may be started from here: agents.entries.${session.agent}.subagents.allowAgents`,
@@ -109,7 +116,7 @@ export const help: Command = {
   name: 'help',
   aliases: [],
   category: 'status',
-  description: 'The commands in short, or one of them.',
+  description: 'The commands, or one of them.',
   usage: ['[command]'],
   needs: 'operator.read',
   open: true,

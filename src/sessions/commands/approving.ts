@@ -18,13 +18,14 @@ const decisions: Readonly<Record<string, ApprovalDecision>> = {
   deny: 'deny',
 }
 
-const most = 10
+/** A list on a phone. */
+const most = 5
 
 export const approve: Command = {
   name: 'approve',
   aliases: [],
   category: 'management',
-  description: 'Answer a question that work waits for; alone: what waits.',
+  description: 'Answer what work waits for.',
   usage: ['', '<id> <allow-once|allow-always|deny>'],
   needs: 'operator.approvals',
   async run({ args, house, principal, route, now }) {
@@ -55,5 +56,5 @@ export const approve: Command = {
 }
 
 function asLine({ id, question, deadlineAt }: Approval, now: number): string {
-  return `${shortId(id)} ${line(question.agent, 30)} ${line(question.title)}: ${line(question.text, 120)} (${span(deadlineAt - now)} left)`
+  return `${shortId(id)} ${line(question.agent, 24)} ${line(question.title, 40)}: ${line(question.text, 60)} (${span(deadlineAt - now)} left)`
 }

@@ -13,8 +13,10 @@ import { count, line, lines, span, standing, used } from './words.ts'
 
 /** A list on a phone; older and further ones are counted. */
 const listed = 12
-const logMessages = 8
-const logLine = 200
+/** With their tasks below them, so many fit. */
+const withTasks = 6
+const logMessages = 6
+const logLine = 100
 
 export async function childList({ options, session, now }: CommandCall): Promise<Answer> {
   const children = await childrenOf(options.store.read, session.id)
@@ -26,7 +28,10 @@ export async function childList({ options, session, now }: CommandCall): Promise
   const left = children.length - shown.length
   return lines([
     `${count(children.length, 'sub-agent')}, ${live.length} at work:`,
-    ...shown.flatMap(child => [`${nameOfChild(child)}: ${standing(child.run, now)}`, `  ${line(child.run.task, 60)}`]),
+    ...shown.flatMap(child => [
+      `${nameOfChild(child)}: ${standing(child.run, now)}`,
+      shown.length <= withTasks && `  ${line(child.run.task, 60)}`,
+    ]),
     left > 0 && `and ${left} more; by number they can still be asked for`,
   ])
 }
@@ -99,7 +104,7 @@ export const tasks: Command = {
   name: 'tasks',
   aliases: [],
   category: 'status',
-  description: 'What is at work for this conversation.',
+  description: 'What is at work here.',
   usage: [''],
   needs: 'operator.read',
   async run({ options, session, house, now }) {
@@ -144,7 +149,7 @@ export const explain: Command = {
   name: 'explain',
   aliases: [],
   category: 'status',
-  description: 'Why a run stands as it does, where its result went, what it cost.',
+  description: 'Why a run stands as it does.',
   usage: ['<id|#>'],
   needs: 'operator.read',
   async run(call) {

@@ -26,7 +26,7 @@ export const model: Command = {
   name: 'model',
   aliases: [],
   category: 'options',
-  description: 'Show or choose the model of this conversation.',
+  description: 'Show or choose the model.',
   usage: ['[provider/model|default]'],
   needs: args => (args === '' ? 'operator.read' : 'operator.write'),
   async run(call) {
@@ -55,7 +55,7 @@ export const thinking: Command = {
   name: 'thinking',
   aliases: ['think', 't'],
   category: 'options',
-  description: 'Show or choose how much the model thinks.',
+  description: 'How much the model thinks.',
   usage: [`[${levels.join('|')}|default]`],
   needs: args => (args === '' ? 'operator.read' : 'operator.write'),
   async run(call) {
@@ -77,7 +77,7 @@ export const usage: Command = {
   name: 'usage',
   aliases: [],
   category: 'options',
-  description: 'What was used, or the usage line under answers.',
+  description: 'What was used, or a usage line.',
   usage: ['[off|tokens|full]'],
   needs: args => (args === '' ? 'operator.read' : 'operator.write'),
   async run(call) {

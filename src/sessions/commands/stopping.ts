@@ -15,7 +15,7 @@ export const stop: Command = {
   name: 'stop',
   aliases: [],
   category: 'session',
-  description: 'Stop what this conversation does, sub-agents included.',
+  description: 'Stop all that is at work here.',
   usage: [''],
   needs: 'operator.write',
   async run({ house, options, session, principal }) {
@@ -33,7 +33,7 @@ export const kill: Command = {
   name: 'kill',
   aliases: [],
   category: 'management',
-  description: 'Stop a sub-agent, or all of them.',
+  description: 'Stop a sub-agent, or all.',
   usage: ['<id|#|all>'],
   needs: 'operator.write',
   run: call => killed(call, call.args),

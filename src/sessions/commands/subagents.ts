@@ -82,7 +82,7 @@ export const subagents: Command = {
   name: 'subagents',
   aliases: [],
   category: 'management',
-  description: 'Start, watch, write to and stop sub-agents.',
+  description: 'Start, watch, steer, stop.',
   usage: Object.values(forms),
   needs,
   async run(call) {
@@ -115,7 +115,7 @@ export const steer: Command = {
   name: 'steer',
   aliases: ['tell'],
   category: 'management',
-  description: 'Tell a sub-agent, or this conversation, something at once.',
+  description: 'Tell a sub-agent at once.',
   usage: ['<id|#> <message>', '<message>'],
   needs: 'operator.write',
   async run(call) {
