@@ -5,6 +5,8 @@
  * content from outside: data, never instructions, and never authority. Never holds a token or a socket.
  */
 
+import type { ErrorCode } from '../protocol/errors.ts'
+
 /** Where people talk: one person, a group, or a channel of a server or workspace that many may read. */
 export type ChatKind = 'direct' | 'group' | 'channel'
 
@@ -152,7 +154,7 @@ export interface AccountStatus {
   /** Who the account is on its service, once known: a number, a bot's name. */
   self: string | null
   /** Stable code and words of what is wrong now, and how to mend it. */
-  problem: { code: string; message: string; fix: string } | null
+  problem: { code: ErrorCode; message: string; fix: string } | null
   connectedAt: number | null
   lastInboundAt: number | null
   lastOutboundAt: number | null
@@ -164,7 +166,7 @@ export type LoginStep =
   | { show: 'qr'; data: string; expiresAt: number }
   | { show: 'code'; code: string; expiresAt: number }
   | { show: 'done'; self: string | null }
-  | { show: 'failed'; code: string; message: string; fix: string }
+  | { show: 'failed'; code: ErrorCode; message: string; fix: string }
 
 /** One account of a service as operators see it. */
 export interface AccountView {

@@ -70,7 +70,7 @@ function openAccount(channel: string, options: AccountOptions, login: boolean): 
         if (me.status === 401)
           return change({
             state: 'failed',
-            problem: { code: 'auth', message: 'the token is wrong', fix: 'Set another.' },
+            problem: { code: 'CHANNEL_TOKEN_REFUSED', message: 'the token is wrong', fix: 'Set another.' },
           })
         const { name } = (await me.json()) as { name: string }
         if (status.state !== 'connected')
@@ -88,7 +88,10 @@ function openAccount(channel: string, options: AccountOptions, login: boolean): 
       } catch (error) {
         if (signal.aborted) return
         const message = error instanceof Error ? error.message : String(error)
-        change({ state: 'reconnecting', problem: { code: 'network', message, fix: 'It is tried again by itself.' } })
+        change({
+          state: 'reconnecting',
+          problem: { code: 'CHANNEL_UNREACHABLE', message, fix: 'It is tried again by itself.' },
+        })
         await sleep(20)
       }
     }

@@ -55,7 +55,7 @@ export function readSettings(
   }
 }
 
-function no(code: string, message: string, fix: string): { ok: false; problem: Problem } {
+function no(code: Problem['code'], message: string, fix: string): { ok: false; problem: Problem } {
   return { ok: false, problem: { code, message, fix } }
 }
 
