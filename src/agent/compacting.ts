@@ -90,6 +90,7 @@ export async function beginCompaction(
       promptTokens: estimateTokens(asked.system, asked.messages, ''),
       maxTokens: Math.min(summaryTokens, model.maxTokens),
       price: model.price,
+      inPlace: options.models.inPlaceOf(model.ref, run.agent).map(({ price }) => price),
     },
     await capsOn(tx, options.policies, run, now),
   )
@@ -118,6 +119,7 @@ export async function beginCompaction(
     ...asked,
     tools: [],
     maxTokens: reservation.maxTokens,
+    most: reservation.most,
     ...(rules.thinking === null ? {} : { thinking: rules.thinking }),
     cacheKey,
     signal: never,

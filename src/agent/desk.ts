@@ -264,7 +264,12 @@ export function openDesk(work: Work, runId: string, agent: string): Desk & { sta
     }
     const reservation = reserve(
       { limit: run.grant.budget, spent: run.spent, lent: run.lent },
-      { promptTokens: prompt, maxTokens: plan.model.maxTokens, price: plan.model.price },
+      {
+        promptTokens: prompt,
+        maxTokens: plan.model.maxTokens,
+        price: plan.model.price,
+        inPlace: options.models.inPlaceOf(plan.model.ref, run.agent).map(({ price }) => price),
+      },
       await capsOn(tx, options.policies, run, now),
     )
     if (!reservation.ok) return stop('budget_exhausted', reservation.code, reservation.message)
@@ -280,7 +285,11 @@ export function openDesk(work: Work, runId: string, agent: string): Desk & { sta
     const step = stepOf(decision.effects, again)
     if (!step) return { next: { do: 'rest' }, afters: [after], run, wireId }
     return {
-      next: { do: 'model', step, request: { ...plan.request, maxTokens: reservation.maxTokens } },
+      next: {
+        do: 'model',
+        step,
+        request: { ...plan.request, maxTokens: reservation.maxTokens, most: reservation.most },
+      },
       afters: [after],
       run,
       wireId,

@@ -12,6 +12,7 @@ import {
   lend,
   nothing,
   openAccount,
+  outputWithin,
   reserve,
   settle,
   unlimited,
@@ -20,6 +21,7 @@ import type { Purse, Spend } from './types.ts'
 
 const long = process.env['DEPUTY_LONG'] ? 50 : 1
 const price = { input: 2, output: 10, cacheRead: 1, cacheWrite: 2.5 }
+const dear = { input: 3, output: 40, cacheRead: 1, cacheWrite: 5 }
 const fields = ['nano', 'tokens', 'calls'] as const
 
 describe('reserving', () => {
@@ -36,6 +38,24 @@ describe('reserving', () => {
     expect(reserve(limited({ nano: 259 }), call)).toMatchObject({ ok: false, code: 'RUN_BUDGET', field: 'nano' })
     expect(reserve(limited({ tokens: 100 }), call)).toMatchObject({ ok: false, field: 'tokens' })
     expect(reserve(limited({ calls: 0 }), call)).toMatchObject({ ok: false, field: 'calls' })
+  })
+
+  test('the dearest model that may answer is set aside for, as far as the budget reaches; it says less for it', () => {
+    const call = { promptTokens: 100, maxTokens: 50, price, inPlace: [dear, { ...price, output: 1 }] }
+    expect(reserve(openAccount(unlimited), call)).toMatchObject({
+      maxTokens: 50,
+      charge: { reserved: { nano: 2500, tokens: 150 } },
+      most: { promptTokens: 100, nano: null, tokens: null },
+    })
+    const made = reserve(openAccount({ ...unlimited, nano: 1000 }), call)
+    expect(made).toMatchObject({ maxTokens: 50, charge: { reserved: { nano: 1000 } }, most: { nano: 1000 } })
+    expect(outputWithin({ nano: 1000, tokens: null }, { ...call, price: dear })).toBe(12)
+    // Too little for the dearer one is enough for the first.
+    expect(reserve(openAccount({ ...unlimited, nano: 400 }), call)).toMatchObject({
+      maxTokens: 15,
+      most: { nano: 400 },
+    })
+    expect(outputWithin({ nano: 400, tokens: null }, { ...call, price: dear })).toBeLessThan(1)
   })
 
   test('a model without a price costs no money, even when none is left', () => {
@@ -214,12 +234,15 @@ function walk(bank: Bank, [limit, moves]: Walk): string | null {
     } else if (what === 'call' && run.live) {
       const soFar = sum(runs.flatMap(each => each.calls.map(one => bank.counted(one.charge))))
       const cap = { of: 'everybody', key: 'agents.dailyBudget', limit: capped, used: soFar, until: null }
-      const made = bank.reserve(run.account, { promptTokens: prompt, maxTokens, price }, [cap])
+      const made = bank.reserve(run.account, { promptTokens: prompt, maxTokens, price, inPlace: [dear] }, [cap])
       if (!made.ok) continue
       run.account = made.account
-      const output = Math.floor((made.maxTokens * used) / 100)
+      // Every third call is answered by the dearer model, as far as what is set aside reaches.
+      const most = which % 3 === 0 ? outputWithin(made.most, { promptTokens: prompt, maxTokens, price: dear }) : 0
+      const [by, room] = most < 1 ? [price, made.maxTokens] : [dear, Math.min(most, made.maxTokens)]
+      const output = Math.floor((room * used) / 100)
       const real = {
-        nano: Math.ceil(prompt * price.cacheWrite + output * price.output),
+        nano: Math.ceil(prompt * by.cacheWrite + output * by.output),
         tokens: prompt + output,
         calls: 1,
       }
@@ -313,6 +336,12 @@ const planted: Record<string, Partial<Bank>> = {
   reservesOutputOnly: { reserve: (account, call) => reserve(account, { ...call, promptTokens: 0 }) },
   reservesAtTheCheapPrice: {
     reserve: (account, call) => reserve(account, { ...call, price: { ...call.price, cacheWrite: 2 } }),
+  },
+  dearerUnbounded: {
+    reserve: (account, call, caps) => {
+      const made = reserve(account, call, caps)
+      return made.ok ? { ...made, most: { ...made.most, nano: null } } : made
+    },
   },
   capCountsTheSettledOnly: {
     counted: charge => (charge.state === 'reserved' ? nothing : charge.charged),

@@ -43,9 +43,15 @@ export interface Cap {
 }
 
 export type Reservation =
-  | { ok: true; account: Account; charge: Charge; maxTokens: number }
+  /** `most`: what all attempts of the call may cost together; null where nothing limits it. */
+  | { ok: true; account: Account; charge: Charge; maxTokens: number; most: Most }
   /** `cap`: the one that is used up; null when it is the run's own budget. */
   | { ok: false; code: 'RUN_BUDGET' | 'RUN_CAP'; field: keyof Purse; cap: Cap | null; message: string }
+
+/** What one call may use up, whoever answers it, and what its prompt counts for in that. */
+export interface Most extends Pick<Purse, 'nano' | 'tokens'> {
+  promptTokens: number
+}
 
 const fields = ['nano', 'tokens', 'calls'] as const
 const units = { nano: 'nano-USD', tokens: 'tokens', calls: 'model calls' }
@@ -76,36 +82,56 @@ export function lesser(one: Purse, other: Purse): Purse {
   })
 }
 
+/** A model call as far as it costs something. `promptTokens` is estimated from above, prices are nano-USD per token. */
+export interface Costs {
+  promptTokens: number
+  maxTokens: number
+  price: ResolvedModel['price']
+}
+
+/** The dearest that a call can cost: the whole prompt at the dearest input price, and `output` tokens of answer. */
+function costOf({ promptTokens, price }: Costs, output: number): number {
+  return Math.ceil(promptTokens * Math.max(price.input, price.cacheRead, price.cacheWrite) + output * price.output)
+}
+
+/** So many tokens of answer may be asked for that the call stays within `free` at its dearest; below 1 when it can't. */
+export function outputWithin(free: Pick<Purse, 'nano' | 'tokens'>, call: Costs): number {
+  let output = call.maxTokens
+  if (free.tokens !== null) output = Math.min(output, free.tokens - call.promptTokens)
+  if (free.nano === null || costOf(call, output) <= free.nano) return output
+  if (call.price.output === 0) return 0
+  output = Math.min(output, Math.floor((free.nano - costOf(call, 0)) / call.price.output))
+  return costOf(call, output) <= free.nano ? output : output - 1
+}
+
 /**
- * Sets aside the dearest that a model call can cost: the whole prompt at the dearest input price and `max_tokens` of
- * output. `max_tokens` is what the model gives and what budget and caps leave; when not even one token is left the call is
- * refused, and the run ends `budget_exhausted`.
+ * Sets aside the dearest that a model call can cost, whichever of the models that may answer does: `max_tokens` is what the
+ * first gives and what budget and caps leave; when not even one token is left the call is refused, and the run ends
+ * `budget_exhausted`. A dearer model in its place has what is set aside and no more (`most`), and says less for it.
  */
 export function reserve(
   account: Account,
-  call: { promptTokens: number; maxTokens: number; price: ResolvedModel['price'] },
+  call: Costs & { inPlace?: readonly ResolvedModel['price'][] },
   caps: readonly Cap[] = [],
 ): Reservation {
   const free = caps.reduce((rest, cap) => lesser(rest, leftOf(cap)), left(account))
   if (free.calls !== null && free.calls < 1) return exhausted('calls', account, caps)
-  const input = Math.max(call.price.input, call.price.cacheRead, call.price.cacheWrite)
-  const costOf = (output: number) => Math.ceil(call.promptTokens * input + output * call.price.output)
-
-  let maxTokens = call.maxTokens
-  if (free.tokens !== null) maxTokens = Math.min(maxTokens, free.tokens - call.promptTokens)
-  if (maxTokens < 1) return exhausted('tokens', account, caps)
-  if (free.nano !== null && costOf(maxTokens) > free.nano) {
-    if (call.price.output > 0) {
-      maxTokens = Math.floor((free.nano - call.promptTokens * input) / call.price.output)
-    }
-    if (maxTokens < 1 || costOf(maxTokens) > free.nano) return exhausted('nano', account, caps)
-  }
-  const reserved = { nano: costOf(maxTokens), tokens: call.promptTokens + maxTokens, calls: 1 }
+  if (outputWithin({ ...free, nano: null }, call) < 1) return exhausted('tokens', account, caps)
+  const maxTokens = outputWithin(free, call)
+  if (maxTokens < 1) return exhausted('nano', account, caps)
+  const dearest = [call.price, ...(call.inPlace ?? [])].map(price => costOf({ ...call, price }, maxTokens))
+  const nano = Math.min(free.nano ?? Number.POSITIVE_INFINITY, Math.max(...dearest))
+  const reserved = { nano, tokens: call.promptTokens + maxTokens, calls: 1 }
   return {
     ok: true,
     account: { ...account, spent: plus(account.spent, reserved) },
     charge: { state: 'reserved', reserved, charged: reserved },
     maxTokens,
+    most: {
+      promptTokens: call.promptTokens,
+      nano: free.nano === null ? null : nano,
+      tokens: free.tokens === null ? null : reserved.tokens,
+    },
   }
 }
 

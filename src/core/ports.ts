@@ -5,6 +5,7 @@
  */
 import type { ErrorCode } from '../protocol/errors.ts'
 import type { Approval } from './approval.ts'
+import type { Most } from './budget.ts'
 import type { Capabilities, Content } from './chat.ts'
 import type { Outreach } from './outreach.ts'
 import type { ToolFacts } from './tool-facts.ts'
@@ -48,6 +49,8 @@ export interface ModelRequest {
   messages: readonly ModelMessage[]
   tools: readonly ToolSpec[]
   maxTokens: number
+  /** What is set aside for it: what does not fit is not asked. Absent: nothing limits it. */
+  most?: Most
   thinking?: string
   /** What is so at this moment only: shown last, after everything that a prompt cache may keep. */
   note?: string
@@ -127,6 +130,8 @@ export interface Pause {
 
 export interface Models {
   stream(request: ModelRequest): AsyncIterable<ModelEvent>
+  /** The models that may answer a call to `ref` in its place. */
+  inPlaceOf(ref: string, agent: string): readonly ResolvedModel[]
   /**
    * Whether such a call would only be told to wait: the same keys and fallbacks in the same order as `stream`. Null when one of
    * them may be asked, or when waiting is not what helps. Synchronous, changes nothing.

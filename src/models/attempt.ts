@@ -16,8 +16,18 @@ export type Delta = Extract<ModelEvent, { type: 'text' | 'thinking' }>
 
 export type Outcome =
   | { ok: true; stop: StopReason; usage: TokenUsage | null; parts: readonly Part[]; calls: readonly Call[] }
-  /** `begun`: something of the answer had come. */
-  | { ok: false; trouble: Trouble; usage: TokenUsage | null; begun: boolean }
+  | (Broken & {
+      /** About so many tokens had come. */
+      tokens: number
+    })
+
+interface Broken {
+  ok: false
+  trouble: Trouble
+  usage: TokenUsage | null
+  /** Something of the answer had come. */
+  begun: boolean
+}
 
 type Streamed = Awaited<ReturnType<LanguageModel['doStream']>>
 type StreamPart = Streamed['stream'] extends ReadableStream<infer T> ? T : never
@@ -42,6 +52,7 @@ export async function* attempt(given: AttemptOptions): AsyncGenerator<ModelEvent
   const { provider, send, watch, signal, opening, answerChars, now } = given
   const answer = collect()
   let chars = 0
+  const broken = (outcome: Broken): Outcome => ({ ...outcome, tokens: Math.ceil(chars / 4) })
   try {
     const sent = send()
     // Whoever stops listening at the opening must not leave a rejection behind.
@@ -54,17 +65,18 @@ export async function* attempt(given: AttemptOptions): AsyncGenerator<ModelEvent
       chars += 'delta' in value ? value.delta.length : 0
       if (chars > answerChars) {
         const why = trouble('bad_answer', `${provider} sent more than ${answerChars} characters.`, { again: false })
-        return { ok: false, usage: answer.usage(), begun: true, trouble: why }
+        return broken({ ok: false, usage: answer.usage(), begun: true, trouble: why })
       }
       const delta = answer.take(value)
       if (delta) yield delta
     }
-    return answer.outcome(provider, error => classify(provider, error, now()))
+    const outcome = answer.outcome(provider, error => classify(provider, error, now()))
+    return outcome.ok ? outcome : broken(outcome)
   } catch (error) {
     const why = signal.aborted
       ? trouble('aborted', 'The call was aborted.')
       : (watch.broke() ?? classify(provider, error, now()))
-    return { ok: false, usage: answer.usage(), begun: answer.begun(), trouble: why }
+    return broken({ ok: false, usage: answer.usage(), begun: answer.begun(), trouble: why })
   }
 }
 
@@ -72,7 +84,7 @@ interface Answer {
   take(part: StreamPart): Delta | null
   usage(): TokenUsage | null
   begun(): boolean
-  outcome(provider: string, classed: (error: unknown) => Trouble): Outcome
+  outcome(provider: string, classed: (error: unknown) => Trouble): Broken | (Outcome & { ok: true })
 }
 
 function collect(): Answer {

@@ -7,6 +7,7 @@
  * C4 no wait longer than `sleepMs` happens here: it becomes `retryAtMs`, and the runner waits in a row (decisions.md 36).
  * C5 no key, and nothing that looks like one, is in any event or log line.
  */
+import { outputWithin } from '../core/budget.ts'
 import type { ModelEvent, ModelRequest } from '../core/ports.ts'
 import type { TokenUsage } from '../core/types.ts'
 import { attempt, type Outcome } from './attempt.ts'
@@ -42,11 +43,14 @@ interface Call {
   shown: boolean
   /** Requests that went out. */
   asked: number
+  /** What those that gave no answer have used, as far as it is known. */
+  used: TokenUsage
+  costNano: number
 }
 
 export async function* call(caller: Caller, request: ModelRequest): AsyncGenerator<ModelEvent> {
   const given: Given[] = []
-  const so: Call = { shown: false, asked: 0 }
+  const so: Call = { shown: false, asked: 0, used: nothing, costNano: 0 }
   for (const target of targets(caller, request.model, given)) {
     if (target.api === 'rehearsal') {
       if (so.shown) yield { type: 'replace' }
@@ -57,7 +61,10 @@ export async function* call(caller: Caller, request: ModelRequest): AsyncGenerat
     if (!failed) return
     given.push(failed)
   }
-  yield { type: 'fail', failure: { ...failure(given), ...(so.asked === 0 ? { unasked: true } : {}) } }
+  const unasked = so.asked === 0
+  // What the first has used must be known, else what is set aside is charged.
+  const used = unasked || given[0]?.known ? { usage: so.used, costNano: so.costNano } : {}
+  yield { type: 'fail', failure: { ...failure(given), ...used, ...(unasked ? { unasked } : {}) } }
 }
 
 /** Ends with null after `end`, else with the reason why this model gives no answer now. */
@@ -74,19 +81,19 @@ async function* withModel(
   const ids = idsOf(caller, target, request.cacheKey)
   const spent = new Set<Credential>()
   let strange = 0
-
-  const over = (why: Trouble, usage: Outcome['usage'], retry: Parameters<typeof give>[2] = null) =>
-    give(target, why, retry, usage && { usage, costNano: costOf(usage, target.price) })
+  let last: Trouble | null = null
 
   for (;;) {
+    const maxTokens = roomFor(request, target, so)
+    if (maxTokens < 1) return last ? give(target, last, again(last, caller), true) : give(target, tooDear(target), null)
     const pick = choose(caller, target, ids, spent)
     if (pick.ms > limits.sleepMs) return giveLater(caller, target, pick)
     if (pick.ms > 0) await sleep(pick.ms, request.signal)
-    if (request.signal.aborted) return over(trouble('aborted', 'The call was aborted.'), null)
+    if (request.signal.aborted) return give(target, trouble('aborted', 'The call was aborted.'), null)
 
     const startedAt = now()
     so.asked += 1
-    const outcome = yield* once(caller, request, target, pick.key, so)
+    const outcome = yield* once(caller, { ...request, maxTokens }, target, pick.key, so)
     if (outcome.ok) {
       for (const id of [ids.key(pick.key), ids.provider, ids.conversation]) cooldown.clear(id, target.model, startedAt)
       const usage = outcome.usage ?? {
@@ -101,8 +108,8 @@ async function* withModel(
       yield {
         type: 'end',
         stop: outcome.stop,
-        usage,
-        costNano: costOf(usage, target.price),
+        usage: together(so.used, usage),
+        costNano: so.costNano + costOf(usage, target.price),
         parts: outcome.parts,
         ...(first ? { insteadOf: { model: first.ref, why: first.trouble.message } } : {}),
       }
@@ -110,7 +117,14 @@ async function* withModel(
     }
 
     const why = { ...outcome.trouble, message: scrub(outcome.trouble.message, secrets) }
-    if (why.class === 'aborted') return over(why, billed(outcome))
+    last = why
+    const known = billed(outcome)
+    // What broke off in the middle is billed all the same: what came of it counts, where the provider says nothing.
+    const used = known ?? (outcome.begun ? { ...nothing, input: promptSize(request), output: outcome.tokens } : nothing)
+    so.used = together(so.used, used)
+    so.costNano += costOf(used, target.price)
+    const over = (retry: Parameters<typeof give>[2] = null) => give(target, why, retry, known !== null)
+    if (why.class === 'aborted') return over()
     log('warn', 'model call failed', {
       model: target.ref,
       key: pick.key?.id ?? 'none',
@@ -127,7 +141,7 @@ async function* withModel(
       case 'quota':
         if (pick.key) spent.add(pick.key)
         strike('key', ids.key(pick.key), 10_000)
-        if (spent.size >= keys.length) return over(why, billed(outcome))
+        if (spent.size >= keys.length) return over()
         break
       case 'rate_limit':
         strike('key', ids.key(pick.key))
@@ -137,18 +151,55 @@ async function* withModel(
         // A line that breaks in the middle of an answer says something of this conversation: the others go on.
         const mine = why.class === 'network' && outcome.begun
         const hold = mine ? strike('conversation', ids.conversation) : strike('provider', ids.provider)
-        if (!why.again) return over(why, billed(outcome), { at: now() + 2 * limits.sleepMs, hold })
+        if (!why.again) return over({ at: now() + 2 * limits.sleepMs, hold })
         break
       }
       case 'bad_answer':
         strange += 1
-        if (!why.again || strange > 2) return over(why, billed(outcome))
+        if (!why.again || strange > 2) return over()
         await sleep(limits.backoffMs * 2 ** (strange - 1) * (1 + random() / 4), request.signal)
         break
       default:
-        return over(why, billed(outcome))
+        return over()
     }
   }
+}
+
+const nothing: TokenUsage = Object.freeze({ input: 0, output: 0, cacheRead: 0, cacheWrite: 0 })
+
+function together(one: TokenUsage, other: TokenUsage): TokenUsage {
+  return {
+    input: one.input + other.input,
+    output: one.output + other.output,
+    cacheRead: one.cacheRead + other.cacheRead,
+    cacheWrite: one.cacheWrite + other.cacheWrite,
+  }
+}
+
+function promptSize(request: ModelRequest): number {
+  return request.most?.promptTokens ?? promptTokens(request)
+}
+
+/** How long an answer this model may give, so that all attempts together stay within what is set aside; below 1: none. */
+function roomFor(request: ModelRequest, { maxTokens, price }: Target, so: Call): number {
+  const most = Math.min(request.maxTokens, maxTokens)
+  if (!request.most) return most
+  const { promptTokens, nano, tokens } = request.most
+  const { input, output, cacheRead, cacheWrite } = so.used
+  const free = {
+    nano: nano === null ? null : nano - so.costNano,
+    tokens: tokens === null ? null : tokens - input - output - cacheRead - cacheWrite,
+  }
+  return outputWithin(free, { promptTokens, maxTokens: most, price })
+}
+
+function tooDear({ ref }: Target): Trouble {
+  return trouble('bad_request', `What is left of the budget is too little to ask ${ref}.`, { code: 'RUN_BUDGET' })
+}
+
+/** What this call may cost is used up, not the budget: the run comes again, with something set aside anew. */
+function again({ again: may }: Trouble, { now, limits }: Caller): { at: number; hold: null } | null {
+  return may ? { at: now() + 2 * limits.sleepMs, hold: null } : null
 }
 
 /** What a provider turns away before it has said a word, it does not bill. */
@@ -157,7 +208,7 @@ const turnedAway: ReadonlySet<Trouble['class']> = new Set(['auth', 'quota', 'bad
 /** Null when it is not known: then what was set aside is charged. */
 function billed(outcome: Outcome & { ok: false }): TokenUsage | null {
   if (outcome.usage !== null || outcome.begun || !turnedAway.has(outcome.trouble.class)) return outcome.usage
-  return { input: 0, output: 0, cacheRead: 0, cacheWrite: 0 }
+  return nothing
 }
 
 async function* once(

@@ -6,13 +6,13 @@
  */
 import { createHmac, randomBytes } from 'node:crypto'
 import { unpaced } from '../core/pace.ts'
-import type { ModelEvent, ModelRequest } from '../core/ports.ts'
+import type { ModelEvent, ModelRequest, ResolvedModel } from '../core/ports.ts'
 import { fixOf } from '../protocol/errors.ts'
 import { call } from './call.ts'
 import { makeCooldown } from './cooldown.ts'
 import { builtinProviders, type Directory, type Found, makeDirectory, ollamaUrl, type Target } from './directory.ts'
 import type { Limits, ModelListing, ModelRoom, ModelsOptions, ModelsSettings } from './options.ts'
-import { type Order, pauseOf, recall } from './order.ts'
+import { inPlaceOf, type Order, pauseOf, recall } from './order.ts'
 import { rehearsalModel } from './rehearsal.ts'
 import { openLine } from './line.ts'
 import { openWires } from './wires.ts'
@@ -108,23 +108,25 @@ export function openModels(options: ModelsOptions): ModelRoom {
     return discovered
   }
 
+  function resolved({ ref, provider, model, contextWindow, maxTokens, price, priced }: Target): ResolvedModel {
+    return { ref, provider, model, contextWindow, maxTokens, price, priced }
+  }
+
   function listing(target: Target, agent: string): ModelListing {
-    const { ref, provider, model, name, contextWindow, maxTokens, price, priced } = target
-    const key = keysFor(agent, provider)[0]?.id ?? null
-    return { ref, provider, model, name, contextWindow, maxTokens, price, priced, key }
+    return { ...resolved(target), name: target.name, key: keysFor(agent, target.provider)[0]?.id ?? null }
   }
 
   return {
     stream,
     defaultRef,
+    inPlaceOf: (ref, agent) => inPlaceOf(orderFor(agent), ref).map(resolved),
     pause: ({ model, agent, cacheKey }) => pauseOf(orderFor(agent), model, cacheKey),
     recall: holds => recall(cooldown, holds),
 
     resolve(ref, agent) {
       const found = find(ref, agent)
       if (!found.ok) return { ok: false, code: found.code, reason: found.reason, fix: found.fix || fixOf(found.code) }
-      const { provider, model, contextWindow, maxTokens, price, priced } = found.target
-      return { ok: true, model: { ref: found.target.ref, provider, model, contextWindow, maxTokens, price, priced } }
+      return { ok: true, model: resolved(found.target) }
     },
 
     list(agent) {

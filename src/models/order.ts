@@ -7,7 +7,6 @@
 import type { ModelFailure, Pause } from '../core/ports.ts'
 import type { Hold } from '../core/types.ts'
 import { fixOf } from '../protocol/errors.ts'
-import type { Outcome } from './attempt.ts'
 import type { Cooldown, Cooling } from './cooldown.ts'
 import type { Found, Target } from './directory.ts'
 import { type Trouble, trouble } from './failure.ts'
@@ -37,7 +36,8 @@ export interface Given {
   trouble: Trouble
   retryAtMs: number | null
   hold: Hold | null
-  usage: { usage: NonNullable<Outcome['usage']>; costNano: number } | null
+  /** Whether what it has used is known. */
+  known: boolean
 }
 
 /** The models that may answer, one after the other. Who asks them adds to `given` why one did not; that decides about the next. */
@@ -61,6 +61,16 @@ export function* targets(order: Order, ref: string, given: Given[]): Generator<T
     yield target
     if (given.at(-1)?.trouble.class === 'aborted') return
   }
+}
+
+/** The models that may answer in place of `ref`, as far as they can be used at all. */
+export function inPlaceOf(order: Order, ref: string): Target[] {
+  const first = order.find(ref)
+  const all = order.fallbacks.flatMap(each => {
+    const found = order.find(each)
+    return found.ok && !(first.ok && first.target.ref === found.target.ref) ? [found.target] : []
+  })
+  return [...new Map(all.map(target => [target.ref, target])).values()]
 }
 
 /** Another model helps against everything but a stop, a refusal, and a request that is wrong anywhere. */
@@ -131,9 +141,9 @@ export function give(
   { ref, provider, model }: Pick<Target, 'ref' | 'provider' | 'model'>,
   why: Trouble,
   retry: { at: number; hold: Hold | null } | null,
-  usage: Given['usage'] = null,
+  known = false,
 ): Given {
-  return { ref, provider, model, trouble: why, retryAtMs: retry?.at ?? null, hold: retry?.hold ?? null, usage }
+  return { ref, provider, model, trouble: why, retryAtMs: retry?.at ?? null, hold: retry?.hold ?? null, known }
 }
 
 /** A model that can't be asked before its cooldown is over. Not all who wait come back at one moment. */
@@ -165,7 +175,7 @@ export function holdOf(
 /** The first model's failure is the one that counts; a later one is mentioned, and may make waiting worth while. */
 export function failure(given: readonly Given[]): ModelFailure {
   const first = given.find(one => one.trouble.class === 'aborted') ?? given[0]!
-  const others = given.filter(one => one !== first).map(one => `${one.ref}: ${one.trouble.class}`)
+  const others = given.filter(one => one !== first).map(one => `${one.ref}: ${short(one.trouble)}`)
   const { class: kind, code, message, fix } = first.trouble
   const next = given.reduce<Given | null>(
     (best, one) => (one.retryAtMs !== null && (!best || one.retryAtMs < best.retryAtMs!) ? one : best),
@@ -180,8 +190,11 @@ export function failure(given: readonly Given[]): ModelFailure {
     ...(next?.hold ? { hold: next.hold } : {}),
     provider: first.provider,
     model: first.model,
-    ...(first.usage ?? {}),
   }
+}
+
+function short({ class: kind, code }: Trouble): string {
+  return code === 'RUN_BUDGET' ? 'too dear for what is left' : kind
 }
 
 /** What a call to `ref` would be told without asking anybody; null when somebody would be asked. */

@@ -240,6 +240,7 @@ function scripted(
       ref.startsWith('test/')
         ? { ok: true, model: { ...model, ref, contextWindow } }
         : { ok: false, reason: `no model ${ref}`, fix: 'Use test/model.' },
+    inPlaceOf: () => [],
     pause,
     recall: () => undefined,
     async *stream(request) {
