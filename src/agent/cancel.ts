@@ -102,7 +102,7 @@ export function openCanceller(
 
   /** What a run asks for its own children; the words are the tool's answer. What it had told them is taken back with them. */
   async function children(parent: Run, targets: readonly string[]): Promise<string> {
-    const known = await childFacts(options.store.read, parent.id, null, options.clock.now())
+    const known = await childFacts(options.store.read, parent.id, options.clock.now())
     const total: Stopped = { runs: [], alreadyDone: [], dropped: [], processes: { ended: 0, stillAlive: [] } }
     for (const child of known.filter(one => targets.includes(one.run)))
       merge(total, await run(child.run, null, 'cancelled by the agent that spawned it', 'drop'))

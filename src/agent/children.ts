@@ -6,19 +6,40 @@ import type { ChildFacts } from '../core/ports.ts'
 import type { Terms } from '../core/types.ts'
 import type { Tx } from '../store/open.ts'
 
-/** Children of a run, newest last; ended ones only when they ended within `recentMinutes` (null = all). */
-export async function childFacts(
+/** Children of a run, newest last. */
+export async function childFacts(db: Tx, run: string, now: number): Promise<ChildFacts[]> {
+  const rows = await childRows(db).where('runs.parent', '=', run).execute()
+  return rows.map((row, i) => factsOf(row, i + 1, run, now))
+}
+
+/**
+ * Sub-agents of a conversation, newest last, whoever started them there and in whichever turn; `run` is whose own are marked
+ * so. Numbered by birth over the life of the conversation, as a person counts them. Ended ones only when they ended within
+ * `recentMinutes`.
+ */
+export async function conversationChildren(
   db: Tx,
-  run: string,
-  recentMinutes: number | null,
+  { session, run }: { session: string; run: string },
+  recentMinutes: number,
   now: number,
 ): Promise<ChildFacts[]> {
-  const rows = await db
+  const rows = await childRows(db).where('sessions.parent_session', '=', session).execute()
+  const since = now - recentMinutes * 60_000
+  const numbers = new Map<string, number>()
+  for (const { session_key: key } of rows) if (!numbers.has(key)) numbers.set(key, numbers.size + 1)
+  return rows
+    .filter(row => row.ended_at === null || row.ended_at >= since)
+    .map(row => factsOf(row, numbers.get(row.session_key)!, run, now))
+}
+
+const childRows = (db: Tx) =>
+  db
     .selectFrom('runs')
     .innerJoin('sessions', 'sessions.id', 'runs.session')
     .select([
       'runs.id',
       'sessions.key as session_key',
+      'runs.parent',
       'runs.agent',
       'runs.label',
       'runs.task',
@@ -30,29 +51,29 @@ export async function childFacts(
       'runs.started_at',
       'runs.ended_at',
     ])
-    .where('runs.parent', '=', run)
     .orderBy('runs.created_at')
     .orderBy('runs.id')
-    .execute()
-  const since = recentMinutes === null ? 0 : now - recentMinutes * 60_000
-  return rows
-    .map((row, i) => ({
-      index: i + 1,
-      run: row.id,
-      sessionKey: row.session_key,
-      agent: row.agent,
-      label: row.label,
-      taskName: taskNameOf(row.terms),
-      task: row.task,
-      state: row.state,
-      outcome: row.outcome,
-      model: row.model,
-      runtimeMs: row.started_at === null ? 0 : (row.ended_at ?? now) - row.started_at,
-      totalTokens: row.spent_tokens,
-      startedAt: row.started_at,
-      endedAt: row.ended_at,
-    }))
-    .filter(child => child.endedAt === null || child.endedAt >= since)
+
+type ChildRow = Awaited<ReturnType<ReturnType<typeof childRows>['execute']>>[number]
+
+function factsOf(row: ChildRow, index: number, run: string, now: number): ChildFacts {
+  return {
+    index,
+    run: row.id,
+    own: row.parent === run,
+    sessionKey: row.session_key,
+    agent: row.agent,
+    label: row.label,
+    taskName: taskNameOf(row.terms),
+    task: row.task,
+    state: row.state,
+    outcome: row.outcome,
+    model: row.model,
+    runtimeMs: row.started_at === null ? 0 : (row.ended_at ?? now) - row.started_at,
+    totalTokens: row.spent_tokens,
+    startedAt: row.started_at,
+    endedAt: row.ended_at,
+  }
 }
 
 /** At most so many are named one by one. */

@@ -214,6 +214,38 @@ describe('how a sub-agent works', () => {
 })
 
 describe('a parent', () => {
+  test('reads the rest of a long result in a later turn, too, and that of one that a person started', async () => {
+    const long = `${'a'.repeat(20_000)}the end`
+    const it = await house({
+      script: request => {
+        if (isChild(request)) return { text: long }
+        const text = lastText(request)
+        if (text === 'go') return { calls: [spawn({ taskName: 'writes' })] }
+        const asked = /^read (\S+)$/.exec(text)?.[1]
+        if (asked)
+          return { calls: [{ name: 'subagents', args: { action: 'result', targets: [asked], offset: 19_000 } }] }
+        return { text: request.messages.at(-1)?.role === 'tool' ? text : 'noted' }
+      },
+    })
+    await go(it)
+    const receipt = await it.house.spawn({
+      principal: it.operator,
+      sessionKey: 'main',
+      agent: 'main',
+      task: 'write more',
+      idempotencyKey: 'by-hand',
+    })
+    while ((await it.house.run(receipt.run))?.run.state !== 'done') await sleep(5)
+    for (const target of ['writes', '2', receipt.run]) {
+      const { text } = await it.done((await it.say(`read ${target}`)).wireId)
+      expect(text).toContain('"characters":20007,"from":19000,"to":20007')
+      expect(text).toContain('the end')
+    }
+    // Another conversation's are not there for it.
+    const { text } = await it.done((await it.say('read writes', { sessionKey: 'agent:main:else' })).wireId)
+    expect(text).toContain('No sub-agent of yours is called "writes"')
+  })
+
   test('is shown who is at work, at the very end and only then', async () => {
     const hold = Promise.withResolvers<void>()
     const it = await house({

@@ -9,7 +9,7 @@ import { left } from '../core/budget.ts'
 import { isSilentReply } from '../core/silence.ts'
 import type { Message, Part, Run, Session } from '../core/types.ts'
 import { finalWords, lastWords, liveRunOf, loadRun, loadSession, messageOf } from '../store/facts.ts'
-import { childFacts } from './children.ts'
+import { conversationChildren } from './children.ts'
 import { firstWords, listSessions, sessionViews } from './listing.ts'
 import { inReach, outOfReach, reaches, sessionByKey } from './reach.ts'
 import type { AgentOptions } from './room.ts'
@@ -129,7 +129,8 @@ export function openFacts(options: AgentOptions, run: Run, self: Session): ToolF
 
   const result: ToolFacts['result'] = async id => {
     const child = await loadRun(read, id)
-    if (!child || child.parent !== run.id) return null
+    const home = child && (await loadSession(read, child.session))
+    if (!child || home?.parentSession !== self.id) return null
     const text = (await finalWords(read, child)) ?? (await lastWords(read, child))?.text ?? null
     const posted = await read
       .selectFrom('messages')
@@ -146,7 +147,7 @@ export function openFacts(options: AgentOptions, run: Run, self: Session): ToolF
 
   return {
     self: self.key,
-    children: minutes => childFacts(read, run.id, minutes, options.clock.now()),
+    children: minutes => conversationChildren(read, { session: self.id, run: run.id }, minutes, options.clock.now()),
     result,
     sessions,
     history,

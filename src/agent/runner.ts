@@ -163,7 +163,7 @@ async function carriedOut(options: AgentOptions, step: Step, context: ToolContex
 /** How the sub-agents that a call waited for stand now. */
 async function answerWait(options: AgentOptions, step: Step): Promise<ToolAnswer> {
   const { targets = ['all'] } = (step.intent as ToolIntent).args as { targets?: readonly string[] }
-  const children = await childFacts(options.store.read, step.run, null, options.clock.now())
+  const children = await childFacts(options.store.read, step.run, options.clock.now())
   // "all" were all at the time: those that have ended since belong to them.
   const chosen = targets.includes('all') ? null : chosenOf(targets, children)
   const asked = chosen?.ok ? chosen.children : children

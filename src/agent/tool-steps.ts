@@ -144,7 +144,7 @@ export function openToolSteps(desk: DeskParts): Pick<Desk, 'used' | 'hold' | 'co
         })
       case 'wait':
         return onStep('wait', step, async (tx, is, facts) => {
-          const children = await childFacts(tx, facts.run.id, null, facts.now)
+          const children = await childFacts(tx, facts.run.id, facts.now)
           const targets = children.filter(child => wanted.targets.includes(child.run))
           const runs = targets.filter(child => child.state !== 'done').map(child => child.run)
           const wait: Wait & { for: 'ask' } = {

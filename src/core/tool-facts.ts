@@ -8,6 +8,8 @@ import type { Purse } from './types.ts'
 export interface ChildFacts {
   index: number
   run: string
+  /** The calling run started it: it may wait for it, steer and end it. Others of its conversation it may read only. */
+  own: boolean
   sessionKey: string
   agent: string
   label: string | null
@@ -104,8 +106,9 @@ export type Maybe<T> = { ok: true; found: T } | { ok: false; problem: string }
 export interface ToolFacts {
   /** Key of the caller's own conversation. */
   self: string
+  /** Sub-agents of the caller's conversation. */
   children(recentMinutes: number): Promise<readonly ChildFacts[]>
-  /** What a child of the caller has handed in so far. */
+  /** What a sub-agent of the caller's conversation has handed in so far. */
   result(run: string): Promise<ResultFacts | null>
   /** Conversations that the caller may see, newest first. */
   sessions(filter: SessionFilter): Promise<{ sessions: readonly SessionFacts[]; total: number }>

@@ -154,7 +154,7 @@ export const errors = {
   RUN_RESULT: row(
     'The result is not what was asked for: its shape, a file or a command did not pass the check.',
     'you',
-    'The raw result is kept; deputy runs log <run> shows what the checks found.',
+    'The raw result is kept; deputy runs result <run> has it, deputy runs replay <run> what the checks found.',
   ),
   UNKNOWN_APPROVAL: row('There is no such question.', 'you', 'deputy approvals list shows what waits.'),
   APPROVAL_ANSWERED: row('The question was decided already.', 'nobody', 'deputy approvals show <id>'),

@@ -282,6 +282,7 @@ describe('what it comes to', () => {
     const child = {
       index: 1,
       run: 'r1',
+      own: true,
       sessionKey: 's1',
       agent: 'extractor',
       label: 'One',

@@ -87,6 +87,7 @@ describe('sessions_list, sessions_history, session_status', () => {
 describe('subagents', () => {
   const child = {
     index: 1,
+    own: true,
     run: 'run-1',
     sessionKey: 'agent:a:subagent:1',
     agent: 'a',

@@ -2,7 +2,8 @@
  * `subagents`: look at, wait for, steer and cancel the sub-agents of the caller (openclaw-facts.md §D2, both generations).
  *
  * Owns the names by which a model means a sub-agent: run id, session key, task name, label, number in the list, `last`,
- * `all`. Sees children of the calling run only. Never waits, writes or cancels itself: it returns an intent.
+ * `all`. Reads those of the caller's conversation, also of earlier turns and those that a person started; waits for, steers and
+ * cancels what the calling run started only. Never waits, writes or cancels itself: it returns an intent.
  */
 import type { ChildFacts, Tool, ToolAnswer, ToolContext } from '../core/ports.ts'
 import type { Zod } from '../protocol/zod.ts'
@@ -11,6 +12,8 @@ import { failed, makeTool, said } from './kit.ts'
 
 const defaultRecent = 30
 const maxRecent = 1440
+/** A result is kept, and is to be had as long as it is. */
+const ever = 1e9
 const shownTask = 200
 /** Longest part of a result in one answer; the rest follows by `offset`. */
 const longestPart = 30_000
@@ -42,10 +45,17 @@ export function subagentsTool(zod: () => Zod): Tool {
         if (action === 'list') return said(JSON.stringify(await listed(context, args.recentMinutes ?? defaultRecent)))
         if (action !== 'wait' && !args.targets)
           return failed('TOOL_ARGUMENTS', `${action} needs targets: runId, taskName, label, list number, last or all.`)
-        const chosen = chosenOf(args.targets ?? ['all'], await context.facts.children(maxRecent))
+        const chosen = chosenOf(args.targets ?? ['all'], await context.facts.children(ever))
         if (!chosen.ok) return failed('TOOL_ARGUMENTS', chosen.problem)
         const [child, ...others] = chosen.children
         if (!child) return said(JSON.stringify({ status: 'ok', action, text: 'No sub-agent is at work.' }))
+        const reading = action === 'log' || action === 'result'
+        const strange = reading ? [] : chosen.children.filter(one => !one.own).map(nameOf)
+        if (strange.length > 0)
+          return failed(
+            'TOOL_ARGUMENTS',
+            `${strange.join(', ')}: started in an earlier turn or by a person. Only log and result are for these.`,
+          )
         const targets = chosen.children.map(one => one.run)
         if (action === 'cancel') return { intent: { do: 'cancel', targets } }
         if (action === 'wait') {
@@ -97,7 +107,7 @@ export function chosenOf(targets: readonly string[], children: readonly ChildFac
   const chosen = new Set<ChildFacts>()
   for (const target of targets) {
     if (target.trim() === 'all') {
-      for (const child of children) if (child.state !== 'done') chosen.add(child)
+      for (const child of children) if (child.own && child.state !== 'done') chosen.add(child)
       continue
     }
     const found = named(target.trim(), children)
@@ -113,17 +123,27 @@ export function chosenOf(targets: readonly string[], children: readonly ChildFac
   return { ok: true, children: [...chosen] }
 }
 
+/** Of those that a name fits, the caller's own come first: what an earlier turn started may have had the same name. */
+function mine(found: readonly ChildFacts[]): readonly ChildFacts[] {
+  const own = found.filter(child => child.own)
+  return own.length > 0 ? own : found
+}
+
 function named(target: string, children: readonly ChildFacts[]): readonly ChildFacts[] {
-  if (target === 'last') return children.toSorted((a, b) => a.index - b.index).slice(-1)
+  if (target === 'last')
+    return mine(children)
+      .toSorted((a, b) => a.index - b.index)
+      .slice(-1)
   const number = /^#?(\d+)$/.exec(target)?.[1]
   const exact = children.filter(child => child.run === target || child.sessionKey === target)
-  if (exact.length > 0) return exact
+  if (exact.length > 0) return exact.slice(-1)
   // A handle may be given again once its run has ended: the newest is meant.
-  const byTask = children.filter(child => child.taskName === target).slice(-1)
+  const byTask = mine(children.filter(child => child.taskName === target)).slice(-1)
   if (byTask.length > 0) return byTask
-  const byLabel = children.filter(child => child.label === target)
+  const byLabel = mine(children.filter(child => child.label === target))
   if (byLabel.length > 0) return byLabel
-  if (number) return children.filter(child => child.index === Number(number))
+  // One that was started again has several runs under its number: the newest is meant.
+  if (number) return children.filter(child => child.index === Number(number)).slice(-1)
   return target.length >= 6 ? children.filter(child => child.run.startsWith(target)) : []
 }
 

@@ -183,6 +183,7 @@ function child(index: number, over: Partial<ChildFacts> = {}): ChildFacts {
   return {
     index,
     run: `run-${index}`,
+    own: true,
     sessionKey: `agent:extractor:subagent:${index}`,
     agent: 'extractor',
     label: null,
@@ -255,6 +256,27 @@ describe('subagents', () => {
     })
     expect((await wait({}, withChildren([]))).text).toContain('No sub-agent is at work.')
     expect(bench.refused('subagents', { action: 'wait', timeoutSeconds: 61 })).toContain('timeoutSeconds: ')
+  })
+
+  test('reads what others of the conversation have done, and acts on its own only', async () => {
+    await using bench = await makeBench()
+    const over = withChildren([
+      child(1, { own: false, label: 'x' }),
+      child(2, { label: 'x' }),
+      child(3, { own: false }),
+    ])
+    over.facts!.result = async run => ({ outcome: 'succeeded', error: null, evidence: [], text: `words of ${run}` })
+    expect((await bench.call('subagents', { action: 'result', target: '#3' }, over)).text).toContain('words of run-3')
+    expect((await bench.call('subagents', { action: 'result', target: 'x' }, over)).text).toContain('words of run-2')
+    const { text, isError } = await bench.call('subagents', { action: 'cancel', targets: ['1', '2'] }, over)
+    expect([isError, text]).toEqual([
+      true,
+      'x: started in an earlier turn or by a person. Only log and result are for these.',
+    ])
+    for (const action of ['cancel', 'wait'])
+      expect((await bench.call('subagents', { action, targets: ['all', 'last'] }, over)).intent).toMatchObject({
+        targets: ['run-2'],
+      })
   })
 
   test('says what there is when a name fits nobody, and what cancel needs', async () => {

@@ -43,6 +43,8 @@ export function explainRun(
     commands.unshift(`deputy approvals approve ${question.id}${flags}`, `deputy approvals deny ${question.id}${flags}`)
   if (run.state !== 'done') commands.push(`deputy runs cancel ${id}${flags}`)
   else if (run.outcome !== 'succeeded') commands.push(`deputy runs retry ${id}${flags}`)
+  if (run.state === 'done' && (run.result !== null || run.resultSeq !== null))
+    commands.splice(1, 0, `deputy runs result ${id}${flags}`)
   if (run.state !== 'done' && !up) commands.unshift(`deputy gateway run${flags}`)
   return {
     about: `run ${run.id}`,
