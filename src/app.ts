@@ -38,6 +38,7 @@ import type { Log } from './gateway/types.ts'
 import { openModels } from './models/models.ts'
 import type { Log as ModelsLog } from './models/options.ts'
 import { DeputyError } from './protocol/errors.ts'
+import { openBound } from './sessions/bound.ts'
 import { openHouse } from './sessions/house.ts'
 import { makeCrashPoints } from './store/crash.ts'
 import { gatewayKey } from './store/key.ts'
@@ -213,9 +214,12 @@ async function open(
   })
   const senders = () => commandSendersOf(config.current())
   const house = openHouse({ options: agent, bells, runner, senders })
+  const bound = openBound(agent, () => deliverer.ring())
   listeners.add(house.hear)
+  listeners.add(bound.hear)
   listeners.add(deliverer.hear)
   closing.push(async () => {
+    bound.stop()
     timers.stop()
     engine.stop()
     await runner.stop()
@@ -227,6 +231,7 @@ async function open(
     store,
     house,
     config: () => config.current(),
+    bound: bound.at,
     workspace: id => policies.prompt(id).workspace,
     clock,
     uuid: randomUUID,

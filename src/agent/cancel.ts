@@ -7,7 +7,8 @@
 import type { MessageMeta, Run, Step, ToolIntent } from '../core/types.ts'
 import type { Principal } from '../core/principal.ts'
 import { nameOf } from '../core/principal.ts'
-import { liveRunOf, loadRun, stepOf } from '../store/facts.ts'
+import { endBindingsOf } from '../store/bindings.ts'
+import { liveRunOf, loadRun, loadSession, stepOf } from '../store/facts.ts'
 import type { Tx } from '../store/open.ts'
 import { childFacts } from './children.ts'
 import { announce, type After } from './commit.ts'
@@ -48,6 +49,7 @@ export function openCanceller(
       tx => loadRun(tx, id),
       { outcome: 'cancelled', code: 'RUN_CANCELLED', error: words(by, reason), followups },
       [id],
+      unbind,
     )
   }
 
@@ -118,12 +120,15 @@ export function openCanceller(
     find: (tx: Tx) => Promise<Run | null>,
     verdict: Verdict,
     named: readonly string[],
+    besides: (tx: Tx, ending: Ending) => Promise<void> = async () => undefined,
   ): Promise<Stopped> {
     const ids = endIds(options.uuid)
     const now = options.clock.now()
     const ending = await options.store.write('cancel', async tx => {
       const target = await find(tx)
-      return target && within(tx, target, verdict, ids, now)
+      const ended = target && (await within(tx, target, verdict, ids, now))
+      if (ended) await besides(tx, ended)
+      return ended
     })
     if (ending) return report(ending)
     return { runs: [], alreadyDone: [...named], dropped: [], processes: { ended: 0, stillAlive: [] } }
@@ -180,6 +185,12 @@ export function openCanceller(
   }
 
   return { run, session, all, device, children, within, report }
+}
+
+/** A sub-agent that somebody has stopped by name is done with: what is written where it was bound is not for it any more. */
+async function unbind(tx: Tx, { target, after }: Ending): Promise<void> {
+  const session = target.depth > 0 ? await loadSession(tx, target.session) : null
+  if (session) after.applied.unbound += await endBindingsOf(tx, [session.key], 'stopped', after.at)
 }
 
 /** Process groups of steps that were open when their run ended at `at`. */

@@ -83,6 +83,7 @@ export function merged(one: After, other: After): After {
       ended: [...one.applied.ended, ...other.applied.ended],
       answered: [...one.applied.answered, ...other.applied.answered],
       calls: [],
+      unbound: one.applied.unbound + other.applied.unbound,
       cancelled: [...one.applied.cancelled, ...other.applied.cancelled],
     },
     runs: new Map([...one.runs, ...other.runs]),
@@ -110,7 +111,7 @@ const oldestKey = (db: Tx, run: string) =>
 /** Rings and tells. Never throws: a listener's fault is its own. */
 export function announce(after: After, bells: Bells, tell: Tell): void {
   const queued: Run[] = []
-  let outbox = false
+  let outbox = after.applied.unbound > 0
   for (const effect of after.effects) {
     switch (effect.do) {
       case 'message.put':

@@ -9,6 +9,7 @@ import { askingOf } from '../config/asking.ts'
 import { loopsOf, spawnLimitsOf } from '../config/breakers.ts'
 import { capsOf } from '../config/budgets.ts'
 import { compactionOf, resetOf, sharingOf } from '../config/sharing.ts'
+import { threadBindingsOf } from '../config/thread-bindings.ts'
 import { type AgentPolicy, rootGrant, type SpawnPolicy } from '../core/grant.ts'
 import { type ToolEntry, toolsOf } from '../core/tool-policy.ts'
 import type { Scope } from '../protocol/scopes.ts'
@@ -87,6 +88,7 @@ export function openPolicies(options: PolicyOptions): Policies & { agent(id: str
     childThinking: id => agent(id).subagents.thinking,
     sharing: () => sharingOf(now().config),
     compaction: () => compactionOf(now().config),
+    bindings: at => threadBindingsOf(now().config, at),
     resetRule: kind => resetOf(now().config, kind),
     asking: id => askingOf(now().config, agent(id)),
     prompt(id) {

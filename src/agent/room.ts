@@ -11,6 +11,7 @@ import type { Grant, Run } from '../core/types.ts'
 import type { Scope } from '../protocol/scopes.ts'
 import type { CrashPoints } from '../store/crash.ts'
 import type { Store } from '../store/open.ts'
+import type { ThreadBindings } from '../config/thread-bindings.ts'
 import type { ResetRule, Sharing } from '../config/sharing.ts'
 import type { Workspaces } from '../tools/workspace.ts'
 import type { PromptFacts } from './context.ts'
@@ -44,6 +45,8 @@ export interface Policies {
   compaction(agent: string): Compaction
   /** When a conversation of such a chat starts afresh by itself. */
   resetRule(kind: 'direct' | 'group' | 'thread'): ResetRule
+  /** What is said of bindings of threads and chats there. */
+  bindings(at: { channel: string; account: string }): ThreadBindings
   /** Which of its calls a person is asked about, where, and for how long. */
   asking(agent: string): AskPolicy
   prompt(agent: string): Omit<PromptFacts, 'depth' | 'maxDepth' | 'canSpawn' | 'guide'>

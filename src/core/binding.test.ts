@@ -76,6 +76,7 @@ describe('what may be bound', () => {
     enabled: true,
     target: { key: 'agent:main:subagent:1', open: true },
     now: 'agent:main:telegram:group:-100:topic:7',
+    home: 'agent:main:telegram:group:-100:topic:7',
     related: true,
     letsIn: false,
   }
@@ -87,10 +88,11 @@ describe('what may be bound', () => {
     ["somebody else's conversation, by an owner", { related: false, letsIn: true }, true],
     ['one that was deleted', { target: { key: 'k', open: false } }, false],
     ['the one that is there', { now: 'agent:main:subagent:1' }, false],
+    ['the one that the place has by itself', { home: 'agent:main:subagent:1' }, false],
   ])('%s', (_what, change, ok) => {
     const answer = mayBind({ ...ask, ...change })
     expect(answer.ok).toBe(ok)
-    if (!answer.ok) expect(answer.problem).toMatch(/\.$/)
+    if (!answer.ok) expect(answer.problem).toMatch(/^[A-Z].*(\.|\/unfocus)$/)
   })
 
   test('of a conversation that is not theirs nobody learns whether it is there', () => {

@@ -78,8 +78,9 @@ export interface BindAsk {
   /** False where the configuration says that nothing is bound there. */
   enabled: boolean
   target: { key: string; open: boolean }
-  /** What is written at the place belongs to this conversation now. */
+  /** Keys of the conversation that what is written at the place belongs to now, and of the one that it has by itself. */
   now: string
+  home: string
   /** The target belongs to what was asked from here: it, or what it was started by, is this conversation. */
   related: boolean
   /** Whoever asks may let people into conversations (`operator.pairing`). */
@@ -88,12 +89,13 @@ export interface BindAsk {
 
 export type MayBind = { ok: true } | { ok: false; problem: string }
 
-export function mayBind({ place, enabled, target, now, related, letsIn }: BindAsk): MayBind {
+export function mayBind({ place, enabled, target, now, home, related, letsIn }: BindAsk): MayBind {
   if (place === null) return no('There is no chat here that could be bound.')
   if (!enabled) return no('Nothing is bound here: session.threadBindings.enabled, or that of the channel, is false.')
+  if (target.key === now) return no('That is the conversation here already.')
+  if (target.key === home) return no('That is the conversation that this place has by itself: /unfocus')
   if (!related && !letsIn) return no('Only sub-agents of this conversation can be bound here, except by an owner.')
   if (!target.open) return no('That conversation was deleted.')
-  if (target.key === now) return no('That is the conversation here already.')
   return { ok: true }
 }
 

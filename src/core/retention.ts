@@ -73,6 +73,8 @@ export interface OldSession {
   closedAt: number | null
   /** An agent's main conversation, or one that a person has pinned: it goes only once it was closed. */
   lasting: boolean
+  /** People talk to it at a place of its own. */
+  bound: boolean
 }
 
 /** Whether the messages of a conversation may go, and it with them. */
@@ -82,7 +84,9 @@ export function sessionGoes(session: OldSession, tree: TreeNeeds, rules: Retenti
     const age = rules.closed ?? rules.transcripts
     return age !== null && now - session.closedAt >= age
   }
-  return rules.transcripts !== null && !session.lasting && now - session.updatedAt >= rules.transcripts
+  return (
+    rules.transcripts !== null && !session.lasting && !session.bound && now - session.updatedAt >= rules.transcripts
+  )
 }
 
 /** A file this young may belong to a row that is still to be committed. */
@@ -105,8 +109,9 @@ export function receivedGoes(age: number, rules: Pick<RetentionRules, 'transcrip
 export function putAway(
   lastEnd: number | null,
   tree: Pick<TreeNeeds, 'unread' | 'live'>,
+  bound: boolean,
   after: number | null,
   now: number,
 ): boolean {
-  return after !== null && lastEnd !== null && tree.live === 0 && tree.unread === 0 && now - lastEnd >= after
+  return after !== null && !bound && lastEnd !== null && tree.live === 0 && tree.unread === 0 && now - lastEnd >= after
 }

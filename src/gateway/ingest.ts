@@ -22,6 +22,7 @@ import type { Scope } from '../protocol/scopes.ts'
 import { openMentions } from '../router/mention.ts'
 import { type Routed, route } from '../router/route.ts'
 import { plainName, speaker, wordsOf } from '../router/words.ts'
+import type { Bound } from '../sessions/bound.ts'
 import { wasRefused } from '../sessions/commands/claims.ts'
 import type { House } from '../sessions/types.ts'
 import { apply } from '../store/apply.ts'
@@ -36,6 +37,8 @@ export interface IngestOptions {
   store: Store
   house: Pick<House, 'accept'>
   config(): Config
+  /** The live binding of a place. */
+  bound: Bound['at']
   /** Absolute. */
   workspace(agent: string): string
   clock: Clock
@@ -94,7 +97,7 @@ export function openIngest(options: IngestOptions): Ingest {
     return mine
   }
 
-  async function decide(message: InboundMessage): Promise<Ingested> {
+  async function decide(message: InboundMessage, again = false): Promise<Ingested> {
     const before = await known(store.read, message)
     if (before) return before
     const config = options.config()
@@ -105,6 +108,7 @@ export function openIngest(options: IngestOptions): Ingest {
     const approved =
       access.dm.policy === 'pairing' &&
       (await isAdmitted(store.read, { channel: message.channel, account: message.account, senders }))
+    const bound = await options.bound(placeOf(message))
     const routed = route(
       {
         access,
@@ -112,6 +116,7 @@ export function openIngest(options: IngestOptions): Ingest {
         routing: routingOf(config),
         owners: commandSendersOf(config).owners,
         queue: queueOf(config, message.channel),
+        bound,
       },
       mentions,
       albums.meant(message),
@@ -123,14 +128,13 @@ export function openIngest(options: IngestOptions): Ingest {
       case 'pairing':
         return knock(message, routed.sender)
       case 'session':
-        return accept(message, routed, access)
+        return accept(message, routed, access, again)
     }
   }
 
-  async function accept(message: InboundMessage, routed: ToSession, access: Access): Promise<Ingested> {
-    const { channel, account, chat } = message
-    const thread = chat.thread === null ? {} : { thread: chat.thread }
-    const at: Route = { channel, account, to: chat.id, ...thread }
+  async function accept(message: InboundMessage, routed: ToSession, access: Access, again: boolean): Promise<Ingested> {
+    const { channel, account } = message
+    const at = placeOf(message)
     const principal: Principal = {
       kind: 'sender',
       channel,
@@ -150,6 +154,7 @@ export function openIngest(options: IngestOptions): Ingest {
         idempotencyKey: keyOf(message),
         mode: albums.mode(message, routed.mode),
         route: at,
+        ...(routed.bound && { bound: routed.bound }),
         ...(debounceMs > 0 && { begin: (ring: () => void) => hold(routed.sessionKey, debounceMs, ring) }),
       })
       remember(done.session.id, at)
@@ -161,6 +166,8 @@ export function openIngest(options: IngestOptions): Ingest {
     } catch (error) {
       if (!(error instanceof DeputyError)) throw error
       if (error.code === 'IDEMPOTENCY_CONFLICT') return { done: 'repeat' }
+      // What it was bound to ended just now: it is for the conversation that the place has by itself.
+      if (error.code === 'SESSION_CLOSED' && routed.bound && !again) return decide(message, true)
       if (!hopeless.includes(error.code)) throw error
       log('warn', 'a message was refused', { channel, account, code: error.code, error: error.message })
       return refuse(message, error.code, at)
@@ -235,7 +242,7 @@ export function openIngest(options: IngestOptions): Ingest {
 
   /** A stranger is told a code, once; nothing else happens. */
   async function knock(message: InboundMessage, sender: string): Promise<Ingested> {
-    const { channel, account, chat } = message
+    const { channel, account } = message
     const now = clock.now()
     const code = Array.from({ length: codeLength }, () => codeAlphabet[randomInt(codeAlphabet.length)]).join('')
     const fresh = { id: options.uuid(), code, now, expiresAt: now + codeLivesMs }
@@ -252,10 +259,17 @@ export function openIngest(options: IngestOptions): Ingest {
         'Whoever runs it lets you in with:',
         `deputy pairing approve ${channel} ${given}${account === 'default' ? '' : ` --account ${account}`}`,
       ].join('\n')
-      const to: Route = { channel, account, to: chat.id, ...(chat.thread === null ? {} : { thread: chat.thread }) }
       // No conversation exists for it, and none is made.
       await apply(tx, [
-        { do: 'outbox.put', session: '', run: null, key: knockKey(fresh.id), route: to, content: { text }, at: now },
+        {
+          do: 'outbox.put',
+          session: '',
+          run: null,
+          key: knockKey(fresh.id),
+          route: placeOf(message),
+          content: { text },
+          at: now,
+        },
       ])
       return true
     })
@@ -274,6 +288,11 @@ export function openIngest(options: IngestOptions): Ingest {
       held.clear()
     },
   }
+}
+
+/** Where it was written, and where what answers it goes. */
+function placeOf({ channel, account, chat }: InboundMessage): Route {
+  return { channel, account, to: chat.id, ...(chat.thread === null ? {} : { thread: chat.thread }) }
 }
 
 /** The idempotency key; every part is escaped, so that no two messages share one. */

@@ -2,9 +2,11 @@
  * What becomes of a message from a chat: a conversation of an agent, a request to be let in, or a drop with its reason.
  *
  * Owns the order of the questions (openclaw-facts.md §E8): is it let in, who is this, which agent, which conversation, what
- * does it do while the agent works. Decides on facts that it is handed and reads nothing itself.
+ * does it do while the agent works. A place that is bound belongs to its conversation and is addressed by it, and whoever may
+ * not write there may not for that reason either. Decides on facts that it is handed and reads nothing itself.
  */
 import type { Access, Routing } from '../config/read-channels.ts'
+import type { Binding } from '../core/binding.ts'
 import type { InboundMessage } from '../core/chat.ts'
 import { formsOf } from '../core/sender.ts'
 import { parse } from '../sessions/commands/parse.ts'
@@ -21,6 +23,8 @@ export interface RouteFacts {
   /** `commands.ownerAllowFrom`, in the form of core/sender.ts. */
   owners: readonly string[]
   queue: { mode: QueueMode; debounceMs: number }
+  /** The binding of the place that it was written in. */
+  bound: Pick<Binding, 'id' | 'agent' | 'sessionKey'> | null
 }
 
 export type Routed =
@@ -33,6 +37,8 @@ export type Routed =
       owner: boolean
       /** What the sender wrote is a command of the house. */
       command: boolean
+      /** The place is bound to that conversation; `home`: key of the one that it has by itself. */
+      bound: { binding: number; home: string } | null
       mode: QueueMode
       debounceMs: number
     }
@@ -40,13 +46,15 @@ export type Routed =
   | { to: 'drop'; reason: DropReason; overheard: boolean }
 
 export function route(facts: RouteFacts, mentions: Mentions, message: InboundMessage): Routed {
-  const { access, routing } = facts
+  const { access, routing, bound, queue } = facts
   const [sender = message.sender.id] = formsOf(message.channel, message.sender)
   const owner = isOwner(facts.owners, message)
   const command = isCommand(message)
   const addressed =
     message.chat.kind !== 'direct' &&
-    ((command && owner) || (!message.forwarded && mentions.matches(access.mentionPatterns, message.text)))
+    (bound !== null ||
+      (command && owner) ||
+      (!message.forwarded && mentions.matches(access.mentionPatterns, message.text)))
   const gated = gate({ access, accessGroups: routing.accessGroups, approved: facts.approved, addressed }, message)
   if (!gated.in)
     return gated.ask
@@ -54,7 +62,11 @@ export function route(facts: RouteFacts, mentions: Mentions, message: InboundMes
       : { to: 'drop', reason: gated.reason, overheard: gated.overhear === true }
   const wished = gated.agent !== null && routing.agents.includes(gated.agent) ? gated.agent : null
   const agent = wished ?? agentFor(routing, message)
-  return { to: 'session', agent, sessionKey: keyFor(routing, message, agent), sender, owner, command, ...facts.queue }
+  const home = keyFor(routing, message, agent)
+  const whose = bound
+    ? { agent: bound.agent, sessionKey: bound.sessionKey, bound: { binding: bound.id, home } }
+    : { agent, sessionKey: home, bound: null }
+  return { to: 'session', ...whose, sender, owner, command, ...queue }
 }
 
 /** Owners are named one by one, as `channel:id`; nobody is one by a wildcard or a name. */

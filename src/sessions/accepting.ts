@@ -20,6 +20,7 @@ import type { Tx } from '../store/open.ts'
 import type { RpcKeysTable } from '../store/tables.ts'
 import { assertStanding } from '../store/pairing.ts'
 import { authorityIn } from './authority.ts'
+import { touchBound } from './bound.ts'
 import { answeredBefore } from './commands/claims.ts'
 import { meant, newSession } from './keys.ts'
 import type { Accepted, AcceptInput, SpawnInput } from './types.ts'
@@ -57,6 +58,7 @@ export async function acceptMessage(
     const again = await repeated(tx, principal, input.method, at.key, input.idempotencyKey, payload)
     if (again) return { again }
     const found = await openSessionByKey(tx, at.key)
+    await touchBound(tx, input, found !== null, now)
     const session = found ?? newSession(ids.session, at, now, input.route ?? null)
     const box = found
       ? await loadPostbox(tx, found)

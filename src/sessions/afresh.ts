@@ -19,7 +19,7 @@ export async function startAfresh(
   input: AcceptInput,
   at: Meant,
 ): Promise<void> {
-  const rule = options.policies.resetRule(kindOf(at))
+  const rule = options.policies.resetRule(input.bound ? 'thread' : kindOf(at))
   if (rule.mode === 'none' || input.principal.kind === 'run') return
   const session = await house.sessionByKey(at.key)
   if (!session || session.seq === 0 || !isStale(session.updatedAt, rule, options.clock.now())) return

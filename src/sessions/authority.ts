@@ -30,10 +30,7 @@ export async function authorityIn(
   const { scopes } = asker
   if (session.depth === 0) return { grant: policies.rootGrant(session.agent, scopes, holderOf(asker)), model: null }
   const [birth] = await birthOf(tx, session)
-  if (!birth)
-    throw new DeputyError('SESSION_CLOSED', `What the sub-agent ${session.key} was given is not known any more.`, {
-      fix: 'Start a new sub-agent.',
-    })
+  if (!birth) throw new DeputyError('INTERNAL', `the sub-agent ${session.key} was never given anything`)
   const { caller } = policies.spawn(session.agent)
   return {
     grant: grantWithin(caller, birth.grant, { scopes, ...holderOf(asker) }),

@@ -39,6 +39,11 @@ export interface AcceptInput {
   thinking?: string
   timeoutSeconds?: number
   from?: string
+  /**
+   * It was written at a place that is bound to this conversation: the binding, and the key of the conversation that the place
+   * has by itself. SESSION_CLOSED when that is over.
+   */
+  bound?: { binding: number; home: string }
   /** Is handed the doorbell of the run that this message starts, to be rung a little later: more may follow. */
   begin?(ring: () => void): void
 }

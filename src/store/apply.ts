@@ -60,12 +60,14 @@ export interface Applied {
   answered: string[]
   /** Messages between conversations whose turn is over: the key under which its sender waits, and the run that read it. */
   calls: { key: string; run: string }[]
+  /** Places that are bound no more, because what they were bound to was stopped: a word for each is in the outbox. */
+  unbound: number
   /** Questions that were not answered before their run ended. */
   cancelled: Approval[]
 }
 
 export async function apply(tx: Tx, effects: readonly Effect[]): Promise<Applied> {
-  const applied: Applied = { inbox: new Map(), ended: [], answered: [], calls: [], cancelled: [] }
+  const applied: Applied = { inbox: new Map(), ended: [], answered: [], calls: [], unbound: 0, cancelled: [] }
   const held = new Map<string, Held>()
   const counters = newestMessages(effects)
   for (const effect of effects) {

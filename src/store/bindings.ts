@@ -118,6 +118,18 @@ export async function endWithWord(
   return true
 }
 
+/** Ends the live ones of these conversations, with a word at each place; returns how many. */
+export async function endBindingsOf(
+  tx: Tx,
+  sessionKeys: readonly string[],
+  why: Exclude<BindingEnd, 'idle' | 'max-age'>,
+  at: number,
+): Promise<number> {
+  const bindings = await bindingsOf(tx, sessionKeys)
+  for (const binding of bindings) await endWithWord(tx, binding, { why, rules: { idleMs: 0, maxAgeMs: 0 }, at })
+  return bindings.length
+}
+
 /** What people call the conversation of a binding: its label, else its agent. One line. */
 export async function nameOfBound(db: Tx, { sessionKey, agent }: Binding): Promise<string> {
   const session = await db

@@ -2,12 +2,14 @@
  * Ends every live attached descendant of a run in a few set-based statements (decisions.md 7), not one step a run.
  *
  * Owns `tree.end`. Invariants: ancestors and descendants end in the same transaction; what was in flight is charged in full;
- * each ended run's limit returns to its payer, deepest first; results are `kept`, so that none starts a turn (decisions.md 6).
+ * each ended run's limit returns to its payer, deepest first; results are `kept`, so that none starts a turn (decisions.md 6);
+ * no place stays bound to what was ended.
  */
 import type { Effect } from '../core/run/facts.ts'
 import { resultKey } from '../core/ids.ts'
 import type { Run, Terms } from '../core/types.ts'
 import { type Applied, callsAmong, cancelApprovals } from './apply.ts'
+import { endBindingsOf } from './bindings.ts'
 import type { Tx } from './open.ts'
 
 /** Under the bound-parameter limits of both databases, with room for the other values. */
@@ -92,6 +94,8 @@ export async function endTree(tx: Tx, effect: Effect & { do: 'tree.end' }, appli
       .where('state', '=', 'unread')
       .execute()
   }
+  for (const keys of chunks([...new Set(all.map(run => run.session_key))]))
+    applied.unbound += await endBindingsOf(tx, keys, 'stopped', effect.at)
   const done = all.filter(run => run.terms !== null && (JSON.parse(run.terms) as Terms).cleanup === 'delete')
   for (const sessions of chunks(done.map(run => run.session)))
     await tx

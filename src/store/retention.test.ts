@@ -7,6 +7,7 @@ import { type Machine, machine, openWalk, step } from '../../test/support/walk.t
 import { live, type World } from '../../test/support/world.ts'
 import { runGoes, sessionGoes, usualRules } from '../core/retention.ts'
 import { apply } from './apply.ts'
+import { bind, bindingById, endBinding } from './bindings.ts'
 import { openStore, type Store } from './open.ts'
 import { openRetention, type RetentionOptions } from './retention.ts'
 
@@ -188,4 +189,34 @@ test('conversations of sub-agents are put away after their minutes, and stay rea
     for (const row of rows) expect(JSON.parse(row.settings ?? '{}').archived === true).toBe(row.depth > 0)
     expect(await countsOf(store)).toEqual(before)
   })
+})
+
+test('what people talk to at a place of its own is neither put away nor forgotten while it is bound', async () => {
+  await house(async (store, at) => {
+    const [deep] = await store.read.selectFrom('sessions').selectAll().where('depth', '>', 0).limit(1).execute()
+    const where = { channel: 'telegram', account: 'default', to: '-1', thread: '7' }
+    const bound = await store.write('bind', async tx => {
+      await tx.updateTable('sessions').set({ closed_at: null }).where('id', '=', deep!.id).execute()
+      return bind(tx, { place: where, session: deep!, run: null, by: 'operator', at: 1000 })
+    })
+    const said = async () =>
+      (await store.read.selectFrom('messages').where('session', '=', deep!.id).select('id').execute()).length
+    const before = await said()
+    expect(before).toBeGreaterThan(0)
+    await at(1000 + 61 * 60_000).archive()
+    await at(365 * day).sweep()
+    const { settings } = await store.read
+      .selectFrom('sessions')
+      .select('settings')
+      .where('id', '=', deep!.id)
+      .executeTakeFirstOrThrow()
+    expect([settings, await said()]).toEqual([null, before])
+
+    await store.write('bind', tx => endBinding(tx, bound.id, 'unbound', 365 * day))
+    expect(await at(365 * day).archive()).toBeGreaterThan(0)
+    await at(366 * day).sweep()
+    expect(await said()).toBe(0)
+    await at(401 * day).sweep()
+    expect(await bindingById(store.read, bound.id)).toBeNull()
+  }, rules)
 })

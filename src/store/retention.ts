@@ -10,6 +10,7 @@ import { setImmediate as nextTurn } from 'node:timers/promises'
 import type { Clock } from '../core/ports.ts'
 import { type Goes, putAway, type RetentionRules, runGoes, sessionGoes, type TreeNeeds } from '../core/retention.ts'
 import { apply } from './apply.ts'
+import { bindingsOf } from './bindings.ts'
 import { loadSession } from './facts.ts'
 import type { Store, Tx } from './open.ts'
 
@@ -123,7 +124,9 @@ export function openRetention(options: RetentionOptions): Retention {
     if (!session) return false
     const lasting = session.key === `agent:${session.agent}:main` || session.settings?.pinned === true
     const { updatedAt, closedAt } = session
-    if (!decide.sessionGoes({ updatedAt, closedAt, lasting }, await needsOf(tx, session.tree), rules, now)) return false
+    const bound = (await bindingsOf(tx, [session.key])).length > 0
+    if (!decide.sessionGoes({ updatedAt, closedAt, lasting, bound }, await needsOf(tx, session.tree), rules, now))
+      return false
     if (closedAt === null) await apply(tx, [{ do: 'session.close', session: id, at: now }])
     return forgetMessages(tx, id)
   }
@@ -184,7 +187,8 @@ async function archiveOne(tx: Tx, id: string, after: number, now: number): Promi
   const news = tx.selectFrom('inbox').select('id').where('session', '=', id).where('state', '=', 'unread').limit(1)
   const unread = (await news.execute()).length
   const lastEnd = runs.reduce<number | null>((last, run) => Math.max(last ?? 0, run.ended_at ?? 0), null)
-  if (!putAway(lastEnd, { live, unread }, after, now)) return false
+  const bound = (await bindingsOf(tx, [session.key])).length > 0
+  if (!putAway(lastEnd, { live, unread }, bound, after, now)) return false
   const settings = { ...session.settings, archived: true }
   await apply(tx, [{ do: 'session.set', session: id, to: { settings }, at: session.updatedAt }])
   return true
@@ -270,7 +274,7 @@ async function forgetMessages(tx: Tx, session: string): Promise<boolean> {
   return true
 }
 
-/** Keys, drops, sent messages and read mailbox rows that nobody will ask for again. A page of each. */
+/** Keys, drops, sent messages and bindings that are over: nobody will ask for them again. A page of each. */
 async function forgetKeys(tx: Tx, before: number): Promise<number> {
   const keys = await tx
     .selectFrom('rpc_keys')
@@ -314,5 +318,7 @@ async function forgetKeys(tx: Tx, before: number): Promise<number> {
       .where('message', '=', drop.message)
       .where('edit', '=', drop.edit)
       .execute()
-  return keys.length + sent.length + drops.length
+  const over = await tx.selectFrom('thread_bindings').select('id').where('ended_at', '<', before).limit(page).execute()
+  for (const { id } of over) await tx.deleteFrom('thread_bindings').where('id', '=', id).execute()
+  return keys.length + sent.length + drops.length + over.length
 }

@@ -51,6 +51,7 @@ export function sessionColumns(to: (Effect & { do: 'session.set' })['to']) {
     ...(to.view === undefined ? {} : { view: to.view }),
     ...(to.label === undefined ? {} : { label: to.label }),
     ...(to.settings === undefined ? {} : { settings: settingsText(to.settings) }),
+    ...(to.route === undefined ? {} : { route: json(to.route) }),
   }
 }
 

@@ -14,6 +14,7 @@ import type { AgentOptions, Bells, Compaction, Policies } from '../../src/agent/
 import type { LoopRules } from '../../src/core/breaker.ts'
 import { type Caps, noCaps } from '../../src/config/budgets.ts'
 import type { ResetRule, Sharing } from '../../src/config/sharing.ts'
+import type { ThreadBindings } from '../../src/config/thread-bindings.ts'
 import type { Chats, HouseEvent, ModelEvent, ModelRequest, Models, ResolvedModel } from '../../src/core/ports.ts'
 import type { Principal } from '../../src/core/principal.ts'
 import type { AskPolicy } from '../../src/core/approval.ts'
@@ -66,6 +67,7 @@ export interface HouseSetup {
   compaction?: Partial<Compaction>
   /** Default: no conversation starts afresh by itself. */
   reset?: ResetRule
+  bindings?: Partial<ThreadBindings>
   /** Tokens that the model can read. */
   contextWindow?: number
   /** Default: nobody is asked about anything. By agent, or for all. */
@@ -92,6 +94,14 @@ const sharing: Sharing = {
   attachments: null,
   outreach: { withinProvider: true, acrossProviders: false, marker: null, actions: null },
   redactPatterns: [],
+}
+
+const bindings: ThreadBindings = {
+  enabled: true,
+  idleMs: 24 * 3_600_000,
+  maxAgeMs: 0,
+  spawns: true,
+  context: 'fork',
 }
 
 const compaction: Compaction = {
@@ -323,6 +333,7 @@ function testPolicies(setup: HouseSetup, catalogue: { name: string; group: strin
     childThinking: () => null,
     sharing: () => ({ ...sharing, ...setup.sharing }),
     compaction: () => ({ ...compaction, ...setup.compaction }),
+    bindings: () => ({ ...bindings, ...setup.bindings }),
     resetRule: () => setup.reset ?? { mode: 'none', atHour: 4 },
     asking: id => ({ ...asking, ...setup.asking?.(id) }),
     prompt: id => ({ agentId: id, agentName: id, instructions: null, workspace }),

@@ -74,7 +74,7 @@ export type Effect =
   | {
       do: 'session.set'
       session: string
-      to: Partial<Pick<Session, 'label' | 'settings'>> & { view?: string | null }
+      to: Partial<Pick<Session, 'label' | 'settings' | 'route'>> & { view?: string | null }
       at: number
     }
   | { do: 'view.put'; view: View }

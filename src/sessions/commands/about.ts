@@ -8,12 +8,14 @@ import type { MessageMeta } from '../../core/types.ts'
 import { messageOf } from '../../store/facts.ts'
 import type { Store } from '../../store/open.ts'
 import { atWorkBelow } from './children.ts'
+import { boundLines } from './focusing.ts'
 import { written } from './parse.ts'
 import type { Command } from './types.ts'
 import { amount, count, line, lines, money, span, standing } from './words.ts'
 
 /** A list on a phone. */
 const listed = 8
+const listedBound = 3
 
 export const status: Command = {
   name: 'status',
@@ -71,13 +73,16 @@ export const agents: Command = {
   name: 'agents',
   aliases: [],
   category: 'status',
-  description: 'The agents, and who may be started.',
+  description: 'The agents, and what is bound.',
   usage: [''],
   needs: 'operator.read',
-  run({ options: { policies }, session, principal }) {
+  async run(call) {
+    const { policies } = call.options
+    const { session, principal } = call
     const all = policies.agents()
     const grant = policies.rootGrant(session.agent, principal.scopes)
     const may = new Set(spawnable(grant, policies.spawn(session.agent)))
+    const bound = await boundLines(call)
     return lines([
       `${count(all.length, 'agent')}; this one is ${session.agent}:`,
       ...all
@@ -90,6 +95,8 @@ export const agents: Command = {
       may.size > 0
         ? 'Start one: /subagents spawn <agentId> <task>'
         : `None may be started from here: agents.entries.${session.agent}.subagents.allowAgents`,
+      ...bound.slice(0, listedBound),
+      bound.length > listedBound && `and ${bound.length - listedBound} bound more`,
     ])
   },
 }

@@ -13,7 +13,9 @@ import { nameOf } from '../../core/principal.ts'
 
 import { DeputyError, errors } from '../../protocol/errors.ts'
 import { type AcceptDeps, acceptMessage, checked, digest, knownAgent, repeated } from '../accepting.ts'
+import { openSessionByKey } from '../../store/facts.ts'
 import { startAfresh } from '../afresh.ts'
+import { touchBound } from '../bound.ts'
 import { type Meant, meant } from '../keys.ts'
 import type { Accepted, AcceptInput, House } from '../types.ts'
 import { isListed, mayCommand, refused } from './access.ts'
@@ -88,11 +90,14 @@ export function openCommands(deps: CommandDeps): Pick<House, 'accept'> {
     const ids = { session: options.uuid(), asked: options.uuid(), answered: options.uuid() }
     const claimed = await options.store.write('rpc', async tx => {
       const again = await repeated(tx, who, method, at.key, key, mine.payload)
-      return again ? { again } : { begun: await claim(tx, mine, { session: ids.session, route, now }) }
+      if (again) return { again }
+      await touchBound(tx, input, (await openSessionByKey(tx, at.key)) !== null, now)
+      return { begun: await claim(tx, mine, { session: ids.session, route, now }) }
     })
     if (claimed.again) return claimed.again
     const { session, opened, since } = claimed.begun
     const call: CommandCall = {
+      home: input.bound?.home ?? at.key,
       principal: input.principal,
       who,
       method,

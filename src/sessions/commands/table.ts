@@ -6,6 +6,7 @@ import { agents, commands, help, status, whoami } from './about.ts'
 import { approve } from './approving.ts'
 import { compact, fresh, reset } from './conversation.ts'
 import { explain, tasks } from './looking.ts'
+import { focus, sessionCommand, unfocus } from './focusing.ts'
 import { model, thinking, usage } from './settings.ts'
 import { kill, stop } from './stopping.ts'
 import { steer, subagents } from './subagents.ts'
@@ -29,6 +30,9 @@ export const commandTable: readonly Command[] = [
   subagents,
   steer,
   kill,
+  focus,
+  unfocus,
+  sessionCommand,
   approve,
 ]
 

@@ -51,6 +51,8 @@ export interface CommandCall {
   key: string
   /** The chat that it was given in; null where there is none. */
   route: Route | null
+  /** Key of the conversation that this chat has by itself: another one while it is bound. */
+  home: string
   args: string
   files: readonly Part[]
   now: number
