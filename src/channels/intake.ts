@@ -7,6 +7,7 @@
 export interface Intake {
   /** Resolves when `take` has; fails when it does. The same `id` again while it is open waits for the same end. */
   put(id: string, chat: string, take: () => Promise<void>): Promise<void>
+  busy(): boolean
   /** Resolves when nothing is under way. */
   idle(): Promise<void>
 }
@@ -29,6 +30,7 @@ export function openIntake(): Intake {
       open.set(id, done)
       return done
     },
+    busy: () => last.size > 0,
     async idle() {
       while (last.size > 0) await Promise.all(last.values())
     },

@@ -18,7 +18,7 @@ const credentials: Record<Service, { needed: readonly string[]; further: readonl
   whatsapp: { needed: [], further: ['authDir'] },
   telegram: { needed: ['botToken'], further: ['tokenFile', 'webhookSecret', 'webhookUrl', 'webhookPort'] },
   discord: { needed: ['token'], further: ['applicationId'] },
-  slack: { needed: ['botToken', 'appToken'], further: ['signingSecret'] },
+  slack: { needed: ['botToken', 'appToken'], further: ['signingSecret', 'webhookPort'] },
 }
 
 /** Variables that stand in for the default account's credentials (openclaw-facts.md §E7). */
@@ -59,7 +59,9 @@ export function accountsOf(config: Config): ChannelAccount[] {
     return ids.map(account => {
       const mine: Record<string, unknown> = Object.hasOwn(accounts, account) ? { ...accounts[account] } : {}
       const settings = inherit(account === 'default' ? own : inherited, mine)
-      const token = needed.every(key => Boolean(settings[key]))
+      const http = channel === 'slack' && settings['mode'] === 'http'
+      const keys = http ? ['botToken', 'signingSecret'] : needed
+      const token = keys.every(key => Boolean(settings[key]))
       return {
         channel,
         account,

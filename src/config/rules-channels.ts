@@ -72,6 +72,9 @@ export function channelAdvice(config: Config): Finding[] {
       .filter(entry => !groups.includes(entry.slice('accessGroup:'.length)))
     return [
       ...(each.enabled && !each.configured ? [{ path: where, message: "has no token and can't connect" }] : []),
+      ...(each.channel === 'slack' && each.settings['mode'] === 'relay'
+        ? [{ path: `${where}.mode`, message: 'found "relay", which is not served; set "socket" or "http"' }]
+        : []),
       ...missing.map(entry => ({ path: `${where}.allowFrom`, message: `there is no "${entry}"; it lets nobody in` })),
     ]
   })

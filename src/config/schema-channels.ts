@@ -226,7 +226,10 @@ const slack = {
   mode: choice('How Slack reaches the gateway. Default: socket', ['socket', 'http', 'relay']),
   botToken: secret('Token xoxb-…. Unset: SLACK_BOT_TOKEN for the default account'),
   appToken: secret('Token xapp-…. Unset: SLACK_APP_TOKEN for the default account'),
-  signingSecret: secret('For mode "http"'),
+  signingSecret: secret('By which requests of Slack are known, in mode "http"'),
+  webhookPath: text('Path to listen on, in mode "http". Default: /slack/events'),
+  webhookHost: text('Address to listen on. Default: 127.0.0.1'),
+  webhookPort: whole('Port to listen on. Default: 8788', { max: 65_535 }),
   channels: map(
     'Channels by id or #name; "*" is any',
     object(
@@ -258,15 +261,7 @@ const slack = {
   allowBots: flag('Whether other bots are listened to. Default: false'),
   apiRoot: text('Address of the Web API'),
 }
-const knownSlack = [
-  ...knownCommon,
-  'userToken',
-  'userTokenReadOnly',
-  'webhookPath',
-  'reactionAllowlist',
-  'typingReaction',
-  'postAs',
-]
+const knownSlack = [...knownCommon, 'userToken', 'userTokenReadOnly', 'reactionAllowlist', 'typingReaction', 'postAs']
 
 /** A service: its own keys, and the same again for each account. */
 function service<F extends Fields>(doc: string, fields: F, known: readonly string[]) {

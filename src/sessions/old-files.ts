@@ -50,7 +50,7 @@ export async function sweepFiles(options: OldFilesOptions): Promise<number> {
 
   function goes(path: string, rule: (age: number) => boolean): boolean {
     const found = lstatSync(path, { throwIfNoEntry: false })
-    return found !== undefined && found.isFile() && rule(clock.now() - found.mtimeMs)
+    return found?.isFile() === true && rule(clock.now() - found.mtimeMs)
   }
 
   function remove(path: string, rule: (age: number) => boolean): number {

@@ -5,7 +5,7 @@ import { onTestFinished } from 'vitest'
 import type { Account, Channel } from '../../src/channels/channel.ts'
 import { until } from '../../src/channels/conformance.ts'
 import type { Content, InboundMessage, Ingested } from '../../src/core/chat.ts'
-import type { OutboundMessage, SendOutcome } from '../../src/core/ports.ts'
+import type { Clock, OutboundMessage, SendOutcome } from '../../src/core/ports.ts'
 import type { Route } from '../../src/core/types.ts'
 import { tempDir } from './temp.ts'
 
@@ -25,6 +25,7 @@ export async function openOne(
   channel: Channel,
   settings: Record<string, unknown>,
   commands: readonly { name: string; description: string }[] = [],
+  more: { stateDir?: string; clock?: Clock } = {},
 ): Promise<Opened> {
   const opened: Opened = {
     taken: [],
@@ -50,14 +51,14 @@ export async function openOne(
   opened.account = await channel.open({
     account: 'default',
     settings,
-    stateDir: tempDir(),
+    stateDir: more.stateDir ?? tempDir(),
     ingest(message) {
       opened.taken.push(message)
       return opened.ingest(message)
     },
     changed: () => undefined,
     commands: () => commands,
-    clock: { now: () => Date.now() },
+    clock: more.clock ?? { now: () => Date.now() },
     log: (level, message, fields) => void opened.lines.push(`${level} ${message} ${JSON.stringify(fields ?? {})}`),
   })
   onTestFinished(() => opened.account.stop())

@@ -5,9 +5,9 @@
  * Owns the file (0600, replaced whole). It may lag behind what was taken, never run ahead of it: what is told again is
  * recognised by its id, what is never told again would be lost.
  */
-import { randomUUID } from 'node:crypto'
-import { mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
+import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { writeWhole } from '../whole.ts'
 
 export interface LineSession {
   sessionId: string
@@ -48,10 +48,7 @@ export function openMemory(dir: string, failed: (why: string) => void): Remember
     for (const id of [...newest.keys()].slice(0, Math.max(0, newest.size - maxChats))) newest.delete(id)
     const text = JSON.stringify({ version: 1, session, sequence, newest: [...newest] })
     try {
-      mkdirSync(dir, { recursive: true, mode: 0o700 })
-      const fresh = `${file}.${randomUUID()}`
-      writeFileSync(fresh, text, { mode: 0o600 })
-      renameSync(fresh, file)
+      writeWhole(file, text)
     } catch (error) {
       failed((error as NodeJS.ErrnoException).code ?? String(error))
     }

@@ -12,10 +12,21 @@ import { openDirectory } from './directory.ts'
 import { pauseMs, problemOf, refusalOf, wordsOf } from './failure.ts'
 import { chatIdOf, type Envelope, envelopeIdOf, type Reading, toInbound } from './inbound.ts'
 import { maxText } from './limits.ts'
+import { openMemory } from './memory.ts'
+import { fetchMissed, type Gate, longestMs, openGate } from './missed.ts'
 import { openWayOut } from './outbound.ts'
+import { startRequests } from './requests.ts'
 import { readSettings, type Settings } from './settings.ts'
 import { keepConnected } from './socket.ts'
 import { openWire, type Wire } from './wire.ts'
+
+/** Within that, Slack brings by itself again what it got no answer for. */
+const repeatsMs = 60_000
+/** Clocks differ, and what comes twice is known. */
+const marginMs = 120_000
+const hearEveryMs = 15_000
+/** What is written meanwhile waits so long for what was missed. */
+const gateMs = 30_000
 
 interface Life {
   /** Nothing new is begun. */
@@ -24,6 +35,9 @@ interface Life {
   parted: AbortController
   done: Promise<void>
   intake: Intake
+  gate: Gate
+  /** What was missed is being fetched. */
+  catching: Promise<void> | null
   /** Buttons that are being taken away. */
   asides: Set<Promise<void>>
 }
@@ -36,7 +50,10 @@ export function openAccount(options: AccountOptions): Account {
   const settings = read.ok ? read.settings : null
   let wire: Promise<Wire> | null = null
   let life: Life | null = null
-  let me: Reading['me'] | null = null
+  let me: (Reading['me'] & { team: string | null }) | null = null
+  const memory = openMemory(options.stateDir, why =>
+    options.log('warn', 'how far messages were heard could not be kept', { why }),
+  )
 
   function theWire(): Promise<Wire> {
     if (!settings) throw new Error('the account has no settings that work')
@@ -51,15 +68,100 @@ export function openAccount(options: AccountOptions): Account {
     const { signal } = mine.over
     const { web, socket } = await theWire()
     me ??= await standing.persist(async () => {
-      const { user_id, bot_id, user, team } = await web.auth.test()
+      const { user_id, bot_id, user, team, team_id } = await web.auth.test()
       if (!user_id || !bot_id) throw new Error('Slack did not say who the app is')
       change({ self: `@${user} in ${team}` })
-      return { user: user_id, bot: bot_id }
+      return { user: user_id, bot: bot_id, team: team_id ?? null }
     }, signal)
     if (!me) return
     const take = (envelope: Envelope): Promise<void> =>
-      mine.intake.put(envelopeIdOf(envelope), chatIdOf(envelope), () => takeOne(envelope, mine, known))
-    await keepConnected({ open: socket, signal: mine.parted.signal, take, well, ill })
+      mine.intake.put(envelopeIdOf(envelope), chatIdOf(envelope), async () => {
+        if (envelope.type === 'events_api') await mine.gate.pass(chatIdOf(envelope))
+        await takeOne(envelope, mine, known)
+      })
+    const up = (): void => {
+      const fresh = standing.status.state !== 'connected'
+      well()
+      if (fresh) mine.catching ??= catchUp(mine, known).finally(() => (mine.catching = null))
+    }
+    const lost = (error: unknown): boolean => {
+      mine.gate.close()
+      return ill(error)
+    }
+    const hearing = setInterval(() => hear(mine), hearEveryMs).unref()
+    try {
+      if (known.http) await listen(mine, known.http, take, up)
+      else await keepConnected({ open: socket, signal: mine.parted.signal, take, well: up, ill: lost })
+    } finally {
+      clearInterval(hearing)
+      await mine.catching
+    }
+  }
+
+  /** Until the account stops. */
+  async function listen(
+    mine: Life,
+    where: NonNullable<Settings['http']>,
+    take: (envelope: Envelope) => Promise<void>,
+    up: () => void,
+  ): Promise<void> {
+    const { signal } = mine.parted
+    try {
+      const hook = await startRequests({ ...where, take, clock: options.clock, log: options.log })
+      up()
+      if (!signal.aborted) await new Promise(resolve => signal.addEventListener('abort', resolve, { once: true }))
+      await hook.stop()
+    } catch (error) {
+      const message = `Slack's requests cannot be listened for (${(error as NodeJS.ErrnoException).code}).`
+      const fix = 'Free the port, or set channels.slack.webhookPort and webhookHost.'
+      change({ state: 'failed', problem: { code: 'CHANNEL_WEBHOOK_PORT', message, fix } })
+    }
+  }
+
+  /** All was heard until now, unless something still waits to be taken. */
+  function hear(mine: Life): void {
+    if (standing.status.state !== 'connected' || mine.catching || mine.intake.busy()) return
+    memory.hear(options.clock.now())
+  }
+
+  async function catchUp(mine: Life, known: Settings): Promise<void> {
+    const now = options.clock.now()
+    const { heard } = memory
+    if (heard === null || now - heard <= repeatsMs) {
+      mine.gate.openAll()
+      return memory.hear(now)
+    }
+    const { signal } = mine.over
+    try {
+      const found = await fetchMissed({
+        web: await web(),
+        since: Math.max(heard - marginMs, now - longestMs),
+        threads: memory.threads(),
+        signal,
+        ask: call => standing.persist(call, signal, refused),
+        take: (message, channel, channel_type) => {
+          const event = { ...message, type: 'message', channel, channel_type }
+          return takeOne({ type: 'events_api', body: { team_id: me?.team, event } }, mine, known)
+        },
+        done: channel => mine.gate.open(channel),
+      })
+      if (signal.aborted) return
+      options.log('info', 'fetched what was written meanwhile', { ...found })
+      memory.hear(now)
+    } catch (error) {
+      if (!signal.aborted)
+        options.log('warn', 'what was written meanwhile could not be fetched', { why: wordsOf(error) })
+    } finally {
+      mine.gate.openAll()
+    }
+  }
+
+  /** A refusal is final for this call; a pause that the service asks for, and a line that is away, are not. */
+  function refused(error: unknown): boolean {
+    const word = refusalOf(error)
+    if (word === null || word === 'ratelimited') return false
+    options.log('warn', 'a conversation could not be asked for what was missed', { why: wordsOf(error) })
+    return true
   }
 
   async function takeOne(envelope: Envelope, mine: Life, known: Settings): Promise<void> {
@@ -71,6 +173,7 @@ export function openAccount(options: AccountOptions): Account {
       return
     }
     if (!message) return
+    if (message.chat.thread) memory.thread(message.chat.id, message.chat.thread)
     const stamped = message.at > 0 ? message : { ...message, at: options.clock.now() }
     // The service gives an event up after a few attempts: while we hold it, we try by ourselves.
     const taken = await standing.hand(stamped, mine.over.signal)
@@ -115,6 +218,8 @@ export function openAccount(options: AccountOptions): Account {
         parted: new AbortController(),
         done: Promise.resolve(),
         intake: openIntake(),
+        gate: openGate(gateMs),
+        catching: null,
         asides: new Set(),
       }
       life = mine
@@ -128,6 +233,7 @@ export function openAccount(options: AccountOptions): Account {
       if (!mine) return change({ state: 'off' })
       // First what is under way, so that it can still be acknowledged; a retry that is waiting is given up.
       mine.over.abort()
+      mine.gate.openAll()
       await mine.intake.idle()
       mine.parted.abort()
       await mine.done
@@ -140,7 +246,10 @@ export function openAccount(options: AccountOptions): Account {
       settings: settings ?? { textLimit: maxText },
       web,
       clock: options.clock,
-      sent: () => change({ lastOutboundAt: options.clock.now() }),
+      sent(channel, thread) {
+        change({ lastOutboundAt: options.clock.now() })
+        if (thread) memory.thread(channel, thread)
+      },
     }),
   }
 }

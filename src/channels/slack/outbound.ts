@@ -20,7 +20,8 @@ export interface WayOutOptions {
   settings: Pick<Settings, 'textLimit'>
   web(): Promise<WebClient>
   clock: Clock
-  sent(): void
+  /** `thread`: in which somebody may go on. */
+  sent(channel: string, thread: string | null): void
 }
 
 const eventType = 'deputy_message'
@@ -52,7 +53,7 @@ export function openWayOut(options: WayOutOptions): Outbound {
     }
     try {
       const remoteId = await show(message, prepared.channel, prepared.file, web)
-      options.sent()
+      options.sent(prepared.channel, message.route.thread ?? remoteId)
       return { sent: true, remoteId }
     } catch (error) {
       return failureOf(error, clock.now())

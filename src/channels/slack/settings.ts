@@ -8,7 +8,10 @@ import { maxText } from './limits.ts'
 
 export interface Settings {
   botToken: string
-  appToken: string
+  /** Null: Slack calls us (`http`). */
+  appToken: string | null
+  /** Null: socket mode. */
+  http: { signingSecret: string; path: string; host: string; port: number } | null
   /** Ends with a slash. */
   apiRoot: string
   textLimit: number
@@ -20,18 +23,27 @@ export function readSettings(
   block: Readonly<Record<string, unknown>>,
 ): { ok: true; settings: Settings } | { ok: false; problem: Problem } {
   const mode = block['mode'] ?? 'socket'
-  if (mode !== 'socket') {
-    return no('CHANNEL_SETTINGS', `The mode ${String(mode)} is not served.`, 'Set channels.slack.mode to "socket".')
+  if (mode !== 'socket' && mode !== 'http') {
+    return no(
+      'CHANNEL_SETTINGS',
+      `The mode ${String(mode)} is not served.`,
+      'Set channels.slack.mode to socket or http.',
+    )
   }
   const botToken = text(block['botToken'])
   if (!botToken?.startsWith('xoxb-')) {
     const fix = 'Copy it from OAuth & Permissions of the Slack app into channels.slack.botToken.'
     return no('CHANNEL_TOKEN_MISSING', 'No bot token (xoxb-…) is set.', fix)
   }
-  const appToken = text(block['appToken'])
-  if (!appToken?.startsWith('xapp-')) {
+  const appToken = mode === 'socket' ? text(block['appToken']) : null
+  if (mode === 'socket' && !appToken?.startsWith('xapp-')) {
     const fix = 'Make one with connections:write under Basic Information of the Slack app; set channels.slack.appToken.'
     return no('CHANNEL_TOKEN_MISSING', 'No app-level token (xapp-…) is set.', fix)
+  }
+  const signingSecret = text(block['signingSecret'])
+  if (mode === 'http' && (signingSecret === null || signingSecret.length < 16)) {
+    const fix = 'Copy it from Basic Information of the Slack app into channels.slack.signingSecret.'
+    return no('CHANNEL_TOKEN_MISSING', 'No signing secret is set; without it anybody could speak as Slack.', fix)
   }
   const apiRoot = `${(text(block['apiRoot']) ?? 'https://slack.com/api').replace(/\/+$/, '')}/`
   if (!/^https?:\/\/[^/]/.test(apiRoot)) {
@@ -48,10 +60,22 @@ export function readSettings(
     settings: {
       botToken,
       appToken,
+      http: mode === 'http' && signingSecret !== null ? { signingSecret, ...listener(block) } : null,
       apiRoot,
       textLimit: limit >= 100 ? Math.min(limit, maxText) : maxText,
       slashName: (text(command?.name) ?? 'deputy').replace(/^\//, ''),
     },
+  }
+}
+
+/** Where the requests come in; a proxy in front of it has the public address. */
+function listener(block: Readonly<Record<string, unknown>>): { path: string; host: string; port: number } {
+  const path = text(block['webhookPath']) ?? '/slack/events'
+  const port = Number(block['webhookPort'] ?? 8788)
+  return {
+    path: path.startsWith('/') ? path : `/${path}`,
+    host: text(block['webhookHost']) ?? '127.0.0.1',
+    port: Number.isInteger(port) && port >= 0 && port <= 65_535 ? port : 8788,
   }
 }
 

@@ -240,7 +240,7 @@ test('tokens that are refused or missing end it with the reason', async () => {
     [{ ...good, botToken: 'xoxb-wrong' }, 'CHANNEL_TOKEN_REFUSED'],
     [{ ...good, appToken: 'xapp-wrong' }, 'CHANNEL_TOKEN_REFUSED'],
     [{ apiRoot: fake.url }, 'CHANNEL_TOKEN_MISSING'],
-    [{ ...good, mode: 'http' }, 'CHANNEL_SETTINGS'],
+    [{ ...good, mode: 'relay' }, 'CHANNEL_SETTINGS'],
   ] as const) {
     const { account } = await openOne(slack, settings)
     await until(

@@ -47,6 +47,7 @@ export async function openWire(settings: Settings): Promise<Wire> {
   return {
     web: new WebClient(settings.botToken, base),
     socket(asked) {
+      if (settings.appToken === null) throw new Error('in this mode Slack calls us')
       const client = new SocketModeClient({
         appToken: settings.appToken,
         autoReconnectEnabled: false,

@@ -10,6 +10,7 @@ import { type InboundMessage, type Ingested, isUsed } from '../../core/chat.ts'
 import type { Route } from '../../core/types.ts'
 import type { Account, AccountOptions } from '../channel.ts'
 import { openTyping } from '../typing.ts'
+import type { Hook } from '../hook.ts'
 import { type Intake, openIntake } from '../intake.ts'
 import { openStanding } from '../standing.ts'
 import { pauseMs, problemOf, refusalOf, wordsOf } from './failure.ts'
@@ -18,7 +19,7 @@ import { maxCommands, maxCommandWords, maxText } from './limits.ts'
 import { openWayOut } from './outbound.ts'
 import { type Polling, startPolling } from './polling.ts'
 import { readSettings, type Settings } from './settings.ts'
-import { startWebhook, type WebhookServer } from './webhook.ts'
+import { startWebhook } from './webhook.ts'
 import { asSignal, openWire, type Wire } from './wire.ts'
 
 /** The service shows it for five seconds. */
@@ -30,7 +31,7 @@ interface Life {
   intake: Intake
   put(update: Update): Promise<void>
   polling: Polling | null
-  webhook: WebhookServer | null
+  webhook: Hook | null
   /** Answers to presses that are under way. */
   asides: Set<Promise<void>>
 }

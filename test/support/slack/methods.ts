@@ -40,6 +40,19 @@ export function callMethod(world: World, method: string, params: Params, origin:
       const { id, name, kind } = channelOf(world, params['channel'])
       return { channel: { id, name, is_im: kind === 'im', is_mpim: kind === 'mpim' } }
     }
+    case 'users.conversations': {
+      const asked = (params['types'] ?? 'public_channel').split(',')
+      const types = { im: 'im', mpim: 'mpim', channel: 'public_channel', group: 'private_channel' }
+      const mine = [...world.channels.values()].filter(one => one.member && asked.includes(types[one.kind]))
+      const channels = mine.map(({ id, name, kind }) => ({
+        id,
+        name,
+        is_im: kind === 'im',
+        is_mpim: kind === 'mpim',
+        is_private: kind === 'group',
+      }))
+      return { channels, response_metadata: { next_cursor: '' } }
+    }
     case 'users.info': {
       const user = world.users.get(params['user'] ?? '')
       if (!user) throw new Refused('user_not_found')
@@ -159,12 +172,20 @@ function history(world: World, params: Params, replies: boolean): Record<string,
       one.channel === channel.id &&
       (replies ? one.thread_ts === params['ts'] || one.ts === params['ts'] : !one.thread_ts),
   )
-  const newestFirst = replies ? all : [...all].reverse()
+  const wanted = all.filter(one => Number(one.ts) > Number(params['oldest'] ?? 0))
+  const newestFirst = replies ? wanted : [...wanted].reverse()
   const from = Number(params['cursor'] ?? 0)
   const limit = Number(params['limit'] ?? 100)
   const page = newestFirst.slice(from, from + limit)
   const more = newestFirst.length > from + limit
-  const bare = params['include_all_metadata'] === 'true' ? page : page.map(({ metadata: _m, ...rest }) => rest)
+  const bare = page.map(({ metadata, ...rest }) => {
+    const replies = world.messages.filter(one => one.channel === channel.id && one.thread_ts === rest.ts).length
+    return {
+      ...rest,
+      ...(params['include_all_metadata'] === 'true' && metadata ? { metadata } : {}),
+      ...(replies > 0 ? { reply_count: replies } : {}),
+    }
+  })
   return {
     messages: bare,
     has_more: more,
