@@ -2,13 +2,14 @@
  * Answers to the questions that runs wait for: the transaction of one answer, and of silence.
  *
  * Owns reading what core/run/approve.ts decides on, and today's policy at the moment of the answer (decisions.md 34). Whoever
- * calls has checked who may answer. Two answers are two transactions on one row: the second is told of the first.
+ * calls has checked who may answer. One answer settles all questions about the same used-up budget. Two answers are two transactions on one row: the second is told of the first.
  */
 import { type Approval, type ApprovalDecision, outcomeWords, shortId } from '../core/approval.ts'
-import { type AnswerView, answer, lapse } from '../core/run/approve.ts'
+import { type AnswerView, lapse } from '../core/run/approve.ts'
+import { answerAll, standIn } from '../core/run/raise.ts'
 import type { Route, Run } from '../core/types.ts'
 import { DeputyError } from '../protocol/errors.ts'
-import { loadApproval } from '../store/approvals.ts'
+import { approvalsAbout, loadApproval } from '../store/approvals.ts'
 import { loadPostbox, loadRun, loadSession, loadStep } from '../store/facts.ts'
 import type { Tx } from '../store/open.ts'
 import { announce, carryOut } from './commit.ts'
@@ -28,12 +29,22 @@ export async function giveAnswer(options: AgentOptions, bells: Bells, given: Giv
   const now = options.clock.now()
   const rememberedId = options.uuid()
   const done = await options.store.write('approve', async tx => {
-    const view = await viewOf(tx, options.policies, given.id)
+    const views = await viewsOf(tx, options.policies, given.id)
+    const [view, ...others] = views
     if (!view) return null
-    const decision = answer(view, { now, decision: given.decision, by: given.by, at: given.at, rememberedId })
+    const decision = answerAll(view, others, {
+      now,
+      decision: given.decision,
+      by: given.by,
+      at: given.at,
+      rememberedId,
+    })
     if (!decision.ok) return { decision }
-    const { session } = view.box
-    const after = await carryOut(tx, decision.effects, { sessions: [session], runs: [view.run], at: now })
+    const after = await carryOut(tx, decision.effects, {
+      sessions: views.map(({ box }) => box.session),
+      runs: views.map(({ run }) => run),
+      at: now,
+    })
     return { decision, after, view }
   })
   if (!done) throw new DeputyError('UNKNOWN_APPROVAL', `There is no question ${JSON.stringify(given.id.slice(0, 80))}.`)
@@ -57,6 +68,22 @@ export async function expireApproval(options: AgentOptions, bells: Bells, id: st
       : null
   })
   if (after) announce(after, bells, options.tell)
+}
+
+/** The question that is answered, and those of other runs that wait for the same answer. */
+async function viewsOf(tx: Tx, policies: Policies, id: string): Promise<AnswerView[]> {
+  const named = await loadApproval(tx, id)
+  if (!named) return []
+  const about = named.subject === undefined ? [] : await approvalsAbout(tx, named.subject)
+  const pending = about.filter(one => one.state === 'pending')
+  const { id: meant } = standIn(named, pending)
+  const ids = [meant, ...pending.map(one => one.id).filter(other => other !== meant)]
+  const views: AnswerView[] = []
+  for (const each of ids) {
+    const view = await viewOf(tx, policies, each)
+    if (view) views.push(view)
+  }
+  return views
 }
 
 async function viewOf(tx: Tx, policies: Policies, id: string): Promise<AnswerView | null> {

@@ -6,7 +6,7 @@ import { type CapSetting, dayAt } from '../config/budgets.ts'
 import type { Cap } from '../core/budget.ts'
 import type { Run } from '../core/types.ts'
 import type { Tx } from '../store/open.ts'
-import { usedBy, type Whose } from '../store/used.ts'
+import { nameOf, usedBy, type Whose, withRaises } from '../store/used.ts'
 import type { Policies } from './room.ts'
 
 export async function capsOn(tx: Tx, policies: Pick<Policies, 'caps'>, run: Run, now: number): Promise<Cap[]> {
@@ -16,7 +16,10 @@ export async function capsOn(tx: Tx, policies: Pick<Policies, 'caps'>, run: Run,
   const held: Cap[] = []
   const hold = async ({ key, limit }: CapSetting, of: string, whose: Whose, until: number | null) => {
     if (limit.nano === null && limit.tokens === null && limit.calls === null) return
-    held.push({ of, key, limit, used: await usedBy(tx, whose, until === null ? 0 : day.from), until })
+    const since = until === null ? 0 : day.from
+    const raised = await withRaises(tx, whose, since, limit)
+    const used = await usedBy(tx, whose, since)
+    held.push({ of, key, whose: nameOf(whose), since, limit: raised.limit, used, until })
   }
   await hold(caps.gateway, 'all agents today', {}, day.until)
   await hold(caps.agent, `agent ${agent} today`, { agent }, day.until)

@@ -143,11 +143,14 @@ export function announce(after: After, bells: Bells, tell: Tell): void {
         outbox = true
         break
       case 'approval.put':
-        tell({ on: 'approval', phase: 'requested', approval: effect.approval, at: after.at })
+        // People are shown one question, however many runs wait for its answer.
+        if (effect.approval.question.joins === undefined)
+          tell({ on: 'approval', phase: 'requested', approval: effect.approval, at: after.at })
         bells.timer(effect.approval.deadlineAt)
         break
       case 'approval.set':
-        tell({ on: 'approval', phase: 'resolved', approval: effect.approval, at: after.at })
+        if (effect.approval.question.joins === undefined)
+          tell({ on: 'approval', phase: 'resolved', approval: effect.approval, at: after.at })
         break
       default:
         break

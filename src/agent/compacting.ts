@@ -5,7 +5,7 @@
  * Owns when and how much, what stays word for word beside the summary, and the transactions of that step. A summary that does
  * not come, or is no shorter than what it stands for, is an error and ends the run; the conversation stays as it was.
  */
-import { reserve } from '../core/budget.ts'
+import { type Refused, reserve } from '../core/budget.ts'
 import type { ModelRequest, ResolvedModel } from '../core/ports.ts'
 import { compact, compacted, taken, wasted } from '../core/run/compact.ts'
 import { end } from '../core/run/end.ts'
@@ -53,7 +53,8 @@ export interface Want {
   last: number
 }
 
-export type Begun = { ok: true; found: Found } | { ok: false; code: ErrorCode; error: string }
+/** `refused`: what is used up, when that is why. */
+export type Begun = { ok: true; found: Found } | { ok: false; code: ErrorCode; error: string; refused?: Refused }
 
 /** Commits the intent of a compaction; null when there is nothing to shorten. */
 export async function beginCompaction(
@@ -94,7 +95,7 @@ export async function beginCompaction(
     },
     await capsOn(tx, options.policies, run, now),
   )
-  if (!reservation.ok) return { ok: false, code: reservation.code, error: reservation.message }
+  if (!reservation.ok) return { ok: false, code: reservation.code, error: reservation.message, refused: reservation }
   const decision = compact(
     { run, box, open: want.open, last: want.last },
     {

@@ -8,7 +8,7 @@
  * Invariants: R1–R3, R9, R10 by core/run; nothing is told before its commit; a body may run twice and makes the same rows.
  */
 import { loopEnd } from '../core/breaker.ts'
-import { reserve } from '../core/budget.ts'
+import { type Refused, reserve } from '../core/budget.ts'
 import type { ModelFailure } from '../core/ports.ts'
 import { claim, intent, shown } from '../core/run/claim.ts'
 import { afterwards, type Decision, type Effect } from '../core/run/facts.ts'
@@ -35,6 +35,7 @@ import { estimateTokens } from './context.ts'
 import { endIds, endRun } from './ending.ts'
 import { callFailed, holdRun } from './holding.ts'
 import type { Answer, Desk, Next } from './loop.ts'
+import { overspent, stoppedByOwner } from './overspent.ts'
 import { replyStep } from './replying.ts'
 import type { AgentOptions, Bells } from './room.ts'
 import { openScript, type Script, seenMessages } from './script.ts'
@@ -98,7 +99,7 @@ export function openDesk(work: Work, runId: string, agent: string): Desk & { sta
     if (!state) {
       await options.tools.ready()
       const guide = await options.guide(options.policies.prompt(agent).workspace)
-      const ids = endIds(options.uuid)
+      const ids = { ...endIds(options.uuid), question: options.uuid() }
       const claimed = await options.store.write('claim', async (tx, is) => {
         const run = await loadRun(tx, runId)
         const session = run && (await loadSession(tx, run.session))
@@ -209,6 +210,14 @@ export function openDesk(work: Work, runId: string, agent: string): Desk & { sta
       )
       return { next: { do: 'rest' }, afters: ended ? [ended] : [], run, wireId }
     }
+    const spent = async (refused: Refused): Promise<Found> => {
+      const asked = await overspent(tx, options, mine, { run, box, last, now, refused })
+      if ('error' in asked) return stop('budget_exhausted', refused.code, asked.error)
+      is('wait')
+      return { ...asked.found, wireId }
+    }
+    const stopped = await stoppedByOwner(tx, box.unread)
+    if (stopped) return stop('budget_exhausted', stopped.code, stopped.error)
     if (!plan.ok) return stop('failed', 'MODEL_UNKNOWN', `${plan.reason}. ${plan.fix}`)
     if (await goesInCircles(tx, run, last))
       return stop(
@@ -236,8 +245,7 @@ export function openDesk(work: Work, runId: string, agent: string): Desk & { sta
         if (begun.found.next.do === 'rest') is('wait')
         return begun.found
       }
-      if (begun)
-        return stop(/^RUN_(BUDGET|CAP)$/.test(begun.code) ? 'budget_exhausted' : 'failed', begun.code, begun.error)
+      if (begun) return begun.refused ? spent(begun.refused) : stop('failed', begun.code, begun.error)
     }
     if (tooLong !== null) return stop('failed', 'MODEL_CONTEXT', tooLong)
     if (wished) {
@@ -272,7 +280,7 @@ export function openDesk(work: Work, runId: string, agent: string): Desk & { sta
       },
       await capsOn(tx, options.policies, run, now),
     )
-    if (!reservation.ok) return stop('budget_exhausted', reservation.code, reservation.message)
+    if (!reservation.ok) return spent(reservation)
     const decision = intent(view, {
       now,
       epoch: mine.epoch,

@@ -10,6 +10,7 @@ import type { Mailbox } from '../core/run/facts.ts'
 import type { ModelIntent, Outcome, Run } from '../core/types.ts'
 import { lastReply, lastWords, loadMailbox, loadPostbox, loadRun, loadSession } from '../store/facts.ts'
 import type { Tx } from '../store/open.ts'
+import { isSaid } from '../store/outbox.ts'
 import { carryTurn } from './answering.ts'
 import { type After, announce } from './commit.ts'
 import { fresh } from './fresh.ts'
@@ -77,7 +78,10 @@ export async function endRun(
   const seen = await endView(tx, run, box)
   const view = { ...seen, showing: [...new Set([...seen.showing, ...(verdict.showing ?? [])])] }
   // What a sub-agent had said by then is not lost to who waits for its result.
-  const partial = run.returnTo === null ? null : await lastWords(tx, run)
+  // Nor to the person who is told that the budget is used up.
+  const keeps = run.returnTo !== null || verdict.outcome === 'budget_exhausted'
+  const partial = keeps ? await lastWords(tx, run) : null
+  const said = partial !== null && (await isSaid(tx, run.id, partial.step))
   const heir = verdict.revoked === undefined ? run : disowned(run, verdict.revoked)
   const decision = end(view, {
     now,
@@ -86,6 +90,7 @@ export async function endRun(
     error: verdict.error,
     text: partial?.text ?? null,
     seq: partial?.seq ?? null,
+    ...(said ? { said } : {}),
     ids,
     successor: fresh(options, ids.successor, session, heir, now),
     homeRun: view.home

@@ -29,7 +29,7 @@ export type Plan =
 
 export interface Script {
   /** Ids for the case that the next step can't be taken. */
-  ids: EndIds
+  ids: EndIds & { question: string }
   view(run: Run): ToolView
   /** What the model has been shown of the conversation so far. */
   shown(): { messages: number; tokens: number }
@@ -59,7 +59,7 @@ export interface ScriptFacts {
   seen: readonly Message[]
   /** AGENTS.md of the agent's workspace. */
   guide: string | null
-  ids: EndIds
+  ids: EndIds & { question: string }
 }
 
 export function openScript(

@@ -2,8 +2,8 @@
  * What of the configuration decides which calls a person is asked about, where, and for how long.
  *
  * Owns the reading of `tools.exec.mode|security|ask|safeBins`, `tools.ask` and `approvals` (openclaw-facts.md §E5, §E6).
- * Pure over the Config; decides nothing (core/approval.ts does). Invariant: an unset key asks nothing and a set one never
- * allows more than it says.
+ * Pure over the Config; decides nothing (core/approval.ts does). Invariant: an unset key asks about no call and a set one
+ * never allows more than it says.
  */
 import type { AskPolicy, ExecRule, Forwarding } from '../core/approval.ts'
 import type { Config } from './config.ts'
@@ -15,6 +15,7 @@ export function askingOf(config: Config, agent: Pick<Agent, 'id'>): AskPolicy {
   return {
     exec: execRule({ ...tools.exec, ...given(entry?.exec ?? {}) }),
     tools: entry?.ask ?? tools.ask ?? [],
+    budget: approvals.budget ?? null,
     timeoutMs: approvals.timeoutSeconds * 1000,
     chats: {
       exec: forwarding(approvals.exec, agent.id),

@@ -171,6 +171,7 @@ const forwarding = {
 
 export const approvals = object('Questions that work waits for', {
   timeoutSeconds: whole('How long a question waits; then it counts as denied', { default: 1800, min: 1 }),
+  budget: flag('Ask the owner whether to go on when a budget is used up; unset: where there is a chat to ask in'),
   exec: object('Which chats are asked about commands', forwarding),
   plugin: object('Which chats are asked about every other call', forwarding),
 })

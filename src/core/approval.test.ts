@@ -16,6 +16,7 @@ const nobody = { origin: true, targets: [], sessions: null }
 const policy = (exec: Partial<ExecRule>, more: Partial<AskPolicy> = {}): AskPolicy => ({
   exec: { security: 'full', ask: 'off', safeBins: [], ...exec },
   tools: [],
+  budget: null,
   timeoutMs: 1000,
   chats: { exec: nobody, other: nobody },
   ...more,

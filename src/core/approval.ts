@@ -8,7 +8,7 @@
  */
 import type { Content } from './chat.ts'
 import { matcher, type ToolEntry } from './tool-policy.ts'
-import type { Route, ToolIntent } from './types.ts'
+import type { Purse, Route, ToolIntent } from './types.ts'
 
 /** `exec` asks about a command, `spawn` about a sub-agent, `tool` about any other call; `budget` is asked by the run's supervisor. */
 export type ApprovalKind = 'exec' | 'tool' | 'spawn' | 'budget'
@@ -38,6 +38,26 @@ export interface Question {
   rule: string
   /** Chats that are asked, the one that the work came from first. */
   chats: readonly Route[]
+  /** Of a `budget` question: what being allowed adds. */
+  raise?: Raise
+  /** The question that waits for the same answer and was put before this one: people are shown that one. */
+  joins?: string
+}
+
+/** More of a budget that is used up, as it was asked for. */
+export interface Raise {
+  /** Whose use is counted and since when, as `Cap` has it; `run:<id>` of a run's own. */
+  whose: string
+  since: number
+  /** When that limit's day is over; null when it has none. */
+  until: number | null
+  field: keyof Purse
+  /** The limit that was used up, and what is added to it. */
+  limit: number
+  amount: number
+  /** What the run ends with when it is not allowed. */
+  code: 'RUN_BUDGET' | 'RUN_CAP'
+  message: string
 }
 
 export interface Approval {
@@ -47,6 +67,8 @@ export interface Approval {
   step: number
   session: string
   kind: ApprovalKind
+  /** What it is about, where several runs may wait for the same answer. */
+  subject?: string
   question: Question
   state: ApprovalState
   /** Chat that the work came from. */
@@ -76,6 +98,8 @@ export interface AskPolicy {
   exec: ExecRule
   /** `tools.ask`: names, globs, `group:<name>`. */
   tools: readonly string[]
+  /** Whether the owner is asked when a budget is used up; null = where there is a chat to ask in. */
+  budget: boolean | null
   /** How long a question waits before silence counts as a denial. */
   timeoutMs: number
   /** Who is asked about commands, and about everything else. */
@@ -257,7 +281,7 @@ export function visible(text: string): string {
 
 /** The chats that are asked: the one that the work came from first. */
 export function chatsFor(
-  policy: AskPolicy,
+  policy: Pick<AskPolicy, 'chats'>,
   kind: ApprovalKind,
   about: { route: Route | null; sessionKey: string },
 ): Route[] {

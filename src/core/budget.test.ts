@@ -233,7 +233,15 @@ function walk(bank: Bank, [limit, moves]: Walk): string | null {
       if (run.live) end(bank, run)
     } else if (what === 'call' && run.live) {
       const soFar = sum(runs.flatMap(each => each.calls.map(one => bank.counted(one.charge))))
-      const cap = { of: 'everybody', key: 'agents.dailyBudget', limit: capped, used: soFar, until: null }
+      const cap = {
+        of: 'everybody',
+        key: 'agents.dailyBudget',
+        whose: 'all',
+        since: 0,
+        limit: capped,
+        used: soFar,
+        until: null,
+      }
       const made = bank.reserve(run.account, { promptTokens: prompt, maxTokens, price, inPlace: [dear] }, [cap])
       if (!made.ok) continue
       run.account = made.account

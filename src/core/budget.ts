@@ -36,6 +36,10 @@ export interface Cap {
   of: string
   /** The configuration key that holds it. */
   key: string
+  /** Whose use is counted, and since when (epoch ms; 0 = ever): what a raise of it is kept under. */
+  whose: string
+  since: number
+  /** With what people have allowed besides. */
   limit: Purse
   used: Spend
   /** When its day is over; null when it has none. */
@@ -44,9 +48,19 @@ export interface Cap {
 
 export type Reservation =
   /** `most`: what all attempts of the call may cost together; null where nothing limits it. */
-  | { ok: true; account: Account; charge: Charge; maxTokens: number; most: Most }
-  /** `cap`: the one that is used up; null when it is the run's own budget. */
-  | { ok: false; code: 'RUN_BUDGET' | 'RUN_CAP'; field: keyof Purse; cap: Cap | null; message: string }
+  { ok: true; account: Account; charge: Charge; maxTokens: number; most: Most } | Refused
+
+/** `cap`: the one that is used up; null when it is the run's own budget. */
+export interface Refused {
+  ok: false
+  code: 'RUN_BUDGET' | 'RUN_CAP'
+  field: keyof Purse
+  cap: Cap | null
+  /** What is used up, and by how much it is too little for the least that this call can be. */
+  limit: number
+  short: number
+  message: string
+}
 
 /** What one call may use up, whoever answers it, and what its prompt counts for in that. */
 export interface Most extends Pick<Purse, 'nano' | 'tokens'> {
@@ -115,10 +129,12 @@ export function reserve(
   caps: readonly Cap[] = [],
 ): Reservation {
   const free = caps.reduce((rest, cap) => lesser(rest, leftOf(cap)), left(account))
-  if (free.calls !== null && free.calls < 1) return exhausted('calls', account, caps)
-  if (outputWithin({ ...free, nano: null }, call) < 1) return exhausted('tokens', account, caps)
+  const least = { nano: costOf(call, 1), tokens: call.promptTokens + 1, calls: 1 }
+  const exhausted = (field: keyof Purse) => refusedBy(field, least[field], account, caps)
+  if (free.calls !== null && free.calls < 1) return exhausted('calls')
+  if (outputWithin({ ...free, nano: null }, call) < 1) return exhausted('tokens')
   const maxTokens = outputWithin(free, call)
-  if (maxTokens < 1) return exhausted('nano', account, caps)
+  if (maxTokens < 1) return exhausted('nano')
   const dearest = [call.price, ...(call.inPlace ?? [])].map(price => costOf({ ...call, price }, maxTokens))
   const nano = Math.min(free.nano ?? Number.POSITIVE_INFINITY, Math.max(...dearest))
   const reserved = { nano, tokens: call.promptTokens + maxTokens, calls: 1 }
@@ -212,13 +228,18 @@ export function leave(ancestry: readonly Account[], limit: Purse): Account[] {
   }))
 }
 
+/** A limit with what was allowed besides; none stays none. */
+export function raisedBy(limit: Purse, raises: Spend): Purse {
+  return eachLimit(limit, (own, field) => own + raises[field])
+}
+
 /** What a cap leaves to be set aside. */
 export function leftOf(cap: Pick<Cap, 'limit' | 'used'>): Purse {
   return left({ limit: cap.limit, spent: cap.used, lent: nothing })
 }
 
 /** Whichever leaves the least refused. */
-function exhausted(field: keyof Purse, account: Account, caps: readonly Cap[]): Reservation {
+function refusedBy(field: keyof Purse, needed: number, account: Account, caps: readonly Cap[]): Refused {
   const least = (rest: Purse) => rest[field] ?? Number.POSITIVE_INFINITY
   const cap = caps.reduce<Cap | null>(
     (worst, one) => (least(leftOf(one)) < least(worst ? leftOf(worst) : left(account)) ? one : worst),
@@ -226,12 +247,15 @@ function exhausted(field: keyof Purse, account: Account, caps: readonly Cap[]): 
   )
   const { limit, rest } = cap ? { limit: cap.limit, rest: leftOf(cap) } : { limit: account.limit, rest: left(account) }
   const whose = cap ? `${cap.of} (${cap.key})` : 'this run'
-  const message = `the budget of ${words(field, limit)} of ${whose} is used up: ${words(field, rest)} left, too little for the next model call`
-  return { ok: false, code: cap ? 'RUN_CAP' : 'RUN_BUDGET', field, cap, message }
+  const [most, free] = [limit[field] ?? 0, rest[field] ?? 0]
+  const message = `the budget of ${amountWords(field, most)} of ${whose} is used up: ${amountWords(field, free)} left, too little for the next model call`
+  const code = cap ? ('RUN_CAP' as const) : ('RUN_BUDGET' as const)
+  return { ok: false, code, field, cap, limit: most, short: Math.max(1, needed - free), message }
 }
 
-function words(field: keyof Purse, purse: Purse): string {
-  const amount = purse[field] ?? 0
+/** `$1.50`, `3 model calls`. */
+export function amountWords(field: keyof Purse, amount: number): string {
+  if (field === 'calls' && amount === 1) return '1 model call'
   if (field !== 'nano') return `${amount} ${units[field]}`
   return `$${(amount / 1e9).toFixed(amount > 0 && amount < 1e7 ? 6 : 2)}`
 }

@@ -55,6 +55,10 @@ export function approvalKey(id: string): string {
 
 const approvalPrefix = 'approval:'
 
+export function approvalOfKey(key: string): string {
+  return key.slice(approvalPrefix.length)
+}
+
 export function isApprovalKey(key: string): boolean {
   return key.startsWith(approvalPrefix)
 }

@@ -37,7 +37,11 @@ export function openApprovals(options: AgentOptions, bells: Bells): Approvals {
   }
 
   return {
-    pending: run => pendingApprovals(store.read, run),
+    async pending(run) {
+      const all = await pendingApprovals(store.read, run)
+      const first = (one: Approval) => all.find(other => other.subject === one.subject)
+      return all.filter(one => one.subject === undefined || first(one) === one)
+    },
     decided: (limit, after) => decidedApprovals(store.read, limit, after),
     find,
     async answer({ principal, id, decision, at = null }) {

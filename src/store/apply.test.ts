@@ -58,6 +58,12 @@ test('the rows are what the machine meant: random walks in memory and in the dat
         expect(byKey(approvals, one => one.id)).toEqual(byKey([...world.approvals.values()], one => one.id))
         const remembered = await rememberedOfAgent(read, null)
         expect(byKey(remembered, one => one.id)).toEqual(byKey(world.remembered, one => one.id))
+        const raises = await read.selectFrom('budget_raises').selectAll().execute()
+        const subject = (one: { whose: string; field: string; amount: number }, was: number) =>
+          `${one.whose} ${one.field} ${was} ${one.amount}`
+        expect(raises.map(one => subject(one, one.was)).sort()).toEqual(
+          world.raises.map(one => subject(one, one.limit)).sort(),
+        )
         const charges = usage.map(row => ({
           key: `${row.run}/${row.step}/${row.attempt}`,
           state: row.state,

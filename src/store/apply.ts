@@ -20,6 +20,7 @@ import {
   messageRow,
   type MoneyColumns,
   moneyColumns,
+  raiseRow,
   rememberedRow,
   reservedRow,
   runColumns,
@@ -34,6 +35,7 @@ import {
 import type {
   ApprovalGrantsTable,
   ApprovalsTable,
+  BudgetRaisesTable,
   InboxTable,
   MessagesTable,
   RunsTable,
@@ -198,6 +200,9 @@ async function one(tx: Tx, effect: Single, applied: Applied): Promise<void> {
     case 'remembered.put':
       await tx.ask(putGrant, rememberedRow(effect.remembered))
       return
+    case 'cap.raise':
+      await tx.ask(putRaise, raiseRow(effect))
+      return
     case 'turn.answer': {
       const rows = await tx.ask(answerKeys, effect.turn, effect.run)
       applied.answered.push(...rows.map(row => row.key))
@@ -335,6 +340,8 @@ const setApproval = (db: Tx, to: Updateable<ApprovalsTable>, id: string) =>
   db.updateTable('approvals').set(to).where('id', '=', id)
 
 const putGrant = (db: Tx, row: Insertable<ApprovalGrantsTable>) => db.insertInto('approval_grants').values(row)
+
+const putRaise = (db: Tx, row: Insertable<BudgetRaisesTable>) => db.insertInto('budget_raises').values(row)
 
 /** Of runs that end: nobody needs to answer any more. */
 export async function cancelApprovals(tx: Tx, runs: readonly string[], at: number): Promise<Approval[]> {

@@ -12,6 +12,7 @@ import {
   shortId,
   visible,
 } from '../core/approval.ts'
+import { approvalOfKey } from '../core/ids.ts'
 import type { Tx } from './open.ts'
 import type { ApprovalGrantsTable, ApprovalsTable, Tables } from './tables.ts'
 
@@ -29,6 +30,7 @@ export function approvalOf(row: Selectable<ApprovalsTable>): Approval {
     decidedBy: row.decided_by,
     decidedAt: row.decided_at,
     createdAt: row.created_at,
+    ...(row.subject === null ? {} : { subject: row.subject }),
   }
 }
 
@@ -47,6 +49,26 @@ function rememberedOf(row: Selectable<ApprovalGrantsTable>): Remembered {
 export async function loadApproval(tx: Tx, id: string): Promise<Approval | null> {
   const row = await tx.selectFrom('approvals').selectAll().where('id', '=', id).executeTakeFirst()
   return row ? approvalOf(row) : null
+}
+
+/** By the inbox keys of their answers. */
+export async function approvalsOfKeys(tx: Tx, keys: readonly string[]): Promise<Approval[]> {
+  const ids = keys.map(approvalOfKey)
+  const rows = await tx.selectFrom('approvals').selectAll().where('id', 'in', ids).orderBy('created_at').execute()
+  return rows.map(approvalOf)
+}
+
+/** Questions about one thing, the oldest first, but for those that ended with their run. */
+export async function approvalsAbout(tx: Tx, subject: string): Promise<Approval[]> {
+  const rows = await tx
+    .selectFrom('approvals')
+    .selectAll()
+    .where('subject', '=', subject)
+    .where('state', '<>', 'cancelled')
+    .orderBy('created_at')
+    .orderBy('id')
+    .execute()
+  return rows.map(approvalOf)
 }
 
 /** What waits, oldest first. */

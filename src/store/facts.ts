@@ -124,7 +124,7 @@ const messageAt = (db: Tx, session: string, seq: number) =>
   db.selectFrom('messages').selectAll().where('session', '=', session).where('seq', '=', seq)
 
 /** The newest words of a run, whether they were its result or not. Looks at its last few replies only. */
-export async function lastWords(db: Tx, run: Run): Promise<{ text: string; seq: number } | null> {
+export async function lastWords(db: Tx, run: Run): Promise<{ text: string; seq: number; step: number } | null> {
   const rows = await db
     .selectFrom('messages')
     .selectAll()
@@ -135,7 +135,7 @@ export async function lastWords(db: Tx, run: Run): Promise<{ text: string; seq: 
     .execute()
   for (const message of rows.map(messageOf)) {
     const text = textOf(message.parts)
-    if (message.run === run.id && text.trim()) return { text, seq: message.seq }
+    if (message.run === run.id && text.trim()) return { text, seq: message.seq, step: message.step ?? 0 }
   }
   return null
 }

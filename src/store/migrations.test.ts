@@ -93,6 +93,8 @@ const questions: [string, string][] = [
   ["select * from rpc_keys where key = 'k' order by at desc", 'rpc_keys_key'],
   ["select min(deadline_at) from approvals where state = 'pending'", 'approvals_deadline'],
   ["select * from approvals where run = 'r' and step = 1", 'approvals_step'],
+  ["select * from approvals where subject = 's' order by created_at", 'approvals_subject'],
+  ["select field, amount from budget_raises where whose = 'all' and since = 0", 'budget_raises'],
   ["select * from approval_grants where agent = 'a' and revoked_at is null", 'approval_grants_agent'],
   ["select sum(charged_nano) from usage where agent = 'a' and at >= 1", 'usage_agent'],
   ["select sum(charged_nano) from usage where tree = 't' and at >= 0", 'usage_tree'],

@@ -6,6 +6,7 @@
  */
 import type { Kysely } from 'kysely'
 import { addThreadBindings } from './migration-bindings.ts'
+import { addBudgetRaises } from './migration-raises.ts'
 import { sumOverRuns } from './migration-usage.ts'
 import { createSchema, createTable, type Spelling } from './schema.ts'
 import type { Tables } from './tables.ts'
@@ -20,6 +21,7 @@ const migrations: readonly Migration[] = [
   sumOverRuns,
   addTreeIndex,
   addThreadBindings,
+  addBudgetRaises,
 ]
 
 /** Version of a database that has every migration. */

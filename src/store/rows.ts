@@ -5,7 +5,7 @@
 import type { Approval, Remembered } from '../core/approval.ts'
 import type { Effect, NewInbox, UsageRow } from '../core/run/facts.ts'
 import type { Message, Run, Session, Spend, Step, View } from '../core/types.ts'
-import type { ApprovalGrantsTable, ApprovalsTable, RunsTable } from './tables.ts'
+import type { ApprovalGrantsTable, ApprovalsTable, BudgetRaisesTable, RunsTable } from './tables.ts'
 
 export function sessionRow(session: Session) {
   return {
@@ -166,7 +166,13 @@ export function approvalRow(approval: Approval): ApprovalsTable {
     decided_by: approval.decidedBy,
     decided_at: approval.decidedAt,
     created_at: approval.createdAt,
+    subject: approval.subject ?? null,
   }
+}
+
+export function raiseRow({ raise, approval, by, at }: Effect & { do: 'cap.raise' }): BudgetRaisesTable {
+  const { whose, since, field, limit, amount } = raise
+  return { whose, since, field, was: limit, amount, approval, allowed_by: by, allowed_at: at }
 }
 
 export function rememberedRow(remembered: Remembered): ApprovalGrantsTable {

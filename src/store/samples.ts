@@ -164,6 +164,17 @@ export const samples: Samples = {
     decided_by: 'operator',
     decided_at: 8,
     created_at: 1,
+    subject: 'budget:run:r1/0/nano/5',
+  },
+  budget_raises: {
+    whose: 'agent:main',
+    since: 1,
+    field: 'nano',
+    was: 5,
+    amount: 5,
+    approval: 'a1',
+    allowed_by: 'operator',
+    allowed_at: 8,
   },
   approval_grants: {
     id: 'g1',

@@ -202,6 +202,20 @@ export interface ApprovalsTable {
   decided_by: string | null
   decided_at: number | null
   created_at: number
+  /** What it is about, where several runs may wait for the same answer. */
+  subject: string | null
+}
+
+/** What people have allowed besides a limit over many runs; `was`: the limit that was used up. */
+export interface BudgetRaisesTable {
+  whose: string
+  since: number
+  field: string
+  was: number
+  amount: number
+  approval: string
+  allowed_by: string
+  allowed_at: number
 }
 
 /** What was allowed for good, per agent. */
@@ -324,6 +338,7 @@ export interface Tables {
   rpc_keys: RpcKeysTable
   approvals: ApprovalsTable
   approval_grants: ApprovalGrantsTable
+  budget_raises: BudgetRaisesTable
   outbox: OutboxTable
   devices: DevicesTable
   pairing_requests: PairingRequestsTable

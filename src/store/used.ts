@@ -1,8 +1,9 @@
 /**
- * What many runs have used together, read from the ledger: the sums that caps are held against (core/budget.ts).
- * Owns the sums only. What is set aside counts as used, as `counted` has it. Reads in the transaction it is handed.
+ * What many runs have used together, read from the ledger, and what was allowed besides: the sums that caps are held against
+ * (core/budget.ts). Owns the sums only. What is set aside counts as used, as `counted` has it. Reads in the transaction it is handed.
  */
-import type { Spend } from '../core/types.ts'
+import { raisedBy } from '../core/budget.ts'
+import type { Purse, Spend } from '../core/types.ts'
 import type { Tx } from './open.ts'
 
 /** Whose rows are summed; nobody named is everybody. */
@@ -33,6 +34,28 @@ const sumOf = (db: Tx, whose: Whose, since: number) => {
     query = query.where(column as 'agent' | 'tree' | 'sender', '=', name)
   return query
 }
+
+/** How a limit's name is written in the rows of its raises. */
+export function nameOf(whose: Whose): string {
+  const [one] = Object.entries(whose)
+  return one ? one.join(':') : 'all'
+}
+
+/** A limit of a day or a conversation with what people have allowed besides: `raised`. */
+export async function withRaises(
+  db: Tx,
+  whose: Whose,
+  since: number,
+  configured: Purse,
+): Promise<{ limit: Purse; raised: Spend }> {
+  const rows = await db.ask(raisesIn, nameOf(whose), since)
+  const sum = (field: string) => rows.filter(row => row.field === field).reduce((all, row) => all + row.amount, 0)
+  const raised = { nano: sum('nano'), tokens: sum('tokens'), calls: sum('calls') }
+  return { limit: raisedBy(configured, raised), raised }
+}
+
+const raisesIn = (db: Tx, whose: string, since: number) =>
+  db.selectFrom('budget_raises').select(['field', 'amount']).where('whose', '=', whose).where('since', '=', since)
 
 /** What a report groups by. A tree is a conversation with all that it delegated. */
 export const groupings = ['day', 'agent', 'session', 'tree', 'sender', 'run', 'model'] as const

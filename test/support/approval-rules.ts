@@ -3,8 +3,52 @@
  */
 import { type Approval, allows } from '../../src/core/approval.ts'
 import { isApprovalKey } from '../../src/core/ids.ts'
+import { subjectOf } from '../../src/core/run/raise.ts'
 import type { Run, ToolIntent } from '../../src/core/types.ts'
 import { live, type World } from './world.ts'
+
+function checkRaises(
+  world: World,
+  before: { runs: ReadonlyMap<string, Run>; approvals: ReadonlyMap<string, Approval> },
+  fail: (rule: string, about: unknown) => never,
+): void {
+  for (const one of world.approvals.values()) {
+    const { raise } = one.question
+    if (!raise) continue
+    const was = before.approvals.get(one.id)
+    const run = world.runs.get(one.run)!
+    const same = [...world.approvals.values()].filter(
+      other => other.subject === one.subject && other.id !== one.id && other.state !== 'cancelled',
+    )
+    if (run.parent !== null || run.detached || run.returnTo !== null) fail('a sub-agent asks nobody for more', one)
+    if (!was && same.some(other => other.state !== 'pending')) fail('asked once an exhaustion', [one, same])
+    if (one.state === 'pending' && same.some(other => other.deadlineAt !== one.deadlineAt))
+      fail('one silence for all', [one, same])
+    if (['allow-once', 'deny'].includes(one.state) && same.some(other => other.state !== one.state))
+      fail('one answer settles all', [one, same])
+    const later = world.steps.some(
+      step => step.run === one.run && step.kind !== 'tool' && (step.startedAt ?? 0) > (one.decidedAt ?? 0),
+    )
+    if (['deny', 'expired'].includes(one.state) && later) fail('nothing is asked past a budget that was refused', one)
+    if (raise.whose.startsWith('run:') || !allows(one.state)) continue
+    if (!world.raises.some(other => subjectOf(other) === one.subject && other.amount === raise.amount))
+      fail('what was allowed is there', [one, world.raises])
+  }
+  for (const raise of world.raises) {
+    const allowed = [...world.approvals.values()].some(one => one.subject === subjectOf(raise) && allows(one.state))
+    if (!allowed) fail('no limit rises by itself', raise)
+  }
+  for (const run of world.runs.values()) {
+    const was = before.runs.get(run.id)
+    if (!was) continue
+    const allowed = [...world.approvals.values()].find(
+      one => one.run === run.id && allows(one.state) && before.approvals.get(one.id)?.state === 'pending',
+    )?.question.raise
+    const grown = (run.grant.budget.calls ?? 0) - (was.grant.budget.calls ?? 0)
+    if (grown !== (allowed?.whose === `run:${run.id}` ? allowed.amount : 0))
+      fail('a limit rises by what was allowed, and by nothing else', [was, run, allowed])
+  }
+}
 
 export function checkApprovals(
   world: World,
@@ -13,6 +57,7 @@ export function checkApprovals(
   const fail = (rule: string, about: unknown): never => {
     throw new Error(`${rule}: ${JSON.stringify(about)}`)
   }
+  checkRaises(world, before, fail)
   const places = new Set<string>()
   for (const one of world.approvals.values()) {
     const was = before.approvals.get(one.id)

@@ -118,6 +118,7 @@ const compaction: Compaction = {
 const asking: AskPolicy = {
   exec: { security: 'full', ask: 'off', safeBins: [] },
   tools: [],
+  budget: null,
   timeoutMs: 60_000,
   chats: {
     exec: { origin: true, targets: [], sessions: null },

@@ -3,7 +3,7 @@
  * A machine is handed in, so that a planted bug can stand in for a part of it.
  */
 import { accept, birth, newRun } from '../../src/core/run/accept.ts'
-import { answer, askForRun, holdOn, lapse } from '../../src/core/run/approve.ts'
+import { holdOn, lapse } from '../../src/core/run/approve.ts'
 import { checked } from '../../src/core/run/check.ts'
 import { compact, compacted, wish } from '../../src/core/run/compact.ts'
 import { claim, intent, shown, started } from '../../src/core/run/claim.ts'
@@ -13,6 +13,7 @@ import { hold } from '../../src/core/run/hold.ts'
 import { reply } from '../../src/core/run/reply.ts'
 import { answered, ask, cooldown, fire, recover, result, yielded } from '../../src/core/run/steps.ts'
 import { type Cap, counted, reserve } from '../../src/core/budget.ts'
+import { answerAll, askForMore, refusedRaise } from '../../src/core/run/raise.ts'
 import { pause, standBy } from '../../src/core/run/rest.ts'
 import type { Hold, Run, Session } from '../../src/core/types.ts'
 import { check } from './invariants.ts'
@@ -40,8 +41,9 @@ export const machine = {
   fire,
   recover,
   holdOn,
-  askForRun,
-  answer,
+  askForMore,
+  refusedRaise,
+  answerAll,
   lapse,
   end,
   newRun,
@@ -166,15 +168,22 @@ export function carry(walk: Walk, decision: Decision): boolean {
 }
 
 /** The tree that has a limit of its own, in calls, over all its runs. */
-export const capped = { tree: 'b', calls: 9 }
+export const capped = { tree: 'b', calls: 5 }
+
+/** What people have allowed besides it. */
+export function allowedBesides(world: World): number {
+  return world.raises
+    .filter(raise => raise.whose === `tree:${capped.tree}`)
+    .reduce((sum, { amount }) => sum + amount, 0)
+}
 
 /** The limit of one tree, with what its runs have used or set aside together. */
 export function capOf(walk: Walk): Cap {
   const used = walk.world.usage
     .filter(row => row.tree === capped.tree)
     .reduce((sum, row) => plus(sum, walk.machine.counted(row)), nothing)
-  const limit = { nano: null, tokens: null, calls: capped.calls }
-  return { of: 'tree b', key: 'session.budget', limit, used, until: null }
+  const limit = { nano: null, tokens: null, calls: capped.calls + allowedBesides(walk.world) }
+  return { of: 'tree b', key: 'session.budget', whose: `tree:${capped.tree}`, since: 0, limit, used, until: null }
 }
 
 export const runsIn = (walk: Walk, state: Run['state']) =>

@@ -9,7 +9,8 @@ import { checkName } from '../../src/core/run/check.ts'
 import { type Decision, nothing } from '../../src/core/run/facts.ts'
 import { type ReplyCall, textOf } from '../../src/core/run/reply.ts'
 import type { ModelIntent, Run, Step, Terms, ToolIntent, View, Wait } from '../../src/core/types.ts'
-import { capOf, capped, carry, endIds, fresh, id, parts, pick, sendKey, session, usage, type Walk } from './walk-kit.ts'
+import { carry, endIds, fresh, id, parts, pick, sendKey, session, usage, type Walk } from './walk-kit.ts'
+import { afford } from './walk-money.ts'
 import { held, holdOf } from './walk-hold.ts'
 import { children, endView, lastReply, mailbox, stepsOf, unsaid } from './world.ts'
 
@@ -20,8 +21,10 @@ export function work(walk: Walk, run: Run, dice: number, calm = false): boolean 
   const steps = lastReply(world, run.id)
   const model = steps[0]
   const open = steps.filter(one => one.kind === 'tool' && (one.state === 'open' || one.state === 'asking'))
-  // A call that a provider put off has nothing set aside: it is asked anew.
-  const asked = model?.state === 'open' && (model.intent as ModelIntent).reserved.calls > 0
+  const answers = [...world.approvals.values()].filter(one => box.unread.some(row => row.key === `approval:${one.id}`))
+  // A call that a provider put off has nothing set aside, and none is in flight after its owner was asked: it is asked anew.
+  const waited = answers.some(one => one.kind === 'budget')
+  const asked = model?.state === 'open' && (model.intent as ModelIntent).reserved.calls > 0 && !waited
   if (asked && dice % 5 > 0) return answer(walk, run, model, dice, calm)
   // What waits for others comes after every question is answered.
   const asking = open.some(undecided)
@@ -39,47 +42,15 @@ export function work(walk: Walk, run: Run, dice: number, calm = false): boolean 
   const turnStart =
     model?.state === 'open' || steps.length <= 1 || steps.at(-1)?.name === 'yield' || steps.at(-1)?.kind === 'model'
   if (run.paused) return carry(walk, by.standBy(run, { now: world.now, epoch: run.epoch }))
-  // Its supervisor asks before some of its calls, and goes on however that is answered.
-  if (
-    !calm &&
-    model?.state !== 'open' &&
-    dice % 23 === 1 &&
-    !condensing &&
-    ![...world.approvals.values()].some(one => one.run === run.id)
-  )
-    return carry(
-      walk,
-      by.askForRun({ run, box }, { epoch: run.epoch, approval: approvalOf(walk, run, last, 'budget') }),
-    )
   const away = held(walk, run, box)
   if (away !== null) return away
-  const reservation = by.reserve(
-    { limit: run.grant.budget, spent: run.spent, lent: run.lent },
-    { promptTokens: 5, maxTokens: 5, price: { input: 1, output: 1, cacheRead: 1, cacheWrite: 1 } },
-    run.tree === capped.tree ? [capOf(walk)] : [],
-  )
-  if (!reservation.ok) {
-    return carry(
-      walk,
-      by.end(
-        { ...endView(world, run), showing: by.shown({ box, turnStart }) },
-        {
-          now: world.now,
-          outcome: 'budget_exhausted',
-          code: reservation.code,
-          error: reservation.message,
-          text: null,
-          seq: null,
-          followups: 'keep',
-          ...endIds(walk),
-        },
-      ),
-    )
-  }
+  const money = afford(walk, run, { answers, turnStart, last, dice, calm })
+  if ('done' in money) return money.done
+  const { reserved } = money
   const wished = model?.state !== 'open' && box.unread.some(row => row.kind === 'compact')
   if (condensing || wished || (!calm && dice % 19 === 0 && model?.state !== 'open')) {
     const what = { view: world.sessions.get(run.session)!.view ?? null, after: 0, why: 'window' as const }
-    const event = { now: world.now, epoch: run.epoch, model: 'm', what, reserve: reservation.charge.reserved }
+    const event = { now: world.now, epoch: run.epoch, model: 'm', what, reserve: reserved }
     return carry(walk, by.compact({ run, box, open: condensing, last }, event))
   }
   if (all.every(one => one.kind === 'compact') && box.unread.length === 0) {
@@ -90,7 +61,7 @@ export function work(walk: Walk, run: Run, dice: number, calm = false): boolean 
     walk,
     by.intent(
       { run, box, open: model?.state === 'open' ? model : null, last, turnStart },
-      { now: world.now, epoch: run.epoch, view: null, upto: 0, reserve: reservation.charge.reserved },
+      { now: world.now, epoch: run.epoch, view: null, upto: 0, reserve: reserved },
     ),
   )
 }
@@ -201,7 +172,7 @@ function callsOf(walk: Walk, run: Run, model: Step, dice: number): ReplyCall[] {
       args: {},
       repeat: kind === 'never' || kind === 'gate' ? ('never' as const) : ('safe' as const),
     }
-    if (kind === 'gate') return { ...call, asks: approvalOf(walk, run, model.n + 1 + i, 'exec') }
+    if (kind === 'gate') return { ...call, asks: approvalOf(walk, run, model.n + 1 + i) }
     if (kind === 'refused') return { ...call, refused: 'no' }
     if (kind !== 'spawn') return call
     if (run.grant.depth === 0 || free < 6) return { ...call, spawn: { ok: false, text: 'no' } }
@@ -237,8 +208,8 @@ function callsOf(walk: Walk, run: Run, model: Step, dice: number): ReplyCall[] {
   })
 }
 
-/** A question of a step, or of the run's supervisor. */
-function approvalOf(walk: Walk, run: Run, step: number, kind: 'exec' | 'budget'): Approval {
+/** A question of a step. */
+function approvalOf(walk: Walk, run: Run, step: number): Approval {
   const { now, sessions } = walk.world
   const { route, key } = sessions.get(run.session)!
   return {
@@ -246,11 +217,11 @@ function approvalOf(walk: Walk, run: Run, step: number, kind: 'exec' | 'budget')
     run: run.id,
     step,
     session: run.session,
-    kind,
+    kind: 'exec',
     question: {
       agent: run.agent,
       sessionKey: key,
-      tool: kind === 'exec' ? 'exec' : null,
+      tool: 'exec',
       title: 'wants',
       text: 'ls',
       decisions: approvalDecisions,

@@ -117,11 +117,13 @@ export function step(walk: Walk, what: number, at: number, dice: number): boolea
       })
     }
     case 11: {
-      const approval = pick([...world.approvals.values()], at)
+      const all = [...world.approvals.values()]
+      const pending = all.filter(one => one.state === 'pending')
+      const approval = pick(dice % 5 > 0 && pending.length > 0 ? pending : all, at)
       if (!approval) return false
       const decision = approvalDecisions[dice % 3]!
       const by_ = { now: world.now, decision, by: `person ${dice % 2}`, at: null, rememberedId: id(walk) }
-      return carry(walk, by.answer({ ...answerView(walk, approval), barred: dice % 11 === 0 ? 'no' : null }, by_))
+      return carry(walk, by.answerAll(answerView(walk, approval, dice), othersOf(walk, approval), by_))
     }
     case 12: {
       if (dice % 4 > 0) return false
@@ -168,11 +170,19 @@ export function step(walk: Walk, what: number, at: number, dice: number): boolea
   }
 }
 
-function answerView(walk: Walk, approval: Approval) {
+/** Those that wait for the same answer. */
+function othersOf(walk: Walk, { id: named, subject }: Approval) {
+  return [...walk.world.approvals.values()]
+    .filter(one => subject !== undefined && one.subject === subject && one.state === 'pending' && one.id !== named)
+    .map(one => answerView(walk, one))
+}
+
+function answerView(walk: Walk, approval: Approval, dice = 1) {
   const { world } = walk
   const run = world.runs.get(approval.run)!
   const step = approval.kind === 'budget' ? null : stepsOf(world, run.id).find(one => one.n === approval.step)!
-  return { approval, run, box: mailbox(world, world.sessions.get(run.session)!), step }
+  const barred = dice % 11 === 0 ? 'no' : null
+  return { approval, run, box: mailbox(world, world.sessions.get(run.session)!), step, barred }
 }
 
 /** Time passes, and nobody answers: the deadline comes, or an answer that comes with it. */
@@ -181,7 +191,7 @@ function silence(walk: Walk, approval: Approval): boolean {
   world.now = Math.max(world.now, approval.deadlineAt)
   if (world.now % 2 === 0) return carry(walk, by.lapse(answerView(walk, approval), { now: world.now }))
   const late = { now: world.now, decision: 'allow-once' as const, by: 'late', at: null, rememberedId: id(walk) }
-  return carry(walk, by.answer({ ...answerView(walk, approval), barred: null }, late))
+  return carry(walk, by.answerAll(answerView(walk, approval), othersOf(walk, approval), late))
 }
 
 function revive(walk: Walk, run: Run): void {

@@ -6,8 +6,9 @@
  */
 import { interimKey } from '../../src/core/ids.ts'
 import type { Effect, Mailbox } from '../../src/core/run/facts.ts'
-import type { Approval, Remembered } from '../../src/core/approval.ts'
+import type { Approval, Raise, Remembered } from '../../src/core/approval.ts'
 import type { EndView } from '../../src/core/run/end.ts'
+import { subjectOf } from '../../src/core/run/raise.ts'
 import type { InboxRow, Message, ModelIntent, Run, Session, Spend, Step, View } from '../../src/core/types.ts'
 
 export interface Usage {
@@ -32,6 +33,7 @@ export interface World {
   views: View[]
   approvals: Map<string, Approval>
   remembered: Remembered[]
+  raises: Raise[]
   /** Every effect so far, for the twin. */
   journal: Effect[][]
 }
@@ -49,6 +51,7 @@ export function emptyWorld(): World {
     views: [],
     approvals: new Map(),
     remembered: [],
+    raises: [],
     journal: [],
   }
 }
@@ -272,6 +275,11 @@ function one(world: World, effect: Effect): void {
       return
     case 'remembered.put':
       world.remembered.push(effect.remembered)
+      return
+    case 'cap.raise':
+      if (world.raises.some(one => subjectOf(one) === subjectOf(effect.raise)))
+        throw new Error(`two raises ${subjectOf(effect.raise)}`)
+      world.raises.push(effect.raise)
       return
     case 'turn.answer':
     case 'turn.hand':

@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest'
 import { openDesk } from '../../../test/support/cli.ts'
+import { dayAt } from '../../config/budgets.ts'
 import { openStore } from '../../store/open.ts'
 import { samples } from '../../store/samples.ts'
 import { usedBy } from '../../store/used.ts'
@@ -67,6 +68,14 @@ test('usage says what was spent, by whom, what is in flight or unknown, and what
     ['other', 50_000_000, 1, 0, 1],
   ])
   expect(agents.limits).toMatchObject([{ of: 'all agents', key: 'agents.dailyBudget', used: { calls: 3 } }])
+  expect((await desk.deputy('usage')).out).toContain('Today, all agents: 3 of 5 calls  agents.dailyBudget')
+  const store = await openStore({ dir: desk.home, log: () => undefined })
+  await store.write('usage', async tx => {
+    const row = { ...samples.budget_raises, whose: 'all', since: dayAt(Date.now(), null).from, field: 'calls' }
+    await tx.insertInto('budget_raises').values(row).execute()
+  })
+  await store.close()
+  expect((await desk.deputy('usage')).out).toContain('3 of 10 calls (5 calls of it allowed today)  agents.dailyBudget')
   expect((await usage('--by', 'sender')).rows.map(row => [row.label, row.tokens])).toEqual([
     ['bob', 1000],
     ['ann', 200],

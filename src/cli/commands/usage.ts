@@ -8,7 +8,7 @@ import { type CapSetting, capsOf, dayAt } from '../../config/budgets.ts'
 import { agentIds } from '../../config/read.ts'
 import { DeputyError } from '../../protocol/errors.ts'
 import type { Reader } from '../../store/reader.ts'
-import { type Grouping, groupings, usageBy, type UsedRow, usedBy, type Whose } from '../../store/used.ts'
+import { type Grouping, groupings, usageBy, type UsedRow, usedBy, type Whose, withRaises } from '../../store/used.ts'
 import type { Context } from '../context.ts'
 import { withPatient } from '../doctor/patient.ts'
 import { readerOf } from '../doctor/store.ts'
@@ -128,7 +128,9 @@ async function named(read: Reader['read'], by: Grouping, rows: readonly UsedRow[
 interface Standing {
   of: string
   key: string
+  /** With what people have allowed besides: `raised`. */
   limit: CapSetting['limit']
+  raised: { nano: number; tokens: number; calls: number }
   used: { nano: number; tokens: number; calls: number }
 }
 
@@ -141,8 +143,8 @@ async function limitsOf(
 ): Promise<Standing[]> {
   const standing: Standing[] = []
   const stand = async ({ key, limit: cap }: CapSetting, of: string, whose: Whose) => {
-    if (cap.nano !== null || cap.tokens !== null || cap.calls !== null)
-      standing.push({ of, key, limit: cap, used: await usedBy(read, whose, since) })
+    if (cap.nano === null && cap.tokens === null && cap.calls === null) return
+    standing.push({ of, key, ...(await withRaises(read, whose, since, cap)), used: await usedBy(read, whose, since) })
   }
   const agents = agentIds(settings)
   await stand(capsOf(settings, agents[0] ?? 'main').gateway, 'all agents', {})
@@ -185,12 +187,18 @@ function tell(context: Context, by: Grouping, rows: readonly Named[], limits: re
     if (unknown > 0)
       context.say(p.dim(`${unknown} were cut off and are charged in full: nobody can say what they cost.`))
   }
-  for (const { of, key, limit: cap, used } of limits) {
+  for (const { of, key, limit: cap, raised, used } of limits) {
     const parts = [
       cap.nano === null ? '' : `${money(used.nano) || '$0'} of ${money(cap.nano) || '$0'}`,
       cap.tokens === null ? '' : `${count(used.tokens)} of ${count(cap.tokens)} tokens`,
       cap.calls === null ? '' : `${used.calls} of ${cap.calls} calls`,
     ].filter(part => part !== '')
-    context.say(`Today, ${line(of)}: ${parts.join(', ')}  ${p.dim(key)}`)
+    const more = [
+      cap.nano === null || raised.nano === 0 ? '' : money(raised.nano),
+      cap.tokens === null || raised.tokens === 0 ? '' : `${count(raised.tokens)} tokens`,
+      cap.calls === null || raised.calls === 0 ? '' : `${raised.calls} calls`,
+    ].filter(part => part !== '')
+    const besides = more.length === 0 ? '' : ` (${more.join(', ')} of it allowed today)`
+    context.say(`Today, ${line(of)}: ${parts.join(', ')}${besides}  ${p.dim(key)}`)
   }
 }

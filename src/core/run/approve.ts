@@ -22,7 +22,7 @@ import {
   sameChat,
   shortId,
 } from '../approval.ts'
-import { approvalKey } from '../ids.ts'
+import { approvalKey, isApprovalKey } from '../ids.ts'
 import type { InboxRow, Route, Run, Step, ToolIntent, Wait } from '../types.ts'
 import { rouse } from './accept.ts'
 import { type Decision, type Effect, fenced, type Mailbox, refuse, satisfied } from './facts.ts'
@@ -90,7 +90,22 @@ export function askForRun(
 ): Decision & { after?: 'waiting' | 'again' } {
   const stale = fenced(view.run, event.epoch)
   if (stale) return stale
-  return halt(view.run, view.box.unread, waitFor(event.approval.step), askEffects(event.approval))
+  const { run, box } = view
+  // No call of it waits now: answers that lie there are of calls that were made, or of a question before this one.
+  const spent = box.unread.filter(row => row.kind === 'answer' && isApprovalKey(row.key)).map(row => row.id)
+  const unread = box.unread.filter(row => !spent.includes(row.id))
+  const effects = askEffects(event.approval)
+  if (spent.length > 0)
+    effects.unshift({
+      do: 'inbox.mark',
+      session: run.session,
+      ids: spent,
+      state: 'read',
+      run: run.id,
+      step: null,
+      ord: null,
+    })
+  return halt(run, unread, waitFor(event.approval.step), effects)
 }
 
 export interface AnswerView {

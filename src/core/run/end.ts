@@ -34,6 +34,8 @@ export interface EndEvent {
   /** Its last words, already a transcript row at `seq` when it succeeded. */
   text: string | null
   seq: number | null
+  /** Its last words went out already, when they were said. */
+  said?: true
   /** What the checks of its result have found. */
   evidence?: readonly string[]
   /** Ids for the rows that an end may make. */
@@ -103,7 +105,7 @@ export function end(view: EndView, event: EndEvent): Decision {
   if (run.terms?.cleanup === 'delete' && !followed && box.session.closedAt === null)
     effects.push({ do: 'session.close', session: box.session.id, at: event.now })
   if (run.route !== null && run.returnTo === null) {
-    const text = event.outcome === 'succeeded' ? event.text : (event.error ?? event.outcome)
+    const text = event.outcome === 'succeeded' ? event.text : unfinished(event)
     if (text && !isSilent(text))
       effects.push({
         do: 'outbox.put',
@@ -117,6 +119,13 @@ export function end(view: EndView, event: EndEvent): Decision {
       })
   }
   return { ok: true, effects }
+}
+
+/** What a chat is told of an end before its time. Whoever's budget is used up hands over what it has. */
+function unfinished({ outcome, error, text, said }: EndEvent): string {
+  const why = error ?? outcome
+  if (outcome !== 'budget_exhausted' || said || !text?.trim() || isSilent(text)) return why
+  return `${text}\n\n(Not finished: ${why}.)`
 }
 
 function note(view: EndView, event: EndEvent, seq: number): Message {

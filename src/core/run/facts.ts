@@ -4,7 +4,7 @@
  * Owns the views, the effects and `satisfied`, the one rule of waking (decisions.md 1). Decides nothing else.
  */
 import type { ErrorCode } from '../../protocol/errors.ts'
-import type { Approval, Remembered } from '../approval.ts'
+import type { Approval, Raise, Remembered } from '../approval.ts'
 import { plus } from '../budget.ts'
 import type { Content } from '../chat.ts'
 import { isApprovalKey } from '../ids.ts'
@@ -137,6 +137,8 @@ export type Effect =
   /** Questions of this run that nobody has answered are `cancelled`. */
   | { do: 'approvals.cancel'; run: string; at: number }
   | { do: 'remembered.put'; remembered: Remembered }
+  /** A limit over many runs is so much higher from now on; once at each limit that it has had. */
+  | { do: 'cap.raise'; raise: Raise; approval: string; by: string; at: number }
   /** Wire ids that were answered by this turn's end: those whose rows are unread no more. */
   | { do: 'turn.answer'; run: string; turn: number }
   /** Wire ids that nobody has answered yet belong to a successor now. */

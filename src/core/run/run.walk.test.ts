@@ -1,7 +1,6 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { drain, type Machine, machine, openWalk, step } from '../../../test/support/walk.ts'
-import { allows } from '../approval.ts'
 import { type Effect, nothing } from './facts.ts'
 
 const walks = process.env['DEPUTY_LONG'] ? 100_000 : 2_000
@@ -69,13 +68,14 @@ describe('the walks', () => {
         for (const one of walk.world.steps) seen.add(`step ${one.state}`)
         for (const one of walk.world.approvals.values()) {
           seen.add(`approval ${one.state}`)
-          if (one.kind === 'budget' && allows(one.state)) seen.add('approval of budget')
+          if (one.kind !== 'budget') continue
+          seen.add(`more for ${one.subject!.split(/[:/]/)[1]} ${one.state}${one.question.joins ? ' joined' : ''}`)
         }
         for (const row of walk.world.inbox) seen.add(`row ${row.kind} ${row.state}`)
         if ([...walk.world.runs.values()].some(run => run.terms?.repaired)) drain(walk)
         for (const run of walk.world.runs.values()) if (run.terms?.repaired) seen.add(`repaired ${run.outcome}`)
       }),
-      { numRuns: 1500, seed: 3 },
+      { numRuns: 3000, seed: 3 },
     )
     for (const place of [
       'wait children',
@@ -117,7 +117,12 @@ describe('the walks', () => {
       'approval deny',
       'approval expired',
       'approval cancelled',
-      'approval of budget',
+      ...['allow-once', 'deny', 'expired', 'cancelled'].flatMap(state => [
+        `more for run ${state}`,
+        `more for all ${state}`,
+      ]),
+      'more for all allow-once joined',
+      'more for tree allow-once',
     ])
       expect([...seen]).toContain(place)
   })
@@ -412,21 +417,22 @@ describe('planted bugs are found', () => {
     ],
     [
       'approvalWithoutWake: the answer arrives and nobody is woken',
-      spoiled(['answer', 'lapse'], effects => effects.filter(effect => !wakes(effect))),
+      spoiled(['answerAll', 'lapse'], effects => effects.filter(effect => !wakes(effect))),
     ],
     [
       'approvalTwice: the second answer counts too',
       {
         ...machine,
-        answer: (view, event) => machine.answer({ ...view, approval: { ...view.approval, state: 'pending' } }, event),
+        answerAll: (view, others, event) =>
+          machine.answerAll({ ...view, approval: { ...view.approval, state: 'pending' } }, others, event),
       },
     ],
     [
       'approvalLate: an answer counts after the deadline',
       {
         ...machine,
-        answer: (view, event) =>
-          machine.answer({ ...view, approval: { ...view.approval, deadlineAt: event.now + 1 } }, event),
+        answerAll: (view, others, event) =>
+          machine.answerAll({ ...view, approval: { ...view.approval, deadlineAt: event.now + 1 } }, others, event),
       },
     ],
     [
@@ -435,7 +441,7 @@ describe('planted bugs are found', () => {
     ],
     [
       'approvalIgnored: what was denied is done',
-      spoiled(['answer', 'lapse'], effects =>
+      spoiled(['answerAll', 'lapse'], effects =>
         effects.map(effect =>
           effect.do === 'step.set' && effect.to.intent?.kind === 'tool' && effect.to.intent.approval
             ? {
@@ -482,8 +488,8 @@ describe('planted bugs are found', () => {
       'approvalAlways: an answer for once is remembered',
       {
         ...machine,
-        answer: (view, event) => {
-          const decision = machine.answer(view, event)
+        answerAll: (view, others, event) => {
+          const decision = machine.answerAll(view, others, event)
           if (!decision.ok || event.decision !== 'allow-once' || decision.late) return decision
           const { id, question } = view.approval
           const remembered = { id: event.rememberedId, agent: question.agent, kind: 'exec' as const, pattern: 'ls' }
@@ -494,6 +500,55 @@ describe('planted bugs are found', () => {
               { do: 'remembered.put', remembered: { ...remembered, by: event.by, at: event.now, approval: id } },
             ],
           }
+        },
+      },
+    ],
+    [
+      'raiseForgotten: it is allowed, and the limit stays',
+      spoiled(['answerAll'], effects =>
+        effects.filter(
+          effect => effect.do !== 'cap.raise' && (effect.do !== 'run.set' || effect.to.grant === undefined),
+        ),
+      ),
+    ],
+    [
+      'raiseEach: each who waits raises the limit anew',
+      {
+        ...machine,
+        answerAll: (view, others, event) => {
+          const all = [view, ...others].map(each => machine.answerAll(each, [], event))
+          const refused = all.find(one => !one.ok)
+          return refused ?? { ok: true, effects: all.flatMap(one => (one.ok ? one.effects : [])) }
+        },
+      },
+    ],
+    [
+      'raiseAlone: who waits for the same goes on waiting',
+      { ...machine, answerAll: (view, _others, event) => machine.answerAll(view, [], event) },
+    ],
+    [
+      'raiseAsked: the same is asked again after it was refused',
+      { ...machine, askForMore: (view, event) => machine.askForMore({ ...view, asked: [] }, event) },
+    ],
+    ['raiseUnheeded: a refusal is not looked at when the run goes on', { ...machine, refusedRaise: () => null }],
+    [
+      'raiseUnspent: an answer ends the wait for the next one',
+      {
+        ...machine,
+        askForMore: (view, event) => {
+          const decision = machine.askForMore(view, event)
+          if (!decision.ok || decision.after === 'over') return decision
+          return { ...decision, effects: decision.effects.filter(effect => effect.do !== 'inbox.mark') }
+        },
+      },
+    ],
+    [
+      'raiseChild: a sub-agent asks for itself',
+      {
+        ...machine,
+        askForMore: (view, event) => {
+          const run = { ...view.run, parent: null, payer: null, returnTo: null, detached: false }
+          return machine.askForMore({ ...view, run }, event)
         },
       },
     ],
