@@ -28,7 +28,7 @@ export const approve: Command = {
   description: 'Answer what work waits for.',
   usage: ['', '<id> <allow-once|allow-always|deny>'],
   needs: 'operator.approvals',
-  async run({ args, house, principal, route, now }) {
+  async run({ args, house, principal, who, since, route, now }) {
     const { word: id, rest } = firstWord(args)
     if (id === '') {
       const waiting = await house.approvals.pending()
@@ -50,7 +50,12 @@ export const approve: Command = {
         one.state === 'pending' && `Decisions: ${one.question.decisions.join(', ')}`,
       ])
     }
-    const done = await house.approvals.answer({ principal, id, decision, at: route })
+    const done = await house.approvals.answer({ principal, id, decision, at: route }).catch(async error => {
+      // Begun before a crash: it may be this very command that has decided.
+      const one = since === null ? null : await house.approvals.find(id)
+      if (one?.state === decision && one.decidedBy === who && (one.decidedAt ?? 0) >= (since ?? 0)) return one
+      throw error
+    })
     return decidedWords(done)
   },
 }

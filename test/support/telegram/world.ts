@@ -145,11 +145,10 @@ export class World {
     this.tell({ edited_message: changed })
   }
 
-  /** A person presses a button under a message of the bot. Returns the id of the query. */
-  press(from: User, message: TgMessage, value: string): string {
+  /** A person presses a button under a message of the bot. */
+  press(from: User, message: TgMessage, value: string): Update {
     const id = String(4_000_000_000 + this.nextQuery++)
-    this.tell({ callback_query: { id, from, message, chat_instance: '1', data: value } })
-    return id
+    return this.tell({ callback_query: { id, from, message, chat_instance: '1', data: value } })
   }
 
   message(chat: number, id: number): TgMessage | undefined {

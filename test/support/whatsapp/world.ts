@@ -42,13 +42,7 @@ export async function openWorld(
   const owner = service.person('Olga', numbers.owner)
   const ann = service.person('Ann', numbers.ann)
   const home = gateways.home(config)
-  const stateDir = join(home, 'channels', 'whatsapp', 'default')
-  mkdirSync(stateDir, { recursive: true, mode: 0o700 })
-  const { account } = await openAccount(stateDir)
-  await linkByQr(service, owner, account)
-  await service.until(() => service.waiting(owner).length === 0)
-  await account.stop()
-  await service.until(() => !service.online(owner))
+  await link(service, owner, home)
   return {
     service,
     home,
@@ -57,6 +51,17 @@ export async function openWorld(
     start: (env = {}) => gateways.start(home, { env: { ...trusting(service), ...env } }),
     close: () => service.close(),
   }
+}
+
+/** Puts the login of the account into a home. */
+export async function link(service: FakeWhatsApp, owner: Person, home: string): Promise<void> {
+  const stateDir = join(home, 'channels', 'whatsapp', 'default')
+  mkdirSync(stateDir, { recursive: true, mode: 0o700 })
+  const { account } = await openAccount(stateDir)
+  await linkByQr(service, owner, account)
+  await service.until(() => service.waiting(owner).length === 0)
+  await account.stop()
+  await service.until(() => !service.online(owner))
 }
 
 /** The user's configuration as in the thread that this project answers, with a model that needs no key. */
