@@ -36,6 +36,8 @@ export const focus: Command = {
     const found = await meantBy(call, args, letsIn)
     if (!found.ok) return found.problem
     const { key, related, name } = found
+    // Said again, or tried again after a crash: it is so already.
+    if (key === session.key && key !== call.home) return standing(call, route)
     const done = await bindPlace(options, {
       principal,
       place: route,
