@@ -80,11 +80,14 @@ export async function beginCompaction(
   const older = rows.filter(row => row.ord !== null && row.ord <= after)
   const asked = summaryRequest(view, older, { standing: rules.instructions, now: note ?? null }, most * 4)
   const cacheKey = `${run.session}/summary`.slice(-64)
-  const pause = options.models.pause({ model: model.ref, agent: run.agent, cacheKey })
+  const call = { model: model.ref, agent: run.agent, cacheKey }
+  const pause = options.models.pause(call)
   if (pause) {
     const held = await holdRun(tx, mine, run, box, pause, now)
     return 'found' in held ? { ok: true, ...held } : { ok: false, ...held }
   }
+  if (!options.models.line.admits(run.id, call))
+    return { ok: true, found: { next: { do: 'line', run: run.id, call }, afters: [], run, wireId: mine.wireId } }
   const reservation = reserve(
     { limit: run.grant.budget, spent: run.spent, lent: run.lent },
     {
@@ -115,14 +118,13 @@ export async function beginCompaction(
   })
   const step = stepIn(decision.effects, want.open)
   const request: ModelRequest = {
-    model: model.ref,
-    agent: run.agent,
+    run: run.id,
+    ...call,
     ...asked,
     tools: [],
     maxTokens: reservation.maxTokens,
     most: reservation.most,
     ...(rules.thinking === null ? {} : { thinking: rules.thinking }),
-    cacheKey,
     signal: never,
   }
   const next = step ? { do: 'compact' as const, step, request, timeoutMs: rules.timeoutMs } : { do: 'rest' as const }

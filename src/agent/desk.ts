@@ -9,7 +9,7 @@
  */
 import { loopEnd } from '../core/breaker.ts'
 import { type Refused, reserve } from '../core/budget.ts'
-import type { ModelFailure } from '../core/ports.ts'
+import type { ModelFailure, Pause } from '../core/ports.ts'
 import { claim, intent, shown } from '../core/run/claim.ts'
 import { afterwards, type Decision, type Effect } from '../core/run/facts.ts'
 import { standBy } from '../core/run/rest.ts'
@@ -270,6 +270,8 @@ export function openDesk(work: Work, runId: string, agent: string): Desk & { sta
       const held = await holdRun(tx, mine, run, box, pause, now)
       return 'found' in held ? { ...held.found, wireId } : stop('failed', held.code, held.error)
     }
+    if (!options.models.line.admits(run.id, plan.request))
+      return { next: { do: 'line', run: run.id, call: plan.request }, afters: [], run, wireId }
     const reservation = reserve(
       { limit: run.grant.budget, spent: run.spent, lent: run.lent },
       {
@@ -296,7 +298,7 @@ export function openDesk(work: Work, runId: string, agent: string): Desk & { sta
       next: {
         do: 'model',
         step,
-        request: { ...plan.request, maxTokens: reservation.maxTokens, most: reservation.most },
+        request: { ...plan.request, run: run.id, maxTokens: reservation.maxTokens, most: reservation.most },
       },
       afters: [after],
       run,
@@ -338,6 +340,24 @@ export function openDesk(work: Work, runId: string, agent: string): Desk & { sta
     return settle(await callFailed(options, state, step, failure, { held, nextIn }))
   }
 
+  async function parked(pause: Pause): Promise<Next> {
+    if (!state) return { do: 'rest' }
+    const mine = state
+    const now = options.clock.now()
+    const next = settle(
+      await options.store.write('wait', async tx => {
+        const run = await held(tx, mine)
+        const session = run && (await loadSession(tx, run.session))
+        if (!run || !session) return null
+        const done = await holdRun(tx, mine, run, await loadMailbox(tx, session, run), pause, now)
+        return 'found' in done ? done.found : null
+      }),
+    )
+    // In this order: who is called waits already.
+    options.models.line.park(mine.run.id)
+    return next
+  }
+
   const tools = openToolSteps({ work, state: () => state, held, nextIn, settle })
 
   return {
@@ -345,6 +365,7 @@ export function openDesk(work: Work, runId: string, agent: string): Desk & { sta
     replied,
     summarised,
     failed,
+    parked,
     // A newer message waits, or the run has ended: the rows say which.
     brokenOff: () => look(),
     used: tools.used,

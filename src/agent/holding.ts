@@ -8,17 +8,17 @@ import type { ModelFailure, Pause } from '../core/ports.ts'
 import { wasted } from '../core/run/compact.ts'
 import { afterwards, type Mailbox, nothing } from '../core/run/facts.ts'
 import { hold } from '../core/run/hold.ts'
-import { cooldown } from '../core/run/steps.ts'
+import { cooldown, fire } from '../core/run/steps.ts'
 import type { ModelIntent, Run, Step } from '../core/types.ts'
 import type { ErrorCode } from '../protocol/errors.ts'
-import { loadMailbox, loadSession, loadStep, runOf } from '../store/facts.ts'
+import { lastStep, loadMailbox, loadRun, loadSession, loadStep, runOf } from '../store/facts.ts'
 import type { Tx } from '../store/open.ts'
-import { carryOut } from './commit.ts'
+import { announce, carryOut } from './commit.ts'
 import { failure as noSummary } from './compacting.ts'
 import type { Found, Held, NextIn, WorkerState } from './desk.ts'
 import { endIds, endRun } from './ending.ts'
 import { chargeOf } from './paying.ts'
-import type { AgentOptions } from './room.ts'
+import type { AgentOptions, Bells } from './room.ts'
 
 /** Tries of one model call, each with its own repeats inside and longer pauses between them. */
 const maxAttempts = 12
@@ -118,18 +118,47 @@ export function callFailed(
   })
 }
 
+/** The turn of a run that is in line has come: it goes on now and not when its wait is over. Never rejects. */
+export async function callRun(options: AgentOptions, bells: Bells, id: string): Promise<void> {
+  const now = options.clock.now()
+  try {
+    const after = await options.store.write('timer', async tx => {
+      const run = await loadRun(tx, id)
+      const session = run && (await loadSession(tx, run.session))
+      if (!run || !session) return null
+      const view = { run, box: await loadMailbox(tx, session, run), last: await lastStep(tx, id) }
+      const decision = fire(view, { now, called: true })
+      return decision.ok ? carryOut(tx, decision.effects, { sessions: [session], runs: [run], at: now }) : null
+    })
+    if (after) announce(after, bells, options.tell)
+  } catch (error) {
+    // Its wait in the row ends by itself a little later.
+    const why = error instanceof Error ? error.message : String(error)
+    options.log(`run ${id} could not be called: ${why}; it looks for itself`)
+  }
+}
+
+/** Nobody has a place after a start: who was in line asks anew. */
+export async function callAll(options: AgentOptions, bells: Bells): Promise<void> {
+  for (const { id, wait } of await waitingFor(options))
+    if (wait.hold.whose === 'line') await callRun(options, bells, id)
+}
+
 /** What runs wait for at their providers holds for the others too: called once, before anything is claimed. */
-export async function recallHolds({ store, models, clock }: AgentOptions): Promise<void> {
+export async function recallHolds(options: AgentOptions): Promise<void> {
+  options.models.recall((await waitingFor(options)).map(({ wait: { hold, until } }) => ({ hold, until })))
+}
+
+async function waitingFor({ store, clock }: AgentOptions) {
   const rows = await store.read
     .selectFrom('runs')
     .selectAll()
     .where('state', '=', 'waiting')
     .where('wait_until', '>', clock.now())
+    .orderBy('queued_at')
     .execute()
-  models.recall(
-    rows.flatMap(row => {
-      const { wait } = runOf(row)
-      return wait?.for === 'timer' && wait.hold ? [{ hold: wait.hold, until: wait.until }] : []
-    }),
-  )
+  return rows.map(runOf).flatMap(({ id, wait }) => {
+    if (wait?.for !== 'timer' || !wait.hold) return []
+    return [{ id, wait: { until: wait.until, hold: wait.hold } }]
+  })
 }

@@ -8,7 +8,16 @@
  * that ends the turn (a wait) is answered after all others, and none begins while a person is asked about another; an abort ends the call in flight, and the desk says what follows.
  */
 import { deniedWords } from '../core/approval.ts'
-import type { ModelEvent, ModelFailure, ModelRequest, Models, ToolAnswer, ToolContext } from '../core/ports.ts'
+import type {
+  Asked,
+  ModelEvent,
+  ModelFailure,
+  ModelRequest,
+  Models,
+  Pause,
+  ToolAnswer,
+  ToolContext,
+} from '../core/ports.ts'
 import { undecided } from '../core/run/approve.ts'
 import type { Part, Step, StopReason, TokenUsage } from '../core/types.ts'
 
@@ -16,6 +25,8 @@ export type Next =
   | { do: 'model'; step: Step; request: ModelRequest }
   /** Older messages are to become a summary. */
   | { do: 'compact'; step: Step; request: ModelRequest; timeoutMs: number }
+  /** Only so many calls may be out at a time: the run needs a place before the next is written down. */
+  | { do: 'line'; run: string; call: Asked }
   /** Calls of the last reply that have no result yet. */
   | { do: 'tools'; steps: readonly Step[] }
   /** Waiting, ended, or another worker's now. */
@@ -49,7 +60,9 @@ export interface Desk {
   /** The model could not answer: the run pauses, or ends. */
   failed(step: Step, failure: ModelFailure): Promise<Next>
   /** The call was broken off to read a newer message, or because the run ended. */
-  brokenOff(step: Step): Promise<Next>
+  brokenOff(): Promise<Next>
+  /** No place came free: the run waits in a row. */
+  parked(pause: Pause): Promise<Next>
   used(step: Step, answer: ToolAnswer): Promise<Next>
   /** A tool that must not be repeated is about to begin. */
   begin(step: Step): Promise<boolean>
@@ -81,8 +94,21 @@ export async function work(
         ? await ask(desk, hands, next, signalFor('model'))
         : next.do === 'compact'
           ? await summarise(desk, hands, next, signalFor('tool'))
-          : await use(desk, hands, next.steps, signalFor('tool'))
+          : next.do === 'line'
+            ? await standInLine(desk, hands, next, signalFor('model'))
+            : await use(desk, hands, next.steps, signalFor('tool'))
   }
+}
+
+async function standInLine(
+  desk: Desk,
+  hands: Hands,
+  { run, call }: Next & { do: 'line' },
+  signal: AbortSignal,
+): Promise<Next> {
+  const pause = await hands.models.line.enter(run, call, signal)
+  if (signal.aborted) return desk.brokenOff()
+  return pause ? desk.parked(pause) : desk.look()
 }
 
 async function ask(desk: Desk, hands: Hands, next: Next & { do: 'model' }, signal: AbortSignal): Promise<Next> {
@@ -90,7 +116,7 @@ async function ask(desk: Desk, hands: Hands, next: Next & { do: 'model' }, signa
   const heard = await listen(hands.models.stream({ ...next.request, signal }), next.step, hands)
   hands.crash.hit('model', 'after')
   if ('answer' in heard) return desk.replied(next.step, heard.answer)
-  return heard.failure.class === 'aborted' ? desk.brokenOff(next.step) : desk.failed(next.step, heard.failure)
+  return heard.failure.class === 'aborted' ? desk.brokenOff() : desk.failed(next.step, heard.failure)
 }
 
 /** Nobody sees a summary grow, and no newer message breaks it off: it would be paid for nothing. */
@@ -108,7 +134,7 @@ async function summarise(
   if ('answer' in heard) return desk.summarised(step, heard.answer)
   const { failure } = heard
   if (failure.class !== 'aborted') return desk.failed(step, failure)
-  if (signal.aborted) return desk.brokenOff(step)
+  if (signal.aborted) return desk.brokenOff()
   const message = `no summary came within ${Math.round(timeoutMs / 1000)} s`
   const fix = 'Raise agents.defaults.compaction.timeoutSeconds, or choose a faster compaction.model.'
   return desk.failed(step, { ...failure, class: 'network', code: 'MODEL_NETWORK', message, fix })
@@ -208,7 +234,11 @@ async function use(desk: Desk, hands: Hands, steps: readonly Step[], signal: Abo
     if (next.do === 'rest') return next
   }
   // Each answer says what was next when it was given; only the last to commit knows.
-  return done.find(answer => answer.do === 'model') ?? (next?.do === 'model' ? next : desk.look())
+  return done.find(asks) ?? (next && asks(next) ? next : desk.look())
+}
+
+function asks({ do: what }: Next): boolean {
+  return what === 'model' || what === 'line'
 }
 
 function wasAsked({ intent }: Step): boolean {

@@ -7,12 +7,12 @@
 import { fire, recover } from '../core/run/steps.ts'
 import type { Step } from '../core/types.ts'
 import { DeputyError, type ErrorCode } from '../protocol/errors.ts'
-import { loadMailbox, loadRun, loadSession, stepOf } from '../store/facts.ts'
+import { lastStep, loadMailbox, loadRun, loadSession, stepOf } from '../store/facts.ts'
 import { expireApproval } from './approving.ts'
 import { processOf } from './cancel.ts'
 import { announce, carryOut } from './commit.ts'
 import { endIds, endRun, failRun } from './ending.ts'
-import { recallHolds } from './holding.ts'
+import { callAll, recallHolds } from './holding.ts'
 import type { AgentOptions, Bells } from './room.ts'
 
 /** Crashes in one step before a run is given up. */
@@ -45,6 +45,7 @@ export async function recoverAll(options: AgentOptions, bells: Bells): Promise<R
       if (kind) recovered[kind] += 1
     })
   }
+  await callAll(options, bells)
   return recovered
 }
 
@@ -173,12 +174,7 @@ async function expire(options: AgentOptions, bells: Bells, now: number): Promise
       const run = await loadRun(tx, id)
       const session = run && (await loadSession(tx, run.session))
       if (!run || !session) return null
-      const last = await tx
-        .selectFrom('steps')
-        .select(eb => eb.fn.max('n').as('n'))
-        .where('run', '=', id)
-        .executeTakeFirst()
-      const decision = fire({ run, box: await loadMailbox(tx, session, run), last: Number(last?.n ?? 0) }, { now })
+      const decision = fire({ run, box: await loadMailbox(tx, session, run), last: await lastStep(tx, id) }, { now })
       return decision.ok ? carryOut(tx, decision.effects, { sessions: [session], runs: [run], at: now }) : null
     })
     if (after) announce(after, bells, options.tell)

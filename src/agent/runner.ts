@@ -15,6 +15,7 @@ import { asAnswer, isCheck, lookAtResult } from './checking.ts'
 import { childAnswer, childFacts } from './children.ts'
 import { openDesk } from './desk.ts'
 import { failRun } from './ending.ts'
+import { callRun } from './holding.ts'
 import { type Hands, work } from './loop.ts'
 import type { AgentOptions, Bells } from './room.ts'
 
@@ -45,6 +46,8 @@ export function openRunner(options: AgentOptions, bells: Bells): Runner {
   const workers = new Map<string, Worker>()
   let stopping = false
 
+  options.models.line.onCall(run => void callRun(options, bells, run))
+
   const cancel = openCanceller(options, bells, { settled: runs => settled(runs) })
 
   function drive(run: Pick<Run, 'id' | 'agent'>): Promise<void> {
@@ -60,6 +63,8 @@ export function openRunner(options: AgentOptions, bells: Bells): Runner {
   async function drives({ id: runId, agent }: Pick<Run, 'id' | 'agent'>, worker: Worker): Promise<void> {
     // Its own end needs no signal: the worker that made it comes to rest.
     const others: Bells = { ...bells, ended: runs => bells.ended(runs.filter(id => id !== runId)) }
+    const { line } = options.models
+    line.arrive(runId)
     const desk = openDesk({ options, bells: others, cancelChildren }, runId, agent)
     const hands: Hands = {
       models: options.models,
@@ -87,9 +92,9 @@ export function openRunner(options: AgentOptions, bells: Bells): Runner {
       },
     }
     try {
-      const brokenOff: typeof desk.brokenOff = step => {
+      const brokenOff: typeof desk.brokenOff = () => {
         leaving()
-        return desk.brokenOff(step)
+        return desk.brokenOff()
       }
       await work({ ...desk, brokenOff }, hands, kind => {
         leaving()
@@ -105,6 +110,8 @@ export function openRunner(options: AgentOptions, bells: Bells): Runner {
         return
       }
       await failRun(options, bells, runId, error)
+    } finally {
+      line.rest(runId)
     }
   }
 
@@ -133,7 +140,10 @@ export function openRunner(options: AgentOptions, bells: Bells): Runner {
     drive,
     interrupt: runId => workers.get(runId)?.model.abort(new DeputyError('RUN_STALE', 'a newer message waits')),
     ended: runs => {
-      for (const id of runs) stopWorker(id)
+      for (const id of runs) {
+        options.models.line.leave(id)
+        stopWorker(id)
+      }
     },
     cancel,
     active: () => workers.size,

@@ -227,6 +227,7 @@ export const models = object(
           headers: map('Headers', secret('A value')),
           authHeader: flag('Send the key as Authorization: Bearer'),
           timeoutSeconds: whole('Longest silence before a call is given up', { min: 1 }),
+          maxConcurrent: whole('Calls at a time with one key for one model. Unset: any number', { min: 1 }),
           models: listOrNone('Its models', modelEntry),
         },
         ['injectNumCtxForOpenAICompat', 'request'],

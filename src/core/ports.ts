@@ -41,6 +41,8 @@ export interface ToolSpec {
 }
 
 export interface ModelRequest {
+  /** Whose place in line counts for it; absent: it takes its own turn. */
+  run?: string
   /** `provider/model`. */
   model: string
   /** Whose keys: the agent's own, else main's. */
@@ -128,6 +130,26 @@ export interface Pause {
   error: string
 }
 
+/** The line before a provider that takes only so many calls at a time with one key. A run holds one place at most. */
+export interface Line {
+  /** Whether a call of this run may begin: it holds a place, or needs none. Changes nothing. */
+  admits(run: string, call: Asked): boolean
+  /** Waits a little for a place; what to wait for in a row when none came free. Null also when `signal` ended the wait. */
+  enter(run: string, call: Asked, signal: AbortSignal): Promise<Pause | null>
+  /** The run waits in a row, and keeps its turn: `onCall` hears of its place. */
+  park(run: string): void
+  /** A worker is at the run. */
+  arrive(run: string): void
+  /** Its worker leaves. */
+  rest(run: string): void
+  /** The run has ended. */
+  leave(run: string): void
+  onCall(call: (run: string) => void): void
+}
+
+/** What decides which model and key a call would use. */
+export type Asked = Pick<ModelRequest, 'model' | 'agent' | 'cacheKey'>
+
 export interface Models {
   stream(request: ModelRequest): AsyncIterable<ModelEvent>
   /** The models that may answer a call to `ref` in its place. */
@@ -136,7 +158,9 @@ export interface Models {
    * Whether such a call would only be told to wait: the same keys and fallbacks in the same order as `stream`. Null when one of
    * them may be asked, or when waiting is not what helps. Synchronous, changes nothing.
    */
-  pause(call: Pick<ModelRequest, 'model' | 'agent' | 'cacheKey'>): Pause | null
+  pause(call: Asked): Pause | null
+  /** Who may call where only so many calls may be out at a time. */
+  line: Line
   /** What the rows of an earlier process wait for. What concerns one conversation alone is left to that. */
   recall(holds: readonly { hold: Hold; until: number }[]): void
   /** Resolves an alias or reference for an agent; a reason when it can't be used. Synchronous: no network. */

@@ -51,8 +51,11 @@ export type FailureClass =
 export interface Hold {
   provider: string
   model: string
-  /** Whom it concerns: who uses this key, whoever asks this model, or this conversation alone. */
-  whose: 'key' | 'provider' | 'conversation'
+  /**
+   * Whom it concerns: who uses this key, whoever asks this model, or this conversation alone. `line`: as many calls as are
+   * allowed are out, and it has its turn when one comes back.
+   */
+  whose: 'key' | 'provider' | 'conversation' | 'line'
   key: string | null
   mark: string
   class: FailureClass

@@ -19,6 +19,7 @@ import {
   failure,
   give,
   type Given,
+  giveInLine,
   giveLater,
   holdOf,
   idsOf,
@@ -26,6 +27,7 @@ import {
   targets,
   type Whose,
 } from './order.ts'
+import type { Places, Who } from './places.ts'
 import { callOptions } from './prompt.ts'
 import { rehearse } from './rehearsal.ts'
 import { costOf, partTokens, promptTokens } from './tokens.ts'
@@ -33,12 +35,15 @@ import { watchAnswer } from './watch.ts'
 import type { Wires } from './wires.ts'
 
 export interface Caller extends Order {
+  places: Places
   wires: Wires
   log: Log
 }
 
 /** What one call has done so far. */
 interface Call {
+  /** Whose place it has. */
+  who: Who
   /** True once something was shown that a next attempt would have to take back. */
   shown: boolean
   /** Requests that went out. */
@@ -49,8 +54,16 @@ interface Call {
 }
 
 export async function* call(caller: Caller, request: ModelRequest): AsyncGenerator<ModelEvent> {
+  const so: Call = { who: request.run ?? {}, shown: false, asked: 0, used: nothing, costNano: 0 }
+  try {
+    yield* inOrder(caller, request, so)
+  } finally {
+    caller.places.leave(so.who)
+  }
+}
+
+async function* inOrder(caller: Caller, request: ModelRequest, so: Call): AsyncGenerator<ModelEvent> {
   const given: Given[] = []
-  const so: Call = { shown: false, asked: 0, used: nothing, costNano: 0 }
   for (const target of targets(caller, request.model, given)) {
     if (target.api === 'rehearsal') {
       if (so.shown) yield { type: 'replace' }
@@ -91,11 +104,21 @@ async function* withModel(
     if (pick.ms > 0) await sleep(pick.ms, request.signal)
     if (request.signal.aborted) return give(target, trouble('aborted', 'The call was aborted.'), null)
 
+    let { key } = pick
+    if (pick.wanted.length > 0) {
+      const place = await caller.places.take(so.who, pick.wanted, limits.sleepMs, request.signal)
+      if (place === null) {
+        if (!request.signal.aborted) return giveInLine(caller, target)
+        continue
+      }
+      key = pick.wanted.find(({ id }) => id === place)!.key
+    }
+
     const startedAt = now()
     so.asked += 1
-    const outcome = yield* once(caller, { ...request, maxTokens }, target, pick.key, so)
+    const outcome = yield* once(caller, { ...request, maxTokens }, target, key, so)
     if (outcome.ok) {
-      for (const id of [ids.key(pick.key), ids.provider, ids.conversation]) cooldown.clear(id, target.model, startedAt)
+      for (const id of [ids.key(key), ids.provider, ids.conversation]) cooldown.clear(id, target.model, startedAt)
       const usage = outcome.usage ?? {
         input: promptTokens(request),
         output: partTokens(outcome.parts),
@@ -127,24 +150,24 @@ async function* withModel(
     if (why.class === 'aborted') return over()
     log('warn', 'model call failed', {
       model: target.ref,
-      key: pick.key?.id ?? 'none',
+      key: key?.id ?? 'none',
       class: why.class,
       message: why.message,
     })
     const strike = (whose: Whose, id: string, baseMs = limits.backoffMs) => {
       cooldown.strike(id, target.model, { trouble: why, startedAt, baseMs })
       const cooling = cooldown.of(id, target.model)
-      return cooling && holdOf(caller, target, pick.key, { ...cooling, whose })
+      return cooling && holdOf(caller, target, key, { ...cooling, whose })
     }
     switch (why.class) {
       case 'auth':
       case 'quota':
-        if (pick.key) spent.add(pick.key)
-        strike('key', ids.key(pick.key), 10_000)
+        if (key) spent.add(key)
+        strike('key', ids.key(key), 10_000)
         if (spent.size >= keys.length) return over()
         break
       case 'rate_limit':
-        strike('key', ids.key(pick.key))
+        strike('key', ids.key(key))
         break
       case 'overloaded':
       case 'network': {

@@ -60,6 +60,8 @@ export interface Target extends ResolvedModel {
   keyless: boolean
   /** Longest silence; null = the room's limits. */
   timeoutMs: number | null
+  /** Calls at a time with one key; null = any number. */
+  places: number | null
   reasoning: boolean | null
   images: boolean
   audio: boolean
@@ -141,6 +143,7 @@ export function makeDirectory(settings: ModelsSettings, environment: Record<stri
       headers: { ...own?.headers, ...row?.headers },
       keyless: api === 'ollama' || (own?.baseUrl !== undefined && !isHosted(own.baseUrl)),
       timeoutMs: own?.timeoutSeconds ? own.timeoutSeconds * 1000 : api === 'ollama' ? 300_000 : null,
+      places: own?.maxConcurrent ?? null,
       reasoning: row?.reasoning ?? null,
       images: row?.input ? row.input.includes('image') : true,
       audio: row?.input ? row.input.includes('audio') : api === 'google-generative-ai',

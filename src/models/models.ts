@@ -12,7 +12,8 @@ import { call } from './call.ts'
 import { makeCooldown } from './cooldown.ts'
 import { builtinProviders, type Directory, type Found, makeDirectory, ollamaUrl, type Target } from './directory.ts'
 import type { Limits, ModelListing, ModelRoom, ModelsOptions, ModelsSettings } from './options.ts'
-import { inPlaceOf, type Order, pauseOf, recall } from './order.ts'
+import { doorOf, inPlaceOf, type Order, pauseInLine, pauseOf, recall } from './order.ts'
+import { makePlaces } from './places.ts'
 import { rehearsalModel } from './rehearsal.ts'
 import { openLine } from './line.ts'
 import { openWires } from './wires.ts'
@@ -33,6 +34,7 @@ export function openModels(options: ModelsOptions): ModelRoom {
   const now = () => clock.now()
   const wires = openWires(send)
   const cooldown = makeCooldown(now, random)
+  const places = makePlaces()
   const limits = { ...defaults, ...options.limits }
   const markKey = options.markKey ?? randomBytes(32)
   let known: { settings: ModelsSettings; directory: Directory } | null = null
@@ -90,7 +92,7 @@ export function openModels(options: ModelsOptions): ModelRoom {
   }
 
   async function* stream(request: ModelRequest): AsyncGenerator<ModelEvent> {
-    yield* call({ ...orderFor(request.agent), wires, log }, request)
+    yield* call({ ...orderFor(request.agent), places, wires, log }, request)
   }
 
   async function askOllama(): Promise<readonly string[]> {
@@ -121,6 +123,23 @@ export function openModels(options: ModelsOptions): ModelRoom {
     defaultRef,
     inPlaceOf: (ref, agent) => inPlaceOf(orderFor(agent), ref).map(resolved),
     pause: ({ model, agent, cacheKey }) => pauseOf(orderFor(agent), model, cacheKey),
+    line: {
+      admits(run, { model, agent, cacheKey }) {
+        const door = doorOf(orderFor(agent), model, cacheKey)
+        return door === null || door.wanted.some(({ id }) => id === places.at(run))
+      },
+      async enter(run, { model, agent, cacheKey }, signal) {
+        const order = orderFor(agent)
+        const door = doorOf(order, model, cacheKey)
+        if (!door || (await places.take(run, door.wanted, limits.sleepMs, signal)) !== null) return null
+        return signal.aborted ? null : pauseInLine(order, door.target)
+      },
+      park: run => places.park(run),
+      arrive: run => places.arrive(run),
+      rest: run => places.rest(run),
+      leave: run => places.leave(run),
+      onCall: heard => places.onCall(who => void (typeof who === 'string' && heard(who))),
+    },
     recall: holds => recall(cooldown, holds),
 
     resolve(ref, agent) {

@@ -48,6 +48,8 @@ export interface ProviderSettings {
   headers?: Readonly<Record<string, string>>
   /** Longest silence before the first byte and between bytes. */
   timeoutSeconds?: number
+  /** Calls that may be out at a time with one key for one model. Default: any number. */
+  maxConcurrent?: number
   models: readonly ModelSettings[]
 }
 

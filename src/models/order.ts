@@ -11,6 +11,7 @@ import type { Cooldown, Cooling } from './cooldown.ts'
 import type { Found, Target } from './directory.ts'
 import { type Trouble, trouble } from './failure.ts'
 import type { Credential, Limits } from './options.ts'
+import type { Wanted } from './places.ts'
 
 export interface Order {
   /** With a key or without need of one, else the reason. */
@@ -27,6 +28,8 @@ export interface Order {
 
 /** Runs that wait for one key begin again within so long after it is free, at most. */
 const spreadMs = 10_000
+/** Who is in line looks for itself after so long. */
+const inLineMs = 30_000
 
 /** Why a model gave no answer, and when it may. */
 export interface Given {
@@ -104,6 +107,8 @@ const keyId = (mark: string) => `key ${mark}`
 
 export interface Choice {
   key: Credential | null
+  /** Places where it may call, best first, when only so many calls may be out; the keys by place. */
+  wanted: readonly (Wanted & { key: Credential | null })[]
   ms: number
   /** Why it can't be used at once. */
   cooling: (Cooling & { whose: Whose }) | null
@@ -129,7 +134,15 @@ export function choose(order: Order, target: Target, ids: Ids, spent: ReadonlySe
   })
   const usable = options.filter(option => !option.refused)
   const from = usable.length > 0 ? usable : options
-  return from.reduce((best, option) => (option.ms < best.ms ? option : best))
+  const best = from.reduce((one, option) => (option.ms < one.ms ? option : one))
+  const limit = target.places
+  const wanted =
+    limit === null
+      ? []
+      : from
+          .filter(option => option.ms === best.ms)
+          .map(({ key }) => ({ id: `${ids.key(key)} ${target.model}`, limit, key }))
+  return { ...best, wanted }
 }
 
 function longer<T extends { ms: number }>(one: T | null, other: T | null): T | null {
@@ -216,11 +229,41 @@ function sentences(message: string, fix: string): string {
   return `${message}${/[.!?]$/.test(message) ? '' : '.'} ${fix}`.trim()
 }
 
+/** Where a call of the first model that may be asked now has to have a place; null when it needs none. */
+export function doorOf(
+  order: Order,
+  ref: string,
+  cacheKey: string,
+): { target: Target; wanted: Choice['wanted'] } | null {
+  const given: Given[] = []
+  for (const target of targets(order, ref, given)) {
+    if (target.api === 'rehearsal') return null
+    const pick = choose(order, target, idsOf(order, target, cacheKey), new Set())
+    if (pick.ms <= order.limits.sleepMs) return pick.wanted.length > 0 ? { target, wanted: pick.wanted } : null
+    given.push(giveLater(order, target, pick))
+  }
+  return null
+}
+
+/** All places are taken. A turn is called as soon as it comes; `until` is for a call that nobody hears. */
+export function pauseInLine(order: Order, target: Target): Pause {
+  const { code, message, fix, hold, retryAtMs } = failure([giveInLine(order, target)])
+  return { until: retryAtMs!, hold: hold!, code, error: sentences(message, fix) }
+}
+
+export function giveInLine({ now }: Order, target: Target): Given {
+  const { provider, model, places } = target
+  const said = `All ${places} calls to ${target.ref} that may be out at a time are (models.providers.${provider}.maxConcurrent).`
+  const why = trouble('rate_limit', said)
+  const hold: Hold = { provider, model, whose: 'line', key: null, mark: '', class: why.class, said, strikes: 0 }
+  return give(target, why, { at: now() + inLineMs, hold })
+}
+
 /** What an earlier process waited for. */
 export function recall(cooldown: Cooldown, holds: readonly { hold: Hold; until: number }[]): void {
   for (const { hold, until } of holds) {
     const { provider, model, whose, mark, class: kind, said, strikes } = hold
-    if (whose === 'conversation') continue
+    if (whose === 'conversation' || whose === 'line') continue
     const id = whose === 'key' ? keyId(mark) : `${provider} *`
     cooldown.recall(id, model, { until, trouble: trouble(kind, said), strikes })
   }

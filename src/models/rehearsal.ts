@@ -22,6 +22,7 @@ export const rehearsalModel: Target = {
   headers: {},
   keyless: true,
   timeoutMs: null,
+  places: null,
   reasoning: false,
   images: false,
   audio: false,

@@ -352,6 +352,16 @@ export async function orphaned(tx: Tx, run: Run): Promise<boolean> {
 
 const stateOf = (db: Tx, run: string) => db.selectFrom('runs').select('state').where('id', '=', run)
 
+/** The newest step of a run; 0 without one. */
+export async function lastStep(tx: Tx, run: string): Promise<number> {
+  const row = await tx
+    .selectFrom('steps')
+    .select(eb => eb.fn.max('n').as('n'))
+    .where('run', '=', run)
+    .executeTakeFirst()
+  return Number(row?.n ?? 0)
+}
+
 /** Which model a run is held for, and why, in one line; null when it is not. */
 export function heldLine({ wait, state }: Pick<Run, 'wait' | 'state'>): string | null {
   if (state !== 'waiting' || wait?.for !== 'timer' || !wait.hold) return null
@@ -360,6 +370,7 @@ export function heldLine({ wait, state }: Pick<Run, 'wait' | 'state'>): string |
 
 /** `anthropic/claude-sonnet-5-5, key anthropic:default` */
 export function heldFor({ provider, model, key, whose }: Hold): string {
-  const also = key !== null ? `, key ${key}` : whose === 'conversation' ? ', in this conversation' : ''
+  const more = { key: '', provider: '', conversation: ', in this conversation', line: ', in line for its turn' }[whose]
+  const also = key !== null ? `, key ${key}` : more
   return `${provider}/${model}${also}`
 }

@@ -242,6 +242,17 @@ export async function openTestHouse(setup: HouseSetup): Promise<TestHouse> {
   })
 }
 
+/** Any number of calls may be out. */
+const noLine: Models['line'] = {
+  admits: () => true,
+  enter: async () => null,
+  park: () => undefined,
+  arrive: () => undefined,
+  rest: () => undefined,
+  leave: () => undefined,
+  onCall: () => undefined,
+}
+
 function scripted(
   { script, contextWindow = model.contextWindow, pause = () => null }: HouseSetup,
   requests: ModelRequest[],
@@ -253,6 +264,7 @@ function scripted(
         : { ok: false, reason: `no model ${ref}`, fix: 'Use test/model.' },
     inPlaceOf: () => [],
     pause,
+    line: noLine,
     recall: () => undefined,
     async *stream(request) {
       requests.push(request)

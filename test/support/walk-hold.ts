@@ -3,21 +3,21 @@
  * Owns what must be true of held runs. Never changes the world but through the machine.
  */
 import { timersOf } from '../../src/core/ids.ts'
-import type { Effect, Mailbox } from '../../src/core/run/facts.ts'
-import type { Hold, Run } from '../../src/core/types.ts'
-import { carry, endIds, type Walk } from './walk-kit.ts'
-import { endView, unread, type World } from './world.ts'
+import { type Effect, type Mailbox, nothing } from '../../src/core/run/facts.ts'
+import type { Hold, Run, Step } from '../../src/core/types.ts'
+import { carry, endIds, usage, type Walk } from './walk-kit.ts'
+import { endView, mailbox, unread, type World } from './world.ts'
 
 /** So long a run is held for a provider that does not say when it is back. */
 export const patience = 4
 
 const why = { code: 'MODEL_OVERLOADED', error: 'busy' } as const
 
-export function holdOf(run: Run, kind: Hold['class']): Hold {
+export function holdOf(run: Run, kind: Hold['class'], whose: Hold['whose'] = 'key'): Hold {
   return {
     provider: run.tree,
     model: run.model,
-    whose: 'key',
+    whose,
     key: 'one',
     mark: 'f00',
     class: kind,
@@ -26,12 +26,24 @@ export function holdOf(run: Run, kind: Hold['class']): Hold {
   }
 }
 
+/** Its provider turns the call away: it is away for a while, for everybody in the tree. */
+export function turnedAway(walk: Walk, run: Run, step: Step, kind: Hold['class']): boolean {
+  const { world, machine: by } = walk
+  const until = world.now + 5
+  walk.away.set(run.tree, { until, class: kind })
+  const box = mailbox(world, world.sessions.get(run.session)!)
+  const event = { now: world.now, epoch: run.epoch, until, charged: nothing, usage, hold: holdOf(run, kind), ...why }
+  return carry(walk, by.cooldown({ run, box, step }, event))
+}
+
 /** Holds the run, or ends it when it has waited too long; null when its provider may be asked. */
 export function held(walk: Walk, run: Run, box: Mailbox): boolean | null {
   const { world, machine: by } = walk
   const away = walk.away.get(run.tree)
   if (!away || away.until <= world.now) return null
-  const event = { now: world.now, epoch: run.epoch, until: away.until, hold: holdOf(run, away.class), ...why }
+  // Every second one that is told when to come again stands in line instead, and may be called earlier.
+  const whose = away.class === 'rate_limit' && world.now % 2 === 0 ? 'line' : 'key'
+  const event = { now: world.now, epoch: run.epoch, until: away.until, hold: holdOf(run, away.class, whose), ...why }
   const decision = by.hold({ run, box }, { ...event, patienceMs: patience })
   if (decision.ok || decision.code !== why.code) return carry(walk, decision)
   const verdict = { outcome: 'failed' as const, ...why, text: null, seq: null, followups: 'keep' as const }

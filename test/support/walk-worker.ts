@@ -6,12 +6,12 @@ import { type Approval, approvalDecisions, deniedWords } from '../../src/core/ap
 import { childId } from '../../src/core/ids.ts'
 import { undecided } from '../../src/core/run/approve.ts'
 import { checkName } from '../../src/core/run/check.ts'
-import { type Decision, nothing } from '../../src/core/run/facts.ts'
+import type { Decision } from '../../src/core/run/facts.ts'
 import { type ReplyCall, textOf } from '../../src/core/run/reply.ts'
 import type { ModelIntent, Run, Step, Terms, ToolIntent, View, Wait } from '../../src/core/types.ts'
 import { carry, endIds, fresh, id, parts, pick, sendKey, session, usage, type Walk } from './walk-kit.ts'
 import { afford } from './walk-money.ts'
-import { held, holdOf } from './walk-hold.ts'
+import { held, turnedAway } from './walk-hold.ts'
 import { children, endView, lastReply, mailbox, stepsOf, unsaid } from './world.ts'
 
 /** What a worker does next, read from the journal alone. `calm` spawns nothing and waits for nothing: for the drain. */
@@ -103,30 +103,7 @@ function once(walk: Walk, step: Step): void {
 
 function answer(walk: Walk, run: Run, model: Step, dice: number, calm: boolean): boolean {
   const { world, machine: by } = walk
-  if (!calm && dice % 11 === 0) {
-    const kind = dice % 2 === 0 ? ('rate_limit' as const) : ('overloaded' as const)
-    walk.away.set(run.tree, { until: world.now + 5, class: kind })
-    return carry(
-      walk,
-      by.cooldown(
-        {
-          run,
-          box: mailbox(world, world.sessions.get(run.session)!),
-          step: model,
-        },
-        {
-          now: world.now,
-          epoch: run.epoch,
-          until: world.now + 5,
-          charged: nothing,
-          usage,
-          hold: holdOf(run, kind),
-          code: 'MODEL_OVERLOADED',
-          error: 'busy',
-        },
-      ),
-    )
-  }
+  if (!calm && dice % 11 === 0) return turnedAway(walk, run, model, dice % 2 === 0 ? 'rate_limit' : 'overloaded')
   const calls = calm ? [] : callsOf(walk, run, model, dice)
   const event = {
     now: world.now,

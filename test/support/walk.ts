@@ -85,6 +85,11 @@ export function step(walk: Walk, what: number, at: number, dice: number): boolea
         at,
       )
       if (!run?.wait || !('until' in run.wait) || run.wait.until === null) return false
+      if (run.wait.for === 'timer' && run.wait.hold?.whose === 'line' && dice % 2 > 0) {
+        const view = { run, box: mailbox(world, world.sessions.get(run.session)!), last: stepsOf(world, run.id).length }
+        walk.away.delete(run.tree)
+        return carry(walk, by.fire(view, { now: world.now, called: true }))
+      }
       world.now = Math.max(world.now, run.wait.until)
       // Another one has asked meanwhile, and was told the same.
       if (run.wait.for === 'timer' && run.wait.hold && dice % 2 === 0)

@@ -201,6 +201,7 @@ function held({ class: kind, whose, strikes }: Hold): string {
     key: 'Every run that would use this key for this model waits so',
     provider: 'Every run that would ask this model waits so',
     conversation: 'Other conversations go on',
+    line: 'It has its turn as soon as a call comes back, first come first served',
   }[whose]
   const so = strikes > 1 ? `, after ${strikes} refusals in a row` : ''
   const end = kind === 'rate_limit' ? 'asks again then by itself' : 'asks again then by itself, and ends after a while'

@@ -58,7 +58,9 @@ describe('the walks', () => {
             if (run.paused) seen.add(`paused ${run.state}`)
             if (run.errorCode) seen.add(`code ${run.errorCode}`)
             if (run.wait?.for === 'timer' && run.wait.hold)
-              seen.add(`held for ${run.wait.hold.class}${run.spent.calls === 0 ? ' before its first call' : ''}`)
+              seen.add(
+                `held ${run.wait.hold.whose === 'line' ? 'in line' : `for ${run.wait.hold.class}`}${run.spent.calls === 0 ? ' before its first call' : ''}`,
+              )
             seen.add(
               run.wait ? `wait ${run.wait.for}` : `${run.state} depth ${run.depth}${run.detached ? ' detached' : ''}`,
             )
@@ -82,6 +84,8 @@ describe('the walks', () => {
       'wait message',
       'wait timer',
       'wait ask',
+      'held in line',
+      'held in line before its first call',
       'held for rate_limit',
       'held for rate_limit before its first call',
       'held for overloaded',
@@ -392,6 +396,10 @@ describe('planted bugs are found', () => {
     [
       'holdForEver: a provider that never comes back is waited for without end',
       { ...machine, hold: (view, event) => machine.hold(view, { ...event, patienceMs: Number.POSITIVE_INFINITY }) },
+    ],
+    [
+      'callUnheard: its turn comes, and nobody wakes it',
+      spoiled(['fire'], effects => effects.filter(one => !wakes(one))),
     ],
     [
       'holdStays: what held it is said still when it goes on',

@@ -164,11 +164,12 @@ export function answered(box: Mailbox, event: { now: number; key: string }): Dec
   }
 }
 
-/** A timed wait has run out: a row says so, and the row wakes. */
-export function fire(view: { run: Run; box: Mailbox; last: number }, event: { now: number }): Decision {
+/** A timed wait has run out, or the turn that it was in line for has come (`called`): a row says so, and the row wakes. */
+export function fire(view: { run: Run; box: Mailbox; last: number }, event: { now: number; called?: true }): Decision {
   const { run, box } = view
   const until = run.wait === null || !('until' in run.wait) ? null : run.wait.until
-  if (run.state !== 'waiting' || until === null || until > event.now)
+  const called = event.called && run.wait?.for === 'timer' && run.wait.hold?.whose === 'line'
+  if (run.state !== 'waiting' || until === null || (until > event.now && !called))
     return refuse('RUN_STALE', `run ${run.id} has no timer that is due`)
   return {
     ok: true,
