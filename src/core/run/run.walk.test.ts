@@ -84,7 +84,6 @@ describe('the walks', () => {
       'wait message',
       'wait timer',
       'wait ask',
-      'held in line',
       'held in line before its first call',
       'held for rate_limit',
       'held for rate_limit before its first call',
