@@ -239,7 +239,7 @@ function excess(below: Grant, above: Grant): string[] {
 function walk(spawn: Attenuate, [first, asker, budget, moves]: [AgentPolicy[], Scope[], Purse, MoveOf[]]): string[] {
   let agents = new Map(first.map(policy => [policy.id, policy]))
   const origin = agents.get('main')!
-  const grant = rootGrant(origin, { scopes: asker, budget })
+  const grant = rootGrant(origin, { scopes: asker, budget, device: 'd1', sender: 'telegram:7' })
   const nodes: Node[] = [
     { parent: null, agent: 'main', depth: 0, grant, account: openAccount(grant.budget), children: 0 },
   ]
@@ -260,6 +260,7 @@ function walk(spawn: Attenuate, [first, asker, budget, moves]: [AgentPolicy[], S
 
     for (let above: Node | null = parent; above; above = above.parent) {
       const more = excess(child.grant, above.grant)
+      if (child.grant.device !== above.grant.device || child.grant.sender !== above.grant.sender) more.push('holder')
       if (more.length > 0) return more
     }
     const lent = fields.filter(field => !atMost(parent.account.lent[field], parent.grant.budget[field]))
@@ -310,6 +311,10 @@ const planted: Record<string, Attenuate> = {
   'agents: the stored grant skipped': (parent, policy, asked) => attenuate({ ...parent, agents: '*' }, policy, asked),
   'budget: the limit copied instead of carved': spoilt((_, parent) => ({ budget: parent.budget })),
   'budget: none is no limit': (parent, policy, asked) => attenuate(parent, policy, { ...asked, left: unlimited }),
+  'holder: the device forgotten, so that revoking it ends the parent only': spoilt(() => ({
+    device: undefined as never,
+  })),
+  'holder: the sender forgotten, so that its limit does not count': spoilt(() => ({ sender: undefined as never })),
   'width: not counted': (parent, policy, asked) => attenuate(parent, policy, { ...asked, liveChildren: 0 }),
 }
 
@@ -365,6 +370,8 @@ describe('a run that a message of another run starts', () => {
     ]
     for (const [name, less] of narrow)
       expect([name, grantCovers(root, less), grantCovers(less, root)]).toEqual([name, true, false])
+    // As many scopes, and wider ones.
+    expect(grantCovers({ ...root, scopes: ['operator.read'] }, { ...root, scopes: ['operator.admin'] })).toBe(false)
     expect(grantCovers({ ...root, agents: '*' }, root)).toBe(true)
     expect(grantCovers(root, { ...root, agents: '*' })).toBe(false)
   })

@@ -13,7 +13,7 @@
  */
 import type { ErrorCode } from '../protocol/errors.ts'
 import type { Scope } from '../protocol/scopes.ts'
-import { meet } from './authorize.ts'
+import { meet, missingScopes } from './authorize.ts'
 import { carve, lesser } from './budget.ts'
 import { type ToolEntry, type ToolPolicy, toolsOfSubagent } from './tool-policy.ts'
 import type { Grant, Purse } from './types.ts'
@@ -199,7 +199,7 @@ export function grantWithin(policy: AgentPolicy, given: Grant, asker: { scopes: 
 /** Whether who holds `one` may all that `other` allows: then the words of the one may guide the other. */
 export function grantCovers(one: Grant, other: Grant): boolean {
   return (
-    meet(other.scopes, one.scopes).length === other.scopes.length &&
+    missingScopes(one.scopes, other.scopes).length === 0 &&
     other.tools.every(tool => one.tools.includes(tool)) &&
     (one.agents === '*' || (other.agents !== '*' && other.agents.every(agent => named(one.agents, agent)))) &&
     one.depth >= other.depth
