@@ -319,6 +319,8 @@ describe('pins', () => {
         "SPAWN_MODEL operator",
         "SPAWN_PARAM you",
         "SPAWN_RATE operator",
+        "SPAWN_THREAD you",
+        "SPAWN_THREADS_OFF operator",
         "SPAWN_TOOLS you",
         "STORE_BODY_AWAITED nobody",
         "STORE_CLOSED nobody",

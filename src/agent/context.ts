@@ -145,6 +145,11 @@ export function childResult(child: ChildEnd, words: string): string {
       : []),
     ...(words && !succeeded ? ['What it had said last:'] : []),
     words ? fence('child result', `sub-agent ${child.agent}`, shown) : '(no words)',
+    ...(child.shown
+      ? [
+          'The person has read these words: they were said in this chat. Unless something is to be added, answer NO_REPLY.',
+        ]
+      : []),
     ...(child.evidence?.length ? [`Checked: ${child.evidence.join('; ')}`] : []),
     `Stats: runtime ${seconds}s, tokens ${tokens}, calls ${calls}${cost}, run ${child.run}`,
     ...(shown.length < words.length

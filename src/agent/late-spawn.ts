@@ -15,6 +15,7 @@ import type { WorkerState } from './desk.ts'
 import type { Next } from './loop.ts'
 import type { AgentOptions } from './room.ts'
 import { clear, type Ground, planSpawn, prepareSpawn } from './spawning.ts'
+import { threadFacts, withDefaults } from './threads.ts'
 import type { StepTools } from './tool-steps.ts'
 
 export async function lateSpawn(
@@ -25,7 +26,7 @@ export async function lateSpawn(
   asked: SpawnRequest,
 ): Promise<Next> {
   if (!mine) return { do: 'rest' }
-  const request = options.secrets.hide(asked)
+  const request = options.secrets.hide(withDefaults(asked, mine.run, options.policies))
   const ready = await prepareSpawn(options, mine.run, step.n, request)
   const messageId = options.uuid()
   const uuids = [options.uuid(), options.uuid()]
@@ -49,6 +50,7 @@ export async function lateSpawn(
       taskNames: request.taskName ? await liveTaskNames(tx, run.id) : [],
       shown: request.context === 'fork' ? mine.script.shown() : { messages: 0, tokens: 0 },
       maxForkTokens: options.policies.sharing().maxForkTokens,
+      threads: threadFacts(options, run),
       now,
       uuid: () => uuids[used++] ?? messageId,
     })

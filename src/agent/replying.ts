@@ -21,6 +21,7 @@ import { noFacts } from './looking.ts'
 import type { Answer } from './loop.ts'
 import { chargeLate, chargeOf } from './paying.ts'
 import { clear, type Ground, planSpawn, prepareSpawn } from './spawning.ts'
+import { threadFacts, withDefaults } from './threads.ts'
 
 /** Of a reply without spawns nothing is read. */
 const noLimits = { maxFailuresInRow: 0, maxSpawnsPerMinute: 0 }
@@ -130,6 +131,7 @@ export async function replyStep(
         taskNames,
         shown,
         maxForkTokens: options.policies.sharing().maxForkTokens,
+        threads: threadFacts(options, current),
         now,
         uuid: () => uuids[i]?.[next++] ?? messageId,
       })
@@ -225,7 +227,7 @@ async function prepare(work: Work, mine: WorkerState, step: Step, answer: Answer
       const asked = await call.tool.run(call.args, nowhere(mine))
       if (!('intent' in asked)) return { ...call, refused: textOf(asked.reply.parts) }
       if (asked.intent.do !== 'spawn') return { ...call, refused: 'sessions_spawn gave no request' }
-      const { request } = asked.intent
+      const request = withDefaults(asked.intent.request, mine.run, options.policies)
       const ready = await prepareSpawn(options, mine.run, step.n + 1 + i, request)
       return ready.ok ? { ...call, spawn: { request, ground: ready.ground } } : { ...call, refused: ready.text }
     }),

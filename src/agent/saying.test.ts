@@ -12,6 +12,7 @@ const can: Capabilities = {
   typing: true,
   buttons: true,
   polls: false,
+  binds: null,
   maxText: 4000,
 }
 const route = { channel: 'telegram', account: 'default', to: '42' }

@@ -11,10 +11,12 @@ import { childId, subagentKey } from '../core/ids.ts'
 import type { Models, SpawnRequest } from '../core/ports.ts'
 import type { ChildPlan } from '../core/run/accept.ts'
 import { nothing } from '../core/run/facts.ts'
-import type { Deliverables, Receipt, Run, Session, Terms } from '../core/types.ts'
+import type { Receipt, Run, Session, Terms } from '../core/types.ts'
 import { DeputyError } from '../protocol/errors.ts'
 import type { SpawnWatch } from './circles.ts'
 import type { AgentOptions } from './room.ts'
+import { said, shown } from './spawn-words.ts'
+import { placeFor, type ThreadFacts } from './threads.ts'
 
 export interface SpawnFacts {
   policy: SpawnPolicy
@@ -32,6 +34,7 @@ export interface SpawnFacts {
   /** The caller's conversation as its model has seen it. */
   shown: { messages: number; tokens: number }
   maxForkTokens: number
+  threads: ThreadFacts
   now: number
   uuid(): string
 }
@@ -150,27 +153,34 @@ export function planSpawn(
     return no('error', `the model ${wanted} cannot be used: ${model.reason}`, { code: 'SPAWN_MODEL', fix: model.fix })
   const problem = unfit(run, agent, grant.tools, request, facts)
   if (problem) return no('error', problem, { code: 'SPAWN_PARAM' })
-
   const id = childId(run.id, n)
-  const detached = !request.expectsCompletionMessage
+  const label = request.label ?? request.taskName
+  const key = subagentKey(agent, facts.uuid())
+  const about = { id, session: `s-${id}`, sessionKey: key, agent, label, task: request.task }
+  const asks = { run: run.id, route: run.route, sessionKey: session.key }
+  const placed = placeFor(about, request, asks, facts.threads, facts.now)
+  if (!placed.ok) return no(placed.status, placed.error, placed.more)
+  const { place } = placed
+
+  // What stays when its task is done is nobody's part of the work (decisions.md 33).
+  const detached = !request.expectsCompletionMessage || lasts(request)
   const seconds = request.runTimeoutSeconds ?? facts.runTimeoutSeconds
   const own = seconds > 0 ? facts.now + seconds * 1000 : null
   const deadlineAt =
     detached || run.deadlineAt === null ? own : own === null ? run.deadlineAt : Math.min(own, run.deadlineAt)
-  const key = subagentKey(agent, facts.uuid())
   const fork = request.context === 'fork' && facts.shown.tokens <= facts.maxForkTokens
   const forked = fork ? (run.terms?.forked ?? run.grant.tools) : null
-  const terms = termsOf(request, ground, forked, facts.thinking)
+  const terms = termsOf(request, ground, forked, facts.thinking, place?.how ?? null)
   const child: Session = {
-    id: `s-${id}`,
+    id: about.session,
     key,
     agent,
     tree: session.tree,
     parentSession: session.id,
     spawnedBy: run.id,
     depth: run.depth + 1,
-    label: request.label ?? request.taskName,
-    route: null,
+    label,
+    route: place?.route ?? null,
     // A copy keeps the places that its messages have in the caller's conversation.
     seq: fork ? session.seq : 0,
     ...(fork && session.view !== undefined ? { view: session.view } : {}),
@@ -189,7 +199,7 @@ export function planSpawn(
     depth: grant.depth,
     budget: grant.budget,
     deadlineAt,
-    returnTo: detached ? null : session.id,
+    returnTo: request.expectsCompletionMessage ? session.id : null,
     detached,
   }
   const started: Run = {
@@ -217,7 +227,7 @@ export function planSpawn(
     lent: nothing,
     deadlineAt,
     returnTo: receipt.returnTo,
-    route: null,
+    route: place?.route ?? null,
     task: request.task,
     label: child.label,
     model: model.model.ref,
@@ -230,15 +240,21 @@ export function planSpawn(
     startedAt: null,
     endedAt: null,
   }
-  const besides = said(request, ground, forked?.filter(name => !grant.tools.includes(name)) ?? null)
+  const besides = said(request, ground, forked?.filter(name => !grant.tools.includes(name)) ?? null, place)
   const plan: ChildPlan = {
     session: child,
     run: started,
     messageId: facts.uuid(),
     ...(besides ? { besides } : {}),
     ...(fork ? { copyOf: session.id } : {}),
+    ...(place ? { place: place.effects } : {}),
   }
-  return { ok: true, planned: { plan, receipt: JSON.stringify(shown(started, request, ground, fork, facts)) } }
+  return { ok: true, planned: { plan, receipt: JSON.stringify(shown(started, request, ground, fork, facts, place)) } }
+}
+
+/** Whether its conversation is there for more than its task. */
+export function lasts({ mode, thread }: SpawnRequest): boolean {
+  return thread && mode !== 'run'
 }
 
 /** What of a request can't be had, whoever asks. */
@@ -256,6 +272,10 @@ function unfit(
     return `taskName ${request.taskName} is the name of a sub-agent of yours that is at work`
   if (request.context === 'fork' && agent !== run.agent)
     return `context "fork" is for a sub-agent of the same agent (${run.agent})`
+  if (request.mode === 'session' && !request.thread)
+    return 'mode "session" requires thread: true, so that the sub-agent stays where people can write to it'
+  if (request.thread && request.cleanup === 'delete')
+    return 'thread: true keeps the conversation for those who write there: cleanup can only be "keep"'
   if (!request.deliverables?.command) return null
   // The command runs under the target's settings: who may not run commands there can't have one run there either.
   const mayRun = run.grant.tools.includes('exec') && target?.tools.includes('exec')
@@ -267,6 +287,7 @@ function termsOf(
   ground: Ground,
   forked: readonly string[] | null,
   usual: string | null,
+  thread: Terms['thread'] | null,
 ): Terms | null {
   const thinking = request.thinking ?? usual
   const terms: Terms = {
@@ -278,97 +299,9 @@ function termsOf(
     ...(forked ? { forked } : {}),
     ...(request.outputSchema ? { outputSchema: request.outputSchema } : {}),
     ...(request.deliverables ? { deliverables: request.deliverables } : {}),
+    ...(thread ? { thread } : {}),
   }
   return Object.keys(terms).length > 0 ? terms : null
-}
-
-/**
- * What the child is told besides its task, in a part of its own that says what it is. `withheld`: of a copy, what it is shown
- * and may not call.
- */
-function said(request: SpawnRequest, ground: Ground, withheld: readonly string[] | null): string {
-  const { attachments } = ground
-  const terms = [
-    ...(withheld
-      ? [
-          'Everything above this message is a copy of the conversation of the agent that gave you the task, up to that moment. You are its sub-agent now: do this task only. Your last reply is your result: it goes back to that agent as it stands.',
-          ...(withheld.length > 0
-            ? [`These tools are not yours, and a call of one is refused: ${withheld.join(', ')}.`]
-            : []),
-        ]
-      : []),
-    ...(attachments ? [`Files that come with it, in ${attachments.into}: ${attachments.names.join(', ')}.`] : []),
-    ...(request.deliverables ? [`Before it counts as done this is checked: ${listed(request.deliverables)}.`] : []),
-    ...(request.outputSchema
-      ? [
-          `Your last reply must be one JSON value that fits this JSON Schema, with nothing around it: ${JSON.stringify(request.outputSchema)}`,
-        ]
-      : []),
-  ]
-  return terms.length > 0 ? `\n\n[Terms of this task]\n${terms.map(term => `- ${term}`).join('\n')}` : ''
-}
-
-function listed({ files, command }: Deliverables): string {
-  return [
-    ...(files ? [`these files are there and not empty: ${files.join(', ')}`] : []),
-    ...(command ? [`this command ends with 0: ${command}`] : []),
-  ].join('; ')
-}
-
-/** The receipt as the model reads it (§D1). */
-function shown(run: Run, request: SpawnRequest, ground: Ground, fork: boolean, facts: SpawnFacts) {
-  const { budget } = run.grant
-  const limits = {
-    ...(budget.nano === null ? {} : { usd: budget.nano / 1e9 }),
-    ...(budget.tokens === null ? {} : { tokens: budget.tokens }),
-    ...(budget.calls === null ? {} : { calls: budget.calls }),
-  }
-  const { messages, tokens } = facts.shown
-  const size = `${messages} messages, about ${tokens} tokens`
-  return {
-    status: 'accepted',
-    childSessionKey: run.receipt?.sessionKey,
-    runId: run.id,
-    mode: 'run',
-    expectsCompletionMessage: request.expectsCompletionMessage,
-    agentId: run.agent,
-    resolvedModel: run.model,
-    resolvedProvider: run.model.split('/')[0],
-    modelApplied: true,
-    tools: run.grant.tools,
-    mayDelegate: run.grant.depth > 0,
-    ...(request.taskName ? { taskName: request.taskName } : {}),
-    ...(run.terms?.thinking ? { thinking: run.terms.thinking } : {}),
-    ...(ground.folder ? { cwd: ground.folder } : {}),
-    context: fork ? 'fork' : 'isolated',
-    ...(request.context === 'fork'
-      ? {
-          contextNote: fork
-            ? `It begins with a copy of this conversation: ${size}, paid for with each of its calls.`
-            : `This conversation (${size}) is longer than the ${facts.maxForkTokens} tokens that are copied: it begins with nothing but its task.`,
-        }
-      : {}),
-    ...(request.lightContext ? { lightContext: true } : {}),
-    ...(request.cleanup === 'delete' ? { cleanup: 'delete' } : {}),
-    ...(ground.attachments
-      ? {
-          attachments: {
-            count: ground.attachments.names.length,
-            totalBytes: ground.attachments.bytes,
-            relDir: ground.attachments.into,
-          },
-        }
-      : {}),
-    ...(request.outputSchema ? { outputSchema: 'checked at its end, one repair' } : {}),
-    ...(request.deliverables
-      ? { deliverables: `checked at its end, one repair: ${listed(request.deliverables)}` }
-      : {}),
-    ...(Object.keys(limits).length > 0 ? { budget: limits } : {}),
-    ...(run.deadlineAt === null ? {} : { deadlineInSeconds: Math.round((run.deadlineAt - facts.now) / 1000) }),
-    note: run.detached
-      ? 'It works on its own; no result will be sent.'
-      : 'It is queued. Its result will come to you as a message; do not poll.',
-  }
 }
 
 function no(status: 'forbidden' | 'error', error: string, more: Record<string, unknown>): { ok: false; text: string } {

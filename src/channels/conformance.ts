@@ -8,44 +8,9 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import type { InboundMessage, Ingested } from '../core/chat.ts'
 import type { OutboundMessage, SendOutcome } from '../core/ports.ts'
-import type { Route } from '../core/types.ts'
-import type { Account, AccountOptions, AccountStatus, Channel } from './channel.ts'
-
-/** A fake of the service, speaking its real protocol on loopback, and the people who use it. */
-export interface FakeService {
-  /** Somebody writes to the account in a direct chat; the service's id of the message. Kept while the account is away. */
-  write(message: { from: string; text: string }): Promise<string>
-  /** Brings a message again, as a service does that heard no acknowledgement. */
-  redeliver(id: string): Promise<void>
-  /** The author changes what they wrote. Left out where nobody can. */
-  edit?(id: string, text: string): Promise<void>
-  /** Whether the service was told that the message came. */
-  acknowledged(id: string): boolean
-  /** Breaks every connection off; the next one is let in. */
-  drop(): Promise<void>
-  /** On: nothing is answered and nothing let in, until it is off. */
-  outage(on: boolean): Promise<void>
-  /** The next call that says something fails: refused for good, too many, an error of the service, or shown and never answered. */
-  failNext(how: 'refused' | 'rate_limit' | 'server' | 'lost'): void
-  /** What that person sees of the account's words, oldest first: edits carried out. */
-  seen(from: string): readonly { id: string; text: string }[]
-  /** Sends what no service should: broken frames, events of no known kind, fields that are missing. */
-  garbage(): Promise<void>
-}
-
-export interface Bench {
-  channel: Channel
-  service: FakeService
-  /** The account's block of the configuration: it leads to the fake. A login that is needed has been made. */
-  settings: Readonly<Record<string, unknown>>
-  /** Empty, or with what a login has left. */
-  stateDir: string
-  /** Where an answer to that person goes. */
-  route(from: string): Route
-  /** Texts that may stand in no log line: tokens, keys. */
-  secrets: readonly string[]
-  close(): Promise<void>
-}
+import type { Bench } from './conformance-bench.ts'
+import { threadConformance } from './conformance-threads.ts'
+import type { Account, AccountOptions, AccountStatus } from './channel.ts'
 
 /** How long anything may take before a test says that it did not come. Never a promise about speed. */
 const patienceMs = 15_000
@@ -351,6 +316,8 @@ export function channelConformance(name: string, openBench: () => Promise<Bench>
       expect(await say(words('ann', 'growing and done', { edit: first.remoteId }))).toMatchObject({ sent: true })
       expect(bench.service.seen('ann').map(({ text }) => text)).toEqual(['growing and done'])
     })
+
+    threadConformance({ bench: () => bench, account: () => account, connected, is, words, say })
 
     test('stops only when nothing is at work any more', async () => {
       const held = Promise.withResolvers<Ingested>()

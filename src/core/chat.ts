@@ -117,6 +117,17 @@ export interface Button {
   style?: 'primary' | 'danger'
 }
 
+/** A thread that a message begins, and the conversation that it is for (core/opening.ts). */
+export interface Opens {
+  /** As the service shows it: one line, at most 100 characters. */
+  name: string
+  session: string
+  /** Who asked for it, as nameOf gives it. */
+  by: string
+  /** Thread of the chat that asked for it, where its words go when it cannot be opened; null = the chat itself. */
+  back: string | null
+}
+
 /** What one outbox row says. Exactly one of words (with files and buttons), a change, a reaction and a poll. */
 export interface Content {
   /** Markdown; each channel renders it in its service's own form. Empty where there are only files. */
@@ -131,6 +142,8 @@ export interface Content {
   /** Set on, or (empty emoji) taken off, a message. */
   react?: { message: string; emoji: string }
   poll?: { question: string; options: readonly string[]; multiple: boolean }
+  /** These words stand in the chat itself and begin a thread; the service's id of the message is then that of the thread. */
+  opens?: Opens
 }
 
 /** What a service can show; what it cannot is said in words instead, never lost. */
@@ -142,6 +155,11 @@ export interface Capabilities {
   typing: boolean
   buttons: boolean
   polls: boolean
+  /**
+   * How a conversation gets a place of its own there: a new thread, in chats of these kinds; `here`, by taking the very chat;
+   * null = not at all.
+   */
+  binds: { opens: readonly ChatKind[] } | 'here' | null
   /** Longest text of one message, in the service's own unit. */
   maxText: number
 }

@@ -16,7 +16,7 @@ import type { LookedUp, SendOutcome } from './ports.ts'
 function delivery(over: Partial<Delivery> = {}): Delivery {
   const none = { attempt: 0, doubtSince: null, orphan: false, remoteId: null, error: null, notBefore: 0 }
   const parts = { parts: 0, part: 0, remoteIds: [] }
-  return { id: 1, chat: 'c', state: 'pending', ...none, ...parts, createdAt: 0, updatedAt: 0, ...over }
+  return { id: 1, chat: 'c', state: 'pending', ...none, ...parts, opens: false, createdAt: 0, updatedAt: 0, ...over }
 }
 function go(row: Delivery, ...events: DeliveryEvent[]): Extract<DeliveryStep, { ok: true }> {
   let done: DeliveryStep = { ok: true, row, act: null }

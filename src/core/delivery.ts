@@ -19,6 +19,8 @@
  * D4 a crash turns `sending` into `uncertain`, never into `pending`.
  * D5 under a fair drain every message ends: it is dead after `maxAttempts` of one part.
  * D6 a part that was sent is never sent again, and no part before the one before it was.
+ * D7 an opener begins the place that its chat is (core/opening.ts): it blocks those behind it until it has ended, however long
+ *    it is in doubt, and it ends as sent only with the id of that place.
  */
 import type { LookedUp, Outbound, OutboundMessage, SendOutcome } from './ports.ts'
 
@@ -55,6 +57,8 @@ export interface Delivery {
   part: number
   /** The service's ids of the parts that were sent; null where it gave none. */
   remoteIds: readonly (string | null)[]
+  /** It opens the thread that its chat stands for. */
+  opens: boolean
   createdAt: number
   updatedAt: number
 }
@@ -130,6 +134,7 @@ export function step(row: Delivery, event: DeliveryEvent): DeliveryStep {
       return recover(row, event.now)
     case 'retry':
       if (row.state !== 'dead') return { ok: false, reason: `${row.state} is not dead` }
+      if (row.opens) return { ok: false, reason: 'what it was opened for is somewhere else now' }
       return to(row, event.now, {
         state: row.doubtSince === null ? 'pending' : 'uncertain',
         attempt: 0,
@@ -148,7 +153,7 @@ export function next(open: readonly Delivery[], now: number): { due: Delivery[];
   const blocked = new Set<string>()
   for (const row of open) {
     if (row.state === 'streaming' || blocked.has(row.chat)) continue
-    const freeAt = row.doubtSince === null ? null : row.doubtSince + doubtBlocksMs
+    const freeAt = row.doubtSince === null || row.opens ? null : row.doubtSince + doubtBlocksMs
     if (freeAt === null || now < freeAt) {
       blocked.add(row.chat)
       if (freeAt !== null) wakes.push(freeAt)
@@ -230,13 +235,17 @@ function outcome(row: Delivery, event: Extract<DeliveryEvent, { on: 'outcome' }>
   const again = now + waitMs(outcome, row.attempt, now)
   // What is in doubt of a recall is in doubt already.
   const doubtSince = outcome.certain || showing === 'recall' ? row.doubtSince : (row.doubtSince ?? now)
+  const remoteId = outcome.remoteId ?? row.remoteId
   const hopeless = outcome.certain && !outcome.retryable
-  if (hopeless || row.attempt >= maxAttempts) return to(row, now, { state: 'dead', doubtSince, error })
-  return to(row, now, { state: doubtSince === null ? 'pending' : 'uncertain', doubtSince, error, notBefore: again })
+  if (hopeless || row.attempt >= maxAttempts) return to(row, now, { state: 'dead', doubtSince, remoteId, error })
+  const state = doubtSince === null ? 'pending' : 'uncertain'
+  return to(row, now, { state, doubtSince, remoteId, error, notBefore: again })
 }
 
 /** This part is there: on with the one after it. */
 function shown(row: Delivery, remoteId: string | null, now: number): DeliveryStep {
+  if (row.opens && remoteId === null)
+    return to(row, now, { state: 'dead', error: 'no_thread: the service named no thread' })
   const remoteIds = [...row.remoteIds, remoteId]
   const known = { doubtSince: null, error: null, remoteIds }
   if (row.part + 1 >= row.parts) return to(row, now, { ...known, state: 'sent', remoteId })

@@ -102,6 +102,8 @@ export interface ChildEnd {
   taskName?: string
   /** What the checks of its result have found, a line each. */
   evidence?: readonly string[]
+  /** Its words stand in the chat that the parent speaks in, too. */
+  shown?: true
 }
 
 /** `message` is an outside row (a person, another agent); `result` a child's end; `timer` a wait that ran out; `answer` an approval's; `check` what a check of the run's own result has found; `compact` a wish for a summary, which no model sees. */

@@ -72,6 +72,7 @@ test('what a service cannot show is refused, but words never are', () => {
     typing: false,
     buttons: false,
     polls: false,
+    binds: null,
     maxText: 100,
   }
   expect(unable({ text: 'x', buttons: [[{ label: 'a', value: 'b' }]] }, none)).toBeNull()

@@ -190,7 +190,11 @@ export interface SpawnRequest {
   /** Folder of the target's workspace. */
   cwd: string | null
   cleanup: 'keep' | 'delete'
-  context: 'isolated' | 'fork'
+  /** A place of its own in the chat; `mode` null = `session` then, and `run` without one. */
+  thread: boolean
+  mode: 'run' | 'session' | null
+  /** Null: as the configuration has it for those with a thread, and nothing for the others. */
+  context: 'isolated' | 'fork' | null
   lightContext: boolean
   /** `require`: no child whose commands would run without a sandbox. */
   sandbox: 'inherit' | 'require'
@@ -268,8 +272,16 @@ export interface OutboundMessage {
 
 export type SendOutcome =
   | { sent: true; remoteId: string | null }
-  /** `certain: false` = it may have been seen. */
-  | { sent: false; certain: boolean; retryable: boolean; code: string; message: string; retryAtMs?: number }
+  /** `certain: false` = it may have been seen. `remoteId`: of what stands there already, and the rest can go on from. */
+  | {
+      sent: false
+      certain: boolean
+      retryable: boolean
+      code: string
+      message: string
+      retryAtMs?: number
+      remoteId?: string
+    }
 
 /** What the accounts of chat services can do that are set up here; null for one that is not. */
 export interface Chats {

@@ -139,6 +139,8 @@ export interface Terms {
   /** JSON Schema that its last words must fit (core/shape.ts). */
   outputSchema?: Readonly<Record<string, unknown>>
   deliverables?: Deliverables
+  /** It has a place of its own in a chat, a thread or the chat that asked: its words go there, besides its result. */
+  thread?: 'thread' | 'here'
   /** What was found wrong with its result once; the second time ends it. */
   repaired?: true
 }

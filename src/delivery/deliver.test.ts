@@ -5,9 +5,13 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { interimKey } from '../core/ids.ts'
 import type { Content } from '../core/chat.ts'
+import { opener, openingThread } from '../core/opening.ts'
 import type { HouseEvent, Outbound, OutboundMessage, SendOutcome } from '../core/ports.ts'
+import type { Route, Run } from '../core/types.ts'
 import { apply } from '../store/apply.ts'
+import { boundAt } from '../store/bindings.ts'
 import { noCrash } from '../store/crash.ts'
+import { loadRun, loadSession, runOf, sessionOf } from '../store/facts.ts'
 import { openStore, type Store } from '../store/open.ts'
 import { samples } from '../store/samples.ts'
 import { type Deliverer, openDeliverer } from './deliver.ts'
@@ -479,5 +483,158 @@ describe('words that grow in the chat', () => {
     await store.write('finish', tx => tx.updateTable('runs').set({ state: 'done' }).execute())
     await deliverer(outbound).start()
     expect([await states(), seen.length]).toEqual([['sent'], 1])
+  })
+})
+
+describe('an opener and what is said for its thread', () => {
+  const chat = { channel: 'fake', account: '', to: 'square' }
+  const place = { ...chat, thread: openingThread('r.1') }
+  const thread = { ...chat, thread: 't1' }
+  const opened: SendOutcome = { sent: true, remoteId: 't1' }
+  const blocked: SendOutcome = { sent: false, certain: true, retryable: false, code: 'blocked', message: '403' }
+
+  /** As a spawn leaves it: the child's conversation, its run, its opener, and words of it already. */
+  async function spawned(to: Partial<Run> = {}): Promise<void> {
+    const session = {
+      ...sessionOf(samples.sessions as never),
+      id: 's-r.1',
+      key: 'agent:a:subagent:1',
+      closedAt: null,
+      route: place,
+    }
+    const started = runOf({ ...samples.runs, id: 'r.1', session: session.id } as never)
+    const run: Run = { ...started, state: 'running', route: place, returnTo: 's', terms: { thread: 'thread' }, ...to }
+    const put = (key: string) =>
+      ({
+        do: 'outbox.put',
+        session: session.id,
+        run: run.id,
+        key,
+        route: place,
+        content: { text: key },
+        at: 1,
+      }) as const
+    await store.write('reply', tx =>
+      apply(tx, [
+        { do: 'session.put', session },
+        { do: 'run.put', run },
+        opener(run, 'Digging', chat, 'run:r', 1),
+        put('interim'),
+        put('r.1/final'),
+      ]),
+    )
+  }
+  /** It answers so the first time, and well from then on. */
+  const once = (first: SendOutcome) => {
+    let n = 0
+    return () => (n++ === 0 ? first : opened)
+  }
+  const rows = async () => {
+    const found = await store.read.selectFrom('outbox').selectAll().orderBy('id').execute()
+    return found.map(({ key, state, route }) => [key, state, (JSON.parse(route) as Route).thread ?? null])
+  }
+  const child = async () => (await loadRun(store.read, 'r.1'))!
+
+  test('nothing is said there before it is open; then all of it, in order, and the place is theirs', async () => {
+    const held = Promise.withResolvers<void>()
+    const seen: OutboundMessage[] = []
+    const { outbound } = service(() => opened, {
+      async send(message) {
+        if (message.content.opens) await held.promise
+        seen.push(message)
+        return opened
+      },
+    })
+    await spawned()
+    const box = deliverer(outbound)
+    await box.start()
+    await put('in the square', 'square')
+    box.ring()
+    // The chat that the thread is opened in goes on meanwhile.
+    await until(async () => (await states())[3] === 'sent')
+    expect(seen.map(({ content }) => content.text)).toEqual(['words in the square'])
+    held.resolve()
+    await until(async () => (await states()).every(state => state === 'sent'))
+    expect(seen.map(({ route }) => route)).toEqual([chat, chat, thread, thread])
+    expect((await child()).route).toEqual(thread)
+    expect((await loadSession(store.read, 's-r.1'))!.route).toEqual(thread)
+    expect(await boundAt(store.read, thread)).toMatchObject({
+      sessionKey: 'agent:a:subagent:1',
+      run: 'r.1',
+      place: thread,
+    })
+  })
+
+  test('words whose place was read before it was open find the thread', async () => {
+    const { outbound } = service(() => opened)
+    await spawned()
+    const box = deliverer(outbound)
+    await box.start()
+    await until(async () => (await states()).every(state => state === 'sent'))
+    await store.write('finish', tx =>
+      apply(tx, [
+        { do: 'outbox.put', session: 's', run: 'r', key: 'late', route: place, content: { text: 'x' }, at: 9 },
+      ]),
+    )
+    expect((await rows()).at(-1)).toEqual(['late', 'pending', 't1'])
+  })
+
+  test('it cannot be opened: a word of it, nothing lost, the result told by who asked for it', async () => {
+    const { seen, outbound } = service(once(blocked))
+    await spawned()
+    const box = deliverer(outbound)
+    await box.start()
+    await until(async () => (await states()).every(state => state === 'sent' || state === 'dead'))
+    expect(await rows()).toEqual([
+      ['r.1/opener', 'dead', openingThread('r.1')],
+      ['interim', 'sent', null],
+      ['r.1/final', 'dead', null],
+      ['r.1/opener/failed', 'sent', null],
+    ])
+    expect(seen.map(({ content }) => content.text)).toEqual([
+      'interim',
+      expect.stringMatching(/^No thread could be opened for “Digging” \(blocked: 403\)/),
+    ])
+    expect(await child()).toMatchObject({ route: null, terms: {} })
+    expect((await loadSession(store.read, 's-r.1'))!.route).toBeNull()
+    expect(await boundAt(store.read, chat)).toBeNull()
+    expect(await box.retry(1)).toBe(false)
+  })
+
+  test('nobody else would tell its words: all of them are said where it was asked for', async () => {
+    const { seen, outbound } = service(once(blocked))
+    await spawned({ returnTo: null })
+    await deliverer(outbound).start()
+    await until(async () => (await states()).every(state => state === 'sent' || state === 'dead'))
+    expect(seen.map(({ content }) => content.text).slice(0, 2)).toEqual(['interim', 'r.1/final'])
+    expect((await child()).route).toEqual(chat)
+  })
+
+  test('its place was being opened itself: what falls back waits for that', async () => {
+    await spawned()
+    const asks = { id: 'r.1.2', session: 's-r.1', agent: 'a' }
+    await store.write('reply', tx => apply(tx, [opener(asks, 'Deeper', place, 'run:r.1', 2)]))
+    const deeper = { ...chat, thread: openingThread('r.1.2') }
+    await store.write('finish', tx =>
+      apply(tx, [
+        { do: 'outbox.put', session: 'x', run: null, key: 'below', route: deeper, content: { text: 'b' }, at: 3 },
+      ]),
+    )
+    let first = true
+    const { seen, outbound } = service(() => opened, {
+      async send(message) {
+        seen.push(message)
+        if (message.content.opens?.name === 'Deeper') return blocked
+        if (message.content.opens && first) {
+          first = false
+          return { ...blocked, retryable: true }
+        }
+        return opened
+      },
+    })
+    await deliverer(outbound).start()
+    await until(async () => (await states()).every(state => state === 'sent' || state === 'dead'))
+    const below = seen.find(({ content }) => content.text === 'b')
+    expect(below?.route).toEqual(thread)
   })
 })

@@ -15,6 +15,7 @@ import type { Route } from '../core/types.ts'
 import type { CrashPoints } from '../store/crash.ts'
 import type { Store } from '../store/open.ts'
 import { deliveryColumns, growingKey, outboxOf, type OutboxRow } from '../store/outbox.ts'
+import { settleOpening } from '../store/opening.ts'
 import { openGrowing } from './growing.ts'
 import { accountsWith, headRows } from './rows.ts'
 
@@ -156,6 +157,8 @@ export function openDeliverer(options: DeliverOptions): Deliverer {
   }
 
   function cutOf(out: Outbound, row: OutboxRow): readonly Content[] {
+    // What opens a thread is one message.
+    if (row.opens) return [row.content]
     try {
       return out.parts(row.content)
     } catch (error) {
@@ -167,9 +170,11 @@ export function openDeliverer(options: DeliverOptions): Deliverer {
   async function ask(out: Outbound, row: OutboxRow, cut: readonly Content[], act: DeliveryAct): Promise<DeliveryEvent> {
     const { part, attempt, showing } = act
     const key = showing === 'final' ? row.key : growingKey(row)
+    const { thread, ...chat } = row.route
     const message: OutboundMessage = {
       id: String(row.id),
-      route: row.route,
+      // An opener stands in the chat itself.
+      route: row.opens || thread === undefined ? chat : { ...chat, thread },
       content: cut[part] ?? row.content,
       key: part === 0 ? key : `${key}/${part + 1}`,
       edit: act.do === 'send' ? act.edit : null,
@@ -214,6 +219,7 @@ export function openDeliverer(options: DeliverOptions): Deliverer {
         .set({ ...deliveryColumns(decided.row), ...parts })
         .where('id', '=', id)
         .execute()
+      await settleOpening(tx, before, decided.row, event.now)
       return { decided, row: { ...before, ...decided.row } }
     })
     if (!done) return null

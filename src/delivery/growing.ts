@@ -9,7 +9,9 @@
 import { serviceOf } from '../core/delivery.ts'
 import { maybeSilent } from '../core/silence.ts'
 import type { HouseEvent, Outbound } from '../core/ports.ts'
+import { speaksTo } from '../core/run/facts.ts'
 import type { Route } from '../core/types.ts'
+import { loadRun } from '../store/facts.ts'
 import { growingKey, growingOf, growingRow, isSaid, outboxOf, putGrowing, unsaid } from '../store/outbox.ts'
 import type { DeliverOptions, Flights } from './deliver.ts'
 
@@ -89,14 +91,9 @@ export function openGrowing(options: DeliverOptions, flights: Flights): Growing 
   }
 
   async function whereTo(run: string): Promise<Exclude<Turn['at'], null>> {
-    const found = await store.read
-      .selectFrom('runs')
-      .select(['route', 'return_to', 'session', 'turn'])
-      .where('id', '=', run)
-      .executeTakeFirst()
-    if (!found?.route || found.return_to !== null) return false
-    const route = JSON.parse(found.route) as Route
-    return options.grows(route) && { route, session: found.session, turn: found.turn }
+    const found = await loadRun(store.read, run)
+    const route = found && speaksTo(found)
+    return route !== null && options.grows(route) && { route, session: found!.session, turn: found!.turn }
   }
 
   async function show(turn: Turn, at: Exclude<Turn['at'], null | false>): Promise<void> {
@@ -134,18 +131,20 @@ export function openGrowing(options: DeliverOptions, flights: Flights): Growing 
     text: string,
   ): Promise<number | 'later' | null> {
     return store.write('sending', async tx => {
-      const live = await tx.selectFrom('runs').select(['state', 'turn']).where('id', '=', run).executeTakeFirst()
-      if (live?.state !== 'running' || live.turn !== at.turn) return null
-      const [before] = await tx.ask(growingRow, growingOf(run, at.route))
+      const live = await loadRun(tx, run)
+      // Its thread may have been opened since, or not to be had.
+      const route = live && speaksTo(live)
+      if (live?.state !== 'running' || live.turn !== at.turn || route === null) return null
+      const [before] = await tx.ask(growingRow, growingOf(run, route))
       if (before) return before.id
-      if ((await isSaid(tx, run, step)) || (await unsaid(tx, at.route)).length > 0) return 'later'
+      if ((await isSaid(tx, run, step)) || (await unsaid(tx, route)).length > 0) return 'later'
       const now = clock.now()
       return putGrowing(tx, {
         do: 'outbox.put',
         session: at.session,
         run,
         key: growingKey({ run, createdAt: now }),
-        route: at.route,
+        route,
         content: { text },
         at: now,
       })

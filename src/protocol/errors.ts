@@ -217,6 +217,16 @@ export const errors = {
     'you',
     'Leave it out; the result always returns to the one who spawned.',
   ),
+  SPAWN_THREAD: row(
+    'The sub-agent cannot have a thread where it was asked for.',
+    'you',
+    'Spawn it without thread: its result comes to you all the same. docs/delegation.md says which chats have threads.',
+  ),
+  SPAWN_THREADS_OFF: row(
+    'Threads for sub-agents are switched off.',
+    'operator',
+    'Set session.threadBindings.enabled and session.threadBindings.spawnSessions to true.',
+  ),
   // models
   MODEL_UNKNOWN: row(
     'There is no such model or provider.',

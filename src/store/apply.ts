@@ -10,10 +10,11 @@ import { type Effect, nothing } from '../core/run/facts.ts'
 import { plus } from '../core/budget.ts'
 import type { Approval } from '../core/approval.ts'
 import type { Run, Spend } from '../core/types.ts'
-import { approvalOf } from './approvals.ts'
+import { approvalOf, moveApproval } from './approvals.ts'
+import { bind } from './bindings.ts'
 import { endTree } from './end-tree.ts'
 import type { Tx } from './open.ts'
-import { putOutbox } from './outbox.ts'
+import { moveOutbox, putOutbox } from './outbox.ts'
 import {
   approvalRow,
   inboxRow,
@@ -186,6 +187,12 @@ async function one(tx: Tx, effect: Single, applied: Applied): Promise<void> {
     case 'outbox.put':
       await putOutbox(tx, effect)
       return
+    case 'outbox.move':
+      await moveOutbox(tx, effect)
+      return
+    case 'binding.put':
+      await bind(tx, effect)
+      return
     case 'approval.put':
       await tx.ask(putApproval, approvalRow(effect.approval))
       return
@@ -194,6 +201,9 @@ async function one(tx: Tx, effect: Single, applied: Applied): Promise<void> {
       await tx.ask(setApproval, { state, decided_by, decided_at }, id)
       return
     }
+    case 'approval.move':
+      await moveApproval(tx, effect)
+      return
     case 'approvals.cancel':
       applied.cancelled.push(...(await cancelApprovals(tx, [effect.run], effect.at)))
       return

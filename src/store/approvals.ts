@@ -1,7 +1,8 @@
 /**
  * Rows of questions and of what was allowed for good, as facts.
  *
- * Owns their mapping and the reads that decisions and doors make of them. Reads only, but for revoking; apply.ts writes.
+ * Owns their mapping, the reads that decisions and doors make of them, revoking, and that a chat which is asked moves. Else
+ * apply.ts writes.
  */
 import type { Kysely, Selectable } from 'kysely'
 import {
@@ -9,10 +10,13 @@ import {
   type ApprovalKind,
   type ApprovalState,
   type Remembered,
+  sameChat,
   shortId,
   visible,
 } from '../core/approval.ts'
 import { approvalOfKey } from '../core/ids.ts'
+import type { Effect } from '../core/run/facts.ts'
+import type { Route } from '../core/types.ts'
 import type { Tx } from './open.ts'
 import type { ApprovalGrantsTable, ApprovalsTable, Tables } from './tables.ts'
 
@@ -104,6 +108,29 @@ export async function findApprovals(db: Kysely<Tables>, id: string): Promise<App
     .limit(20)
     .execute()
   return rows.map(approvalOf)
+}
+
+/** What waits and has this place among the chats that are asked, or is the chat that it came from. */
+export async function approvalsAt(tx: Tx, place: Route): Promise<string[]> {
+  const here = (route: Route | null) => route !== null && sameChat(route, place)
+  const pending = await pendingApprovals(tx)
+  return pending.filter(({ route, question }) => here(route) || question.chats.some(here)).map(({ id }) => id)
+}
+
+/** A chat that is asked is at another place now. */
+export async function moveApproval(tx: Tx, { id, from, to }: Effect & { do: 'approval.move' }): Promise<void> {
+  const approval = await loadApproval(tx, id)
+  if (!approval) return
+  const moved = (route: Route) => (sameChat(route, from) ? to : route)
+  const { question, route } = approval
+  await tx
+    .updateTable('approvals')
+    .set({
+      request: JSON.stringify({ ...question, chats: question.chats.map(moved) }),
+      route: route === null ? null : JSON.stringify(moved(route)),
+    })
+    .where('id', '=', id)
+    .execute()
 }
 
 /** What is allowed for good, of one agent or of all. */

@@ -14,9 +14,9 @@ import {
   limitsOf,
 } from '../core/binding.ts'
 import type { Route } from '../core/types.ts'
-import { apply } from './apply.ts'
 import { liveRunOf, openSessionByKey } from './facts.ts'
 import type { Tx } from './open.ts'
+import { putOutbox } from './outbox.ts'
 import type { ThreadBindingsTable } from './tables.ts'
 
 /** Binds a place; what it was bound to before ends as `replaced`. */
@@ -114,7 +114,7 @@ export async function endWithWord(
   const text = farewell(why, binding.place, await nameOfBound(tx, binding), limitsOf(binding, rules))
   // Of the house, not of the conversation: that may be gone.
   const key = `unbound:${binding.id}`
-  await apply(tx, [{ do: 'outbox.put', session: '', run: null, key, route: binding.place, content: { text }, at }])
+  await putOutbox(tx, { do: 'outbox.put', session: '', run: null, key, route: binding.place, content: { text }, at })
   return true
 }
 

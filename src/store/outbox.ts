@@ -8,6 +8,7 @@ import type { Insertable, Selectable } from 'kysely'
 import type { Content } from '../core/chat.ts'
 import { type Delivery, step } from '../core/delivery.ts'
 import { interimKey } from '../core/ids.ts'
+import { openedFor, openerKey, placeOf } from '../core/opening.ts'
 import type { Effect } from '../core/run/facts.ts'
 import type { Route } from '../core/types.ts'
 import type { Tx } from './open.ts'
@@ -25,7 +26,8 @@ export interface OutboxRow extends Delivery {
 
 type Put = Effect & { do: 'outbox.put' }
 
-export async function putOutbox(tx: Tx, effect: Put): Promise<void> {
+export async function putOutbox(tx: Tx, given: Put): Promise<void> {
+  const effect = given.content.opens ? given : { ...given, route: await placed(tx, given.route) }
   if (effect.grown && effect.run !== null) {
     const [growing] = await tx.ask(growingRow, growingOf(effect.run, effect.route))
     const done = growing && step(outboxOf(growing), { on: 'finish', now: effect.at })
@@ -40,6 +42,41 @@ export async function putOutbox(tx: Tx, effect: Put): Promise<void> {
     }
   }
   await tx.ask(insert, outboxRow(effect, 'pending'))
+}
+
+/**
+ * Where a route leads now: one that was read while a thread was being opened leads to the thread once it is there, or to the
+ * chat that asked for it (core/opening.ts O2).
+ */
+export async function placed(tx: Tx, route: Route): Promise<Route> {
+  const run = openedFor(route)
+  if (run === null) return route
+  const [row] = await tx.ask(rowOfKey, openerKey(run))
+  const { thread: _, ...chat } = route
+  // An opener is kept for days, and nothing that speaks of it for as long.
+  const place = row ? placeOf(outboxOf(row)) : chat
+  return place === null ? route : placed(tx, place)
+}
+
+const rowOfKey = (db: Tx, key: string) => db.selectFrom('outbox').selectAll().where('key', '=', key)
+
+/** Carries out that an open row goes elsewhere. */
+export async function moveOutbox(tx: Tx, effect: Effect & { do: 'outbox.move' }): Promise<void> {
+  const { id, dead, at } = effect
+  const route = await placed(tx, effect.route)
+  await tx
+    .updateTable('outbox')
+    .set({
+      channel: route.channel,
+      account: route.account,
+      chat: route.to,
+      route: JSON.stringify(route),
+      updated_at: at,
+      ...(dead === null ? {} : { state: 'dead', error: dead }),
+    })
+    .where('id', '=', id)
+    .where('state', 'not in', ['sent', 'dead'])
+    .execute()
 }
 
 /** A row of words that go on growing: put before they are shown for the first time. */
@@ -72,19 +109,20 @@ export function growingKey({ run, createdAt }: Pick<OutboxRow, 'run' | 'createdA
   return `${run}:growing:${createdAt}`
 }
 
-/** What was said in a chat and has not reached it. */
-export async function unsaid(db: Tx, route: Route): Promise<number[]> {
-  const rows = await db
-    .selectFrom('outbox')
-    .select(['id', 'route'])
-    .where('channel', '=', route.channel)
-    .where('account', '=', route.account)
-    .where('chat', '=', route.to)
-    .where('state', 'not in', ['sent', 'dead'])
-    .where('state', '!=', 'streaming')
-    .execute()
-  return rows.filter(row => (JSON.parse(row.route) as Route).thread === route.thread).map(row => row.id)
+/** What was said at this place and has not reached it, words that grow left out. */
+export async function unsaid(tx: Tx, route: Route): Promise<OutboxRow[]> {
+  const rows = await tx.ask(openRows, { channel: route.channel, account: route.account, chat: route.to })
+  return rows.map(outboxOf).filter(row => row.state !== 'streaming' && row.route.thread === route.thread)
 }
+
+const openRows = (db: Tx, of: { channel: string; account: string; chat: string }) =>
+  db
+    .selectFrom('outbox')
+    .selectAll()
+    .where('channel', '=', of.channel)
+    .where('account', '=', of.account)
+    .where('chat', '=', of.chat)
+    .where('state', 'not in', ['sent', 'dead'])
 
 export function growingOf(run: string, route: Route) {
   return { run, channel: route.channel, account: route.account, chat: route.to }
@@ -137,6 +175,7 @@ export function deliveryColumns(row: Delivery) {
 export function outboxOf(row: Selectable<OutboxTable>): OutboxRow {
   const route = JSON.parse(row.route) as Route
   const cut = row.parts === null ? null : (JSON.parse(row.parts) as Content[])
+  const content = JSON.parse(row.payload) as Content
   return {
     id: row.id,
     chat: [row.channel, row.account, row.chat, route.thread ?? ''].join('\n'),
@@ -149,6 +188,7 @@ export function outboxOf(row: Selectable<OutboxTable>): OutboxRow {
     notBefore: row.not_before,
     parts: cut?.length ?? 0,
     part: row.part,
+    opens: content.opens !== undefined,
     remoteIds: row.remote_ids === null ? [] : (JSON.parse(row.remote_ids) as (string | null)[]),
     createdAt: row.created_at,
     updatedAt: row.updated_at,
@@ -156,7 +196,7 @@ export function outboxOf(row: Selectable<OutboxTable>): OutboxRow {
     run: row.run,
     key: row.key,
     route,
-    content: JSON.parse(row.payload) as Content,
+    content,
     cut,
   }
 }

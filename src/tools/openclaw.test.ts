@@ -44,8 +44,11 @@ const tools: Record<string, { needs: object; params: Record<string, Verdict | Ve
       ],
       worktreeName: ['refused', 'w', project],
       worktreeBaseRef: ['refused', 'main', project],
-      mode: ['harmless', 'run'],
-      thread: ['harmless', false],
+      mode: [
+        ['taken', 'run'],
+        ['taken', 'session'],
+      ],
+      thread: ['taken', true],
       cleanup: [
         ['taken', 'delete'],
         ['taken', 'keep'],

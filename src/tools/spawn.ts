@@ -12,7 +12,6 @@ import { failed, makeTool, said } from './kit.ts'
 
 /** Where a result goes is fixed at the spawn, and is no business of the model's. */
 const delivery = 'a result always returns to the one who spawned'
-const unbound = 'a lasting sub-agent needs a thread of a chat bound to it, and none can be bound'
 const acp = 'other programs as agents (runtime acp) are not served; a sub-agent is one of agents_list'
 const project = "a sub-agent works in a folder of its agent's workspace: cwd"
 /** Parameters of OpenClaw that would change what happens, and why they are not to be had (§D1). */
@@ -46,21 +45,21 @@ export function spawnTool(zod: () => Zod): Tool {
         visible: [],
         group: [],
         attachAs: [],
-        mode: ['run'],
-        thread: [false],
         fastMode: [false],
         completionTarget: ['parent'],
       },
       why: {
-        mode: unbound,
-        thread: unbound,
         runtime: acp,
         worktree: project,
         fastMode: 'models have no fast mode here; name another model',
         completionTarget: delivery,
         collect: 'its result comes back by itself',
       },
-      unshown: view => [...(view.attachments ? [] : ['attachments']), 'sandbox'],
+      unshown: view => [
+        ...(view.attachments ? [] : ['attachments']),
+        ...(view.chats ? [] : ['thread', 'mode']),
+        'sandbox',
+      ],
       input: z =>
         z.object({
           task: z.string().min(1).max(200_000).describe('all the sub-agent needs to know; it sees nothing else'),
@@ -75,6 +74,8 @@ export function spawnTool(zod: () => Zod): Tool {
           thinking: z.enum(thinkingLevels).optional(),
           runTimeoutSeconds: z.int().min(0).optional().describe('0: none'),
           cwd: z.string().optional().describe('folder of its workspace; it sees only that'),
+          thread: z.boolean().optional().describe('true: a thread of its own in this chat, where people write to it'),
+          mode: z.enum(['run', 'session']).optional().describe('session: stays after its task; needs thread'),
           context: z.enum(['isolated', 'fork']).optional().describe('fork: it sees this conversation so far'),
           lightContext: z.boolean().optional().describe('without AGENTS.md'),
           cleanup: z.enum(['keep', 'delete']).optional(),
@@ -134,7 +135,9 @@ export function spawnTool(zod: () => Zod): Tool {
               runTimeoutSeconds: shorter(args.runTimeoutSeconds, seconds),
               cwd: args.cwd ?? null,
               cleanup: args.cleanup ?? 'keep',
-              context: args.context ?? 'isolated',
+              thread: args.thread ?? false,
+              mode: args.mode ?? null,
+              context: args.context ?? null,
               lightContext: args.lightContext ?? false,
               sandbox: args.sandbox ?? 'inherit',
               attachments: (args.attachments ?? []).map(({ name, content, encoding = 'utf8' }) => ({

@@ -115,6 +115,8 @@ describe('sessions_spawn', () => {
         runTimeoutSeconds: 60,
         cwd: null,
         cleanup: 'keep',
+        thread: false,
+        mode: null,
         context: 'isolated',
         lightContext: false,
         sandbox: 'inherit',
@@ -154,9 +156,16 @@ describe('sessions_spawn', () => {
     expect(bench.refused('sessions_spawn', { task: 'x', runtime: 'acp' })).toContain(
       'runtime can only be "subagent" here',
     )
-    expect(bench.refused('sessions_spawn', { task: 'x', mode: 'session' })).toContain(
-      'mode can only be "run" here: a lasting sub-agent needs a thread',
-    )
+    const shown = (over: object) =>
+      Object.keys(
+        (bench.box.get('sessions_spawn')!.spec({ ...view, ...over }).schema as { properties: object }).properties,
+      )
+    // Where no chat is, a thread is nothing to think of; who asks for one is told why there is none.
+    expect(shown({ chats: true })).toEqual(expect.arrayContaining(['thread', 'mode']))
+    expect(shown({ chats: false })).not.toEqual(expect.arrayContaining(['thread']))
+    expect(shown({ chats: false })).not.toEqual(expect.arrayContaining(['mode']))
+    const lasting = await bench.call('sessions_spawn', { task: 'x', thread: true, mode: 'session' })
+    expect(lasting.intent).toMatchObject({ request: { thread: true, mode: 'session', context: null } })
     expect(bench.refused('sessions_spawn', { task: 'x', colour: 'p' })).toContain('there is no parameter "colour"')
     for (const taskName of ['last', 'all', 'Upper', '9', ''.padEnd(65, 'a')])
       expect(bench.refused('sessions_spawn', { task: 'x', taskName })).toContain('taskName: ')

@@ -15,6 +15,11 @@ channelConformance('fake', async () => {
     settings: { apiRoot: service.url, botToken: service.token },
     stateDir,
     route: from => ({ channel: 'telegram', account: 'default', to: from }),
+    threads: {
+      route: { channel: 'telegram', account: 'default', to: 'square' },
+      seen: thread =>
+        service.shown.flatMap(one => (one.chat === 'square' && (one.thread ?? null) === thread ? [one.text] : [])),
+    },
     secrets: [service.token],
     async close() {
       await service.close()

@@ -24,6 +24,7 @@ export function fakeChannel(id: string, options: { login?: boolean } = {}): Chan
       typing: true,
       buttons: false,
       polls: false,
+      binds: { opens: ['direct', 'group', 'channel'] },
       maxText,
     },
     open: async given => openAccount(id, given, options.login === true),

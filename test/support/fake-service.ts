@@ -6,7 +6,7 @@
  */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import type { FakeService } from '../../src/channels/conformance.ts'
+import type { FakeService } from '../../src/channels/conformance-bench.ts'
 import type { InboundMessage } from '../../src/core/chat.ts'
 
 export type Update = Omit<InboundMessage, 'channel' | 'account' | 'media'> & {

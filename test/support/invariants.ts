@@ -6,6 +6,7 @@ import { nothing, satisfied } from '../../src/core/run/facts.ts'
 import { misfits } from '../../src/core/shape.ts'
 import type { CompactIntent, ModelIntent, Outcome, Run, ToolIntent } from '../../src/core/types.ts'
 import { allowedBesides, capped } from './walk-kit.ts'
+import { checkThreads } from './walk-threads.ts'
 import { limitOf, live, liveRun, mailbox, plus, stepsOf, unread, type World } from './world.ts'
 
 const outcomes: Outcome[] = ['succeeded', 'failed', 'cancelled', 'timed_out', 'interrupted', 'budget_exhausted']
@@ -93,6 +94,7 @@ export function check(world: World, slots: number, before: ReadonlyMap<string, R
       if (home.depth === 0 && finals !== (spoke ? 1 : 0)) fail('R6 one delivery', [run, finals])
     }
   }
+  checkThreads(world)
   for (const home of world.sessions.values()) {
     const runs = [...world.runs.values()].filter(run => run.session === home.id && live(run))
     if (runs.length > 1) fail('one live run a session', runs)

@@ -10,6 +10,7 @@ import { claim, intent, shown, started } from '../../src/core/run/claim.ts'
 import { end } from '../../src/core/run/end.ts'
 import { type Decision, type Effect, nothing } from '../../src/core/run/facts.ts'
 import { hold } from '../../src/core/run/hold.ts'
+import { settle } from '../../src/core/opening.ts'
 import { reply } from '../../src/core/run/reply.ts'
 import { answered, ask, cooldown, fire, recover, result, yielded } from '../../src/core/run/steps.ts'
 import { type Cap, counted, reserve } from '../../src/core/budget.ts'
@@ -52,6 +53,7 @@ export const machine = {
   standBy,
   reserve,
   counted,
+  settle,
 }
 export type Machine = typeof machine
 

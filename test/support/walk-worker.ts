@@ -12,6 +12,7 @@ import type { ModelIntent, Run, Step, Terms, ToolIntent, View, Wait } from '../.
 import { carry, endIds, fresh, id, parts, pick, sendKey, session, usage, type Walk } from './walk-kit.ts'
 import { afford } from './walk-money.ts'
 import { held, turnedAway } from './walk-hold.ts'
+import { withThread } from './walk-threads.ts'
 import { children, endView, lastReply, mailbox, stepsOf, unsaid } from './world.ts'
 
 /** What a worker does next, read from the journal alone. `calm` spawns nothing and waits for nothing: for the drain. */
@@ -175,13 +176,12 @@ function callsOf(walk: Walk, run: Run, model: Step, dice: number): ReplyCall[] {
       returnTo: detached ? null : run.session,
       ...termsOf(dice + i),
     }
-    const born = { run: plan, messageId: id(walk) }
-    return fork
-      ? {
-          ...call,
-          spawn: { ok: true, plan: { ...born, session: { ...child, seq: home.seq }, copyOf: home.id }, receipt: 'ok' },
-        }
-      : { ...call, spawn: { ok: true, plan: { ...born, session: child }, receipt: 'ok' } }
+    const made = fork ? { ...child, seq: home.seq } : child
+    const born = {
+      messageId: id(walk),
+      ...((dice + i) % 3 === 0 ? withThread(walk, run, plan, made, dice % 5 < 2) : { run: plan, session: made }),
+    }
+    return { ...call, spawn: { ok: true, plan: fork ? { ...born, copyOf: home.id } : born, receipt: 'ok' } }
   })
 }
 

@@ -6,6 +6,7 @@
 import { type Approval, approvalDecisions } from '../../src/core/approval.ts'
 import type { Run } from '../../src/core/types.ts'
 import { carry, endIds, fresh, id, parts, pick, runsIn, session, type Walk } from './walk-kit.ts'
+import { endOpener } from './walk-threads.ts'
 import { work } from './walk-worker.ts'
 import { apply, endView, live, liveRun, mailbox, stepsOf, unread } from './world.ts'
 
@@ -131,7 +132,7 @@ export function step(walk: Walk, what: number, at: number, dice: number): boolea
       return carry(walk, by.answerAll(answerView(walk, approval, dice), othersOf(walk, approval), by_))
     }
     case 12: {
-      if (dice % 4 > 0) return false
+      if (dice % 4 > 0) return endOpener(walk, at, dice % 3 > 0)
       const approval = pick(
         [...world.approvals.values()].filter(one => one.state === 'pending'),
         at,
@@ -264,6 +265,7 @@ export function drain(walk: Walk): void {
       }
     }
   }
+  for (let n = 0; endOpener(walk, 0, n % 2 === 0); n++);
   const stuck = [...world.runs.values()].filter(live)
   if (stuck.length > 0)
     throw new Error(

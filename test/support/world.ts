@@ -9,7 +9,8 @@ import type { Effect, Mailbox } from '../../src/core/run/facts.ts'
 import type { Approval, Raise, Remembered } from '../../src/core/approval.ts'
 import type { EndView } from '../../src/core/run/end.ts'
 import { subjectOf } from '../../src/core/run/raise.ts'
-import type { InboxRow, Message, ModelIntent, Run, Session, Spend, Step, View } from '../../src/core/types.ts'
+import type { InboxRow, Message, ModelIntent, Route, Run, Session, Spend, Step, View } from '../../src/core/types.ts'
+import type { Content } from '../../src/core/chat.ts'
 
 export interface Usage {
   run: string
@@ -21,6 +22,15 @@ export interface Usage {
   charged: Spend
 }
 
+export interface OutboxLine {
+  id: number
+  run: string | null
+  key: string
+  route: Route
+  content: Content
+  state: 'open' | 'sent' | 'dead'
+}
+
 export interface World {
   now: number
   sessions: Map<string, Session>
@@ -29,7 +39,10 @@ export interface World {
   runs: Map<string, Run>
   steps: Step[]
   usage: Usage[]
-  outbox: { run: string | null; key: string }[]
+  /** Places and whose they are. */
+  bindings: { place: Route; sessionKey: string; run: string }[]
+  /** By row number, from 1. */
+  outbox: OutboxLine[]
   views: View[]
   approvals: Map<string, Approval>
   remembered: Remembered[]
@@ -48,6 +61,7 @@ export function emptyWorld(): World {
     steps: [],
     usage: [],
     outbox: [],
+    bindings: [],
     views: [],
     approvals: new Map(),
     remembered: [],
@@ -259,8 +273,31 @@ function one(world: World, effect: Effect): void {
       return
     case 'outbox.put':
       if (world.outbox.some(row => row.key === effect.key)) throw new Error(`two deliveries ${effect.key}`)
-      world.outbox.push({ run: effect.run, key: effect.key })
+      world.outbox.push({
+        id: world.outbox.length + 1,
+        run: effect.run,
+        key: effect.key,
+        route: effect.route,
+        content: effect.content,
+        state: 'open',
+      })
       return
+    case 'outbox.move': {
+      const row = world.outbox[effect.id - 1]!
+      if (row.state !== 'open') throw new Error(`row ${row.id} is ${row.state} and was moved`)
+      Object.assign(row, { route: effect.route, ...(effect.dead === null ? {} : { state: 'dead' }) })
+      return
+    }
+    case 'binding.put':
+      world.bindings.push({ place: effect.place, sessionKey: effect.session.key, run: effect.run })
+      return
+    case 'approval.move': {
+      const approval = world.approvals.get(effect.id)!
+      const moved = (route: Route) => (route.thread === effect.from.thread ? effect.to : route)
+      const question = { ...approval.question, chats: approval.question.chats.map(moved) }
+      world.approvals.set(effect.id, { ...approval, question, route: approval.route && moved(approval.route) })
+      return
+    }
     case 'approval.put':
       if (world.approvals.has(effect.approval.id)) throw new Error(`two approvals ${effect.approval.id}`)
       world.approvals.set(effect.approval.id, effect.approval)

@@ -27,6 +27,12 @@ export function statusOf(error: unknown): number | null {
   return typeof status === 'number' ? status : null
 }
 
+/** The service's own number for why it said no; null when it gave none. */
+export function refusalOf(error: unknown): number | null {
+  const { code } = loose(error)
+  return typeof code === 'number' ? code : null
+}
+
 export function failureOf(error: unknown, now: number): Failure {
   const { name, retryAfter } = loose(error)
   const message = wordsOf(error)

@@ -17,6 +17,8 @@ export const discord: Channel = {
     typing: true,
     buttons: true,
     polls: true,
+    // Neither direct chats nor groups of people have any.
+    binds: { opens: ['channel'] },
     maxText,
   },
   async open(options) {

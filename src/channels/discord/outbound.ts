@@ -2,8 +2,8 @@
  * The way out: one part of an outbox row as one call of the service, and what it answered.
  *
  * Owns which call says what. Every new message carries a nonce made from its key, which the service enforces: within a few
- * minutes the same key is the same message, whatever happened to the answer. Never sends more than one message for one part,
- * and never repeats a call by itself.
+ * minutes the same key is the same message, whatever happened to the answer. How a thread begins is threads.ts. Never sends
+ * more than one message for one part, and never repeats a call by itself.
  */
 import { createHash } from 'node:crypto'
 import { readFile } from 'node:fs/promises'
@@ -24,6 +24,7 @@ import {
   maxUploadBytes,
 } from './limits.ts'
 import { cut } from './render.ts'
+import { openThread } from './threads.ts'
 
 export interface WayOutOptions {
   rest(): Promise<REST>
@@ -51,9 +52,23 @@ export function openWayOut(options: WayOutOptions): Outbound {
       if (problem) return problem
     }
     try {
-      const remoteId = await say(await options.rest(), message, signal)
-      options.sent()
-      return { sent: true, remoteId }
+      const rest = await options.rest()
+      const { opens } = message.content
+      const outcome: SendOutcome = opens
+        ? await openThread(
+            rest,
+            {
+              channel: message.route.to,
+              name: opens.name,
+              starter: message.edit,
+              say: () => say(rest, { ...message, edit: null }, signal),
+            },
+            () => clock.now(),
+            signal,
+          )
+        : { sent: true, remoteId: await say(rest, message, signal) }
+      if (outcome.sent) options.sent()
+      return outcome
     } catch (error) {
       return failureOf(error, clock.now())
     }

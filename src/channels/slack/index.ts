@@ -18,6 +18,7 @@ export const slack: Channel = {
     typing: false,
     buttons: true,
     polls: false,
+    binds: { opens: ['direct', 'group', 'channel'] },
     maxText,
   },
   async open(options) {

@@ -17,6 +17,7 @@ export const telegram: Channel = {
     typing: true,
     buttons: true,
     polls: true,
+    binds: 'here',
     maxText,
   },
   async open(options) {

@@ -17,6 +17,7 @@ export const whatsapp: Channel = {
     typing: true,
     buttons: false,
     polls: true,
+    binds: null,
     maxText,
   },
   async open(options) {

@@ -295,6 +295,7 @@ const keys: Readonly<Record<string, string>> = {
   SPAWN_AGENT_REQUIRED: 'agents.entries.<agent>.subagents.requireAgentId',
   SPAWN_DEPTH: 'agents.defaults.subagents.maxSpawnDepth',
   SPAWN_CHILDREN: 'agents.defaults.subagents.maxChildrenPerAgent',
+  SPAWN_THREADS_OFF: 'session.threadBindings.spawnSessions',
 }
 
 /**

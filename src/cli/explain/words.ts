@@ -57,6 +57,10 @@ export const stories: Partial<Record<ErrorCode, string>> = {
   SPAWN_FAILING:
     'A sub-agent was to do what had just failed several times in a row. It is refused until some time has passed.',
   SPAWN_RATE: 'A conversation started sub-agents faster than it may. It is refused until a minute has passed.',
+  SPAWN_THREAD:
+    'An agent wanted a thread of the chat for a sub-agent, and there is none to be had: the conversation is in no chat, its service has no threads, or chats of that kind have none. The sub-agent was not started.',
+  SPAWN_THREADS_OFF:
+    'An agent wanted a thread of the chat for a sub-agent, which the configuration does not allow there. The sub-agent was not started.',
   RUN_CAP:
     'What many runs may spend together is used up: in a day, by an agent, a conversation or a sender. The message names the key.',
   RUN_BUDGET: 'The run used up what it was given. What it had done is kept and was reported.',

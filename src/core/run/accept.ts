@@ -143,6 +143,8 @@ export interface ChildPlan {
   besides?: string
   /** Session whose conversation, as far as it was shown, it begins with; the child's `seq` is that session's. */
   copyOf?: string
+  /** What gives it a place of its own in a chat: its opener, or that the chat is its from now on, and words that say so. */
+  place?: readonly Extract<Effect, { do: 'outbox.put' | 'binding.put' }>[]
 }
 
 /** A sub-agent comes to be: its session, its task as the first message, its queued run, its limit out of the payer's purse. */
@@ -189,6 +191,7 @@ export function birth(plan: ChildPlan, now: number, from: string): Effect[] {
       },
     },
     { do: 'run.put', run: plan.run },
+    ...(plan.place ?? []),
   ]
   const amount = { nano: limit.nano ?? 0, tokens: limit.tokens ?? 0, calls: limit.calls ?? 0 }
   if (plan.run.payer !== null) effects.push({ do: 'run.money', run: plan.run.payer, spent: nothing, lent: amount })

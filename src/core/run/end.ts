@@ -10,7 +10,7 @@ import { isSilent } from '../silence.ts'
 import { finalKey, resultKey } from '../ids.ts'
 import type { ChildEnd, InboxRow, Message, Outcome, Run, Terms } from '../types.ts'
 import { newRun, rouse } from './accept.ts'
-import { type Decision, type Effect, type Fresh, type Mailbox, refuse } from './facts.ts'
+import { type Decision, type Effect, type Fresh, type Mailbox, refuse, speaksTo } from './facts.ts'
 
 /** Longer words stay in their message alone. */
 const resultLength = 64 * 1024
@@ -104,7 +104,8 @@ export function end(view: EndView, event: EndEvent): Decision {
   const followed = effects.some(effect => effect.do === 'run.put' && effect.run.session === run.session)
   if (run.terms?.cleanup === 'delete' && !followed && box.session.closedAt === null)
     effects.push({ do: 'session.close', session: box.session.id, at: event.now })
-  if (run.route !== null && run.returnTo === null) {
+  const route = speaksTo(run)
+  if (route !== null) {
     const text = event.outcome === 'succeeded' ? event.text : unfinished(event)
     if (text && !isSilent(text))
       effects.push({
@@ -112,7 +113,7 @@ export function end(view: EndView, event: EndEvent): Decision {
         session: box.session.id,
         run: run.id,
         key: finalKey(run.id),
-        route: run.route,
+        route,
         content: { text },
         grown: true,
         at: event.now,
@@ -187,13 +188,16 @@ function leftovers(view: EndView, event: EndEvent): Effect[] {
   return effects
 }
 
-/** Takes over the mailbox; of a sub-agent's session also the return address, so that a late steer is still answered there. */
+/**
+ * Takes over the mailbox; of a sub-agent's session also the return address, so that a late steer is still answered there, unless
+ * it has a place of its own to answer at.
+ */
 function successor(view: EndView, event: EndEvent): Run {
   const { run } = view
   return {
     ...newRun(view.box.session, event.successor, { now: event.now, task: run.task, route: run.route, lane: run.lane }),
     detached: run.parent !== null || run.detached,
-    returnTo: run.returnTo,
+    returnTo: run.terms?.thread ? null : run.returnTo,
     ...(run.terms ? { terms: lasting(run.terms) } : {}),
   }
 }
@@ -218,6 +222,7 @@ function sendHome(view: EndView, event: EndEvent): Effect[] {
     runtimeMs: Math.max(0, event.now - (run.startedAt ?? event.now)),
     spent: run.spent,
     ...(run.terms?.taskName ? { taskName: run.terms.taskName } : {}),
+    ...(run.terms?.thread === 'here' ? { shown: true as const } : {}),
     ...(event.evidence?.length ? { evidence: event.evidence } : {}),
   }
   const seq = home.session.seq + 1

@@ -131,9 +131,15 @@ export type Effect =
       grown?: true
       at: number
     }
+  /** An open row goes to another place of its service; `dead`: it is said nowhere, for that reason. */
+  | { do: 'outbox.move'; id: number; route: Route; dead: string | null; at: number }
+  /** What is written at that place belongs to this conversation from now on. `run`: what it was opened for. */
+  | { do: 'binding.put'; place: Route; session: Pick<Session, 'agent' | 'key'>; run: string; by: string; at: number }
   | { do: 'approval.put'; approval: Approval }
   /** The row as it is from now on. */
   | { do: 'approval.set'; approval: Approval }
+  /** One of the chats that are asked is at another place now. */
+  | { do: 'approval.move'; id: string; from: Route; to: Route }
   /** Questions of this run that nobody has answered are `cancelled`. */
   | { do: 'approvals.cancel'; run: string; at: number }
   | { do: 'remembered.put'; remembered: Remembered }
@@ -187,6 +193,11 @@ export function satisfied(
       )
     }
   }
+}
+
+/** Where a run's words go outside the house; null when who asked for it has them alone, or nobody is to hear them there. */
+export function speaksTo(run: Pick<Run, 'route' | 'returnTo' | 'terms'>): Route | null {
+  return run.returnTo === null || run.terms?.thread ? run.route : null
 }
 
 /** A run as its row is once `effects` are carried out. What settles or ends other runs' purses is not looked at. */

@@ -27,7 +27,17 @@ import { birth, type ChildPlan } from './accept.ts'
 import { askEffects } from './approve.ts'
 import { checkStep, conclude } from './check.ts'
 import type { EndEvent, EndView } from './end.ts'
-import { type Decision, type Effect, fenced, negative, nothing, positions, refuse, satisfied } from './facts.ts'
+import {
+  type Decision,
+  type Effect,
+  fenced,
+  negative,
+  nothing,
+  positions,
+  refuse,
+  satisfied,
+  speaksTo,
+} from './facts.ts'
 
 export interface ReplyView extends EndView {
   step: Step
@@ -236,8 +246,9 @@ function interim({ run, step }: ReplyView, event: ReplyEvent, text: string): Eff
  * comes next may take long. Words beside other calls are the model's own notes. `n` is the step of the reply that holds them.
  */
 export function said(run: Run, n: number, text: string, event: { now: number }): Effect[] {
-  if (!text || isSilent(text) || run.route === null || run.returnTo !== null) return []
-  const { session, route } = run
+  const route = speaksTo(run)
+  if (!text || isSilent(text) || route === null) return []
+  const { session } = run
   const key = interimKey(run.id, n)
   return [{ do: 'outbox.put', session, run: run.id, key, route, content: { text }, grown: true, at: event.now }]
 }

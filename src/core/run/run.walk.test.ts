@@ -1,6 +1,7 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { drain, type Machine, machine, openWalk, step } from '../../../test/support/walk.ts'
+import type { Run } from '../types.ts'
 import { type Effect, nothing } from './facts.ts'
 
 const walks = process.env['DEPUTY_LONG'] ? 100_000 : 2_000
@@ -40,6 +41,18 @@ function spoiled<K extends keyof Machine>(
   return { ...machine, ...wrapped } as Machine
 }
 
+const not = (name: Effect['do']) => (effect: Effect) => (effect.do === name ? [] : [effect])
+
+/** A machine in which an opener's end comes out different. */
+function settled(change: (effect: Effect) => Effect[]): Machine {
+  return { ...machine, settle: (view, now) => machine.settle(view, now).flatMap(change) }
+}
+
+const spoiledWords = spoiled(['reply', 'end'], (effects, view: never) => {
+  const { run } = view as { run: Run }
+  return run.terms?.thread ? effects.filter(one => one.do !== 'outbox.put' || !one.key.endsWith('/final')) : effects
+})
+
 describe('walks over the run machine', () => {
   test('every invariant holds after every transaction, and a fair drain leaves nothing stuck', () => {
     fc.assert(property(machine), { numRuns: walks })
@@ -74,6 +87,13 @@ describe('the walks', () => {
           seen.add(`more for ${one.subject!.split(/[:/]/)[1]} ${one.state}${one.question.joins ? ' joined' : ''}`)
         }
         for (const row of walk.world.inbox) seen.add(`row ${row.kind} ${row.state}`)
+        for (const row of walk.world.outbox) {
+          if (row.content.opens) seen.add(`opener ${row.state}`)
+          if (row.route.thread)
+            seen.add(`words ${row.state} ${row.route.thread.startsWith('t') ? 'in a thread' : 'waiting'}`)
+        }
+        for (const run of walk.world.runs.values())
+          if (run.terms?.thread) seen.add(`thread ${run.outcome} ${run.detached ? 'lasting' : 'attached'}`)
         if ([...walk.world.runs.values()].some(run => run.terms?.repaired)) drain(walk)
         for (const run of walk.world.runs.values()) if (run.terms?.repaired) seen.add(`repaired ${run.outcome}`)
       }),
@@ -126,6 +146,14 @@ describe('the walks', () => {
       ]),
       'more for all allow-once joined',
       'more for tree allow-once',
+      'opener sent',
+      'opener dead',
+      'words open in a thread',
+      'words open waiting',
+      'words dead waiting',
+      'thread succeeded lasting',
+      'thread succeeded attached',
+      'thread cancelled attached',
     ])
       expect([...seen]).toContain(place)
   })
@@ -558,6 +586,37 @@ describe('planted bugs are found', () => {
           return machine.askForMore({ ...view, run }, event)
         },
       },
+    ],
+    ['threadUnspoken: last words of a run with a thread go nowhere', spoiledWords],
+    ['openerForgets: runs go on speaking to a thread that is not to be had', settled(not('run.set'))],
+    ['openerLeavesRows: words wait for a thread that is decided about', settled(not('outbox.move'))],
+    ['openerLeavesQuestions: a question is asked where nothing is', settled(not('approval.move'))],
+    ['openerLeavesItself: its conversation stays at the place', settled(not('session.set'))],
+    ['openerBindsNothing: the thread is there and nobody answers in it', settled(not('binding.put'))],
+    [
+      'openerBindsAnyhow: a thread that could not be opened is bound',
+      {
+        ...machine,
+        settle: (view, now) => [
+          ...machine.settle(view, now),
+          ...(view.session && view.session.closedAt === null && view.opener.state === 'dead'
+            ? [
+                {
+                  do: 'binding.put' as const,
+                  place: view.place,
+                  session: view.session,
+                  run: view.opener.run,
+                  by: '',
+                  at: now,
+                },
+              ]
+            : []),
+        ],
+      },
+    ],
+    [
+      'fallenBackTwice: a result is told by its own words and by who asked for it',
+      settled(effect => [effect.do === 'outbox.move' ? { ...effect, dead: null } : effect]),
     ],
   ])('%s', (_name, broken) => {
     expect(found(broken)).not.toBeNull()

@@ -1,7 +1,7 @@
 /**
  * The fake Discord as the conformance suite and the stories use it: people by name, each with a direct chat of their own.
  */
-import type { Bench } from '../../../src/channels/conformance.ts'
+import type { Bench } from '../../../src/channels/conformance-bench.ts'
 import { discord } from '../../../src/channels/discord/index.ts'
 import { tempDir } from '../temp.ts'
 import { type DiscordService, openDiscord } from './service.ts'
@@ -16,8 +16,13 @@ export async function openDiscordBench(settings: Record<string, unknown> = {}): 
   /** Numbers of the events that told of a message. */
   const events = new Map<string, number>()
   const tell = (id: string, t: string) => void events.set(id, gateway.tell(t, fake.shown(world.messages.get(id)!)))
+  const square = world.channel('square', '900000000000000001')
   return {
     fake,
+    threads: {
+      route: { channel: 'discord', account: 'default', to: square.id },
+      seen: thread => world.byBot(thread ?? square.id).map(({ content }) => content),
+    },
     channel: discord,
     settings: { token: fake.token, apiRoot: fake.url(), ...settings },
     stateDir: tempDir(),

@@ -38,6 +38,8 @@ export async function openDiscord(port = 0) {
   const typing: string[] = []
   const calls: string[] = []
   const faults: Fault[] = []
+  const threadFaults: Exclude<Fault, 'rate_limit'>[] = []
+  const watch: { thread: ((when: 'asked' | 'begun') => Promise<void> | void) | null } = { thread: null }
   let url = ''
   let server: Server
 
@@ -107,6 +109,18 @@ export async function openDiscord(port = 0) {
           .map(shown),
       )
     }
+    const threaded = /^\/channels\/(\d+)\/messages\/(\d+)\/threads$/.exec(path)
+    if (threaded && request.method === 'POST') {
+      const fault = threadFaults.shift()
+      if (fault === 'refused') return answer(403, { message: 'Missing Permissions', code: 50013 })
+      if (fault === 'server') return answer(502, { message: 'Bad Gateway', code: 0 })
+      await watch.thread?.('asked')
+      const begun = begin(threaded[1]!, threaded[2]!, body.json)
+      if ('code' in begun) return answer(begun.code === 10008 ? 404 : 400, begun)
+      await watch.thread?.('begun')
+      if (fault === 'lost') return void response.socket?.destroy()
+      return answer(201, begun)
+    }
     const reaction = /^\/channels\/\d+\/messages\/(\d+)\/reactions\/([^/]+)\/@me$/.exec(path)
     if (reaction) {
       const row = world.messages.get(reaction[1]!)!
@@ -157,6 +171,24 @@ export async function openDiscord(port = 0) {
     const about = message ? { message: shown(message) } : {}
     gateway.tell('INTERACTION_CREATE', { id, token, version: 1, channel: where, ...by, ...about, ...more })
     return id
+  }
+
+  /** A thread on a message, or why not: only channels of a server have any, and one message has one at most. */
+  function begin(
+    where: string,
+    on: string,
+    json: Record<string, unknown>,
+  ): ChannelRow | { code: number; message: string } {
+    const row = world.messages.get(on)
+    if (!row || row.channel_id !== where) return { code: 10008, message: 'Unknown Message' }
+    if (world.channels.get(where)?.type !== 0)
+      return { code: 50024, message: 'Cannot execute action on this channel type' }
+    if (row.thread) return { code: 160004, message: 'A thread has already been created for this message' }
+    const name = String(json['name'] ?? '')
+    if (name.length < 1 || name.length > 100) return { code: 50035, message: 'Invalid Form Body' }
+    const made = world.thread(row, name)
+    gateway.tell('THREAD_CREATE', { ...made, newly_created: true })
+    return made
   }
 
   function post(where: ChannelRow, { json, files }: Body): MessageRow {
@@ -224,6 +256,10 @@ export async function openDiscord(port = 0) {
     typing,
     calls,
     fail: (fault: Fault) => void faults.push(fault),
+    /** Called while a thread is asked for, and once it is there, before that is answered. */
+    watch,
+    /** The same for beginning a thread. */
+    failThread: (fault: (typeof threadFaults)[number]) => void threadFaults.push(fault),
     /** A person writes; the number of the event, by which its receipt is known. */
     say(author: User, where: ChannelRow, content: string, more: Partial<MessageRow> = {}) {
       const row = world.message(author, where, content, more)

@@ -32,6 +32,7 @@ export interface MessageRow {
   flags: number
   mentions: User[]
   attachments: Attachment[]
+  thread?: ChannelRow
   guild_id?: string
   member?: { nick: string | null; roles: string[] }
   message_reference?: { type: number; message_id: string; channel_id: string }
@@ -84,6 +85,14 @@ export function openWorld() {
     return made
   }
 
+  /** A thread gets the id of the message it begins on. */
+  function thread(on: MessageRow, name: string): ChannelRow {
+    const made: ChannelRow = { id: on.id, type: 11, name, guild_id: on.guild_id!, parent_id: on.channel_id }
+    channels.set(made.id, made)
+    on.thread = made
+    return made
+  }
+
   function message(author: User, where: ChannelRow, content: string, more: Partial<MessageRow> = {}): MessageRow {
     const made: MessageRow = {
       id: id(),
@@ -121,6 +130,7 @@ export function openWorld() {
     user,
     direct,
     channel,
+    thread,
     message,
     attach,
     /** What the bot has said in a channel, oldest first, edits carried out. */

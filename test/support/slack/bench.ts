@@ -1,7 +1,7 @@
 /**
  * The fake Slack as the conformance suite and the stories use it: people by name, each with a direct channel of their own.
  */
-import type { Bench } from '../../../src/channels/conformance.ts'
+import type { Bench } from '../../../src/channels/conformance-bench.ts'
 import { slack } from '../../../src/channels/slack/index.ts'
 import { tempDir } from '../temp.ts'
 import { openSlack, type SlackService } from './service.ts'
@@ -22,8 +22,14 @@ export async function openSlackBench(settings: Record<string, unknown> = {}): Pr
   const { world } = fake
   /** By the time of the message: it, and what told of it first. */
   const said = new Map<string, { message: SlackMessage; event: string }>()
+  const square = world.channel('C0SQUARE', 'square')
   return {
     fake,
+    threads: {
+      route: { channel: 'slack', account: 'default', to: square.id },
+      seen: thread =>
+        world.byApp(square.id).flatMap(({ text, thread_ts = null }) => (thread_ts === thread ? [text] : [])),
+    },
     channel: slack,
     settings: { botToken: fake.botToken, appToken: fake.appToken, apiRoot: fake.url, ...settings },
     stateDir: tempDir(),

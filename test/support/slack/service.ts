@@ -37,6 +37,8 @@ export interface SlackService {
   acknowledged: Map<string, number>
   fault(fault: Fault): void
   chaos: ((method: string) => Fault | null) | null
+  /** Called when a method was carried out, before it is answered. */
+  done: ((method: string, params: Params) => Promise<void> | void) | null
   /** Sends a frame as it is. */
   frame(text: string): void
   /** Asks the app to connect anew, as the service does every few hours. */
@@ -88,6 +90,7 @@ export async function openSlack(): Promise<SlackService> {
     acknowledged: new Map(),
     fault: fault => void faults.push({ ...fault }),
     chaos: null,
+    done: null,
     frame: text => connection?.send(text),
     refresh() {
       connection?.send(
@@ -201,6 +204,7 @@ export async function openSlack(): Promise<SlackService> {
     if (fault?.refuse) return answer(response, { ok: false, error: fault.refuse })
     try {
       const result = act(method, params, token)
+      await service.done?.(method, params)
       if (fault?.cut === 'after') return void request.socket.destroy()
       answer(response, { ok: true, ...result })
     } catch (error) {

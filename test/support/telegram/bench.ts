@@ -1,7 +1,7 @@
 /**
  * The fake Bot API as the conformance suite and the stories use it: people by name, each with a chat of their own.
  */
-import type { Bench } from '../../../src/channels/conformance.ts'
+import type { Bench } from '../../../src/channels/conformance-bench.ts'
 import { telegram } from '../../../src/channels/telegram/index.ts'
 import { tempDir } from '../temp.ts'
 import { openTelegram, type TelegramService } from './service.ts'
