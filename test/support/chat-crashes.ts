@@ -38,7 +38,7 @@ export function chatCrashes<Service extends { close(): Promise<void> }>(show: Sh
       const stage = show.stage(service, seed % 2 === 1)
       const config = storyConfig(provider.baseUrl, stage)
       const verdict = await play({ gateways, config, stage, seed, rounds, next })
-      if (long) console.log(`seed ${seed}: ${JSON.stringify({ ...verdict, happened: verdict.happened.length })}`)
+      if (long || given) console.log(`seed ${seed}: ${JSON.stringify({ ...verdict, happened: verdict.happened.length })}`)
       if (show.tellsRepeats && seed % 2 === 0) expect(verdict.marked).toBe(0)
       expect(verdict.problems, verdict.happened.join(', ')).toEqual([])
     })
