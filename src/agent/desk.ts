@@ -188,8 +188,7 @@ export function openDesk(work: Work, runId: string, agent: string): Desk & { sta
     // A call that is to be asked again keeps its number, and so comes before any other step.
     const wished = again === null && box.unread.some(row => row.kind === 'compact')
     const last = all.at(-1)?.n ?? 0
-    const turnStart =
-      again !== null || steps.length <= 1 || steps.at(-1)?.name === 'sessions_yield' || steps.at(-1)?.kind === 'model'
+    const turnStart = steps.length <= 1 || steps.at(-1)?.name === 'sessions_yield' || steps.at(-1)?.kind === 'model'
     const view = { run, box, open: again, last, turnStart }
     const ids = new Set(shown(view))
     const seqs = box.unread.flatMap(row => (ids.has(row.id) && row.seq !== null ? [row.seq] : []))

@@ -109,8 +109,11 @@ export interface ChildEnd {
 /** `message` is an outside row (a person, another agent); `result` a child's end; `timer` a wait that ran out; `answer` an approval's; `check` what a check of the run's own result has found; `compact` a wish for a summary, which no model sees. */
 export type InboxKind = 'message' | 'result' | 'timer' | 'answer' | 'exit' | 'check' | 'compact'
 
-/** `steer` rows are read at the next model call of the live run; `followup` rows by a successor run (decisions.md 3). */
-export type InboxMode = 'steer' | 'followup'
+/**
+ * `steer` rows are read at the next model call of the live run. The others wait for a turn after it (decisions.md 3): of
+ * `followup` rows each has one of its own, `collect` rows share one (openclaw-facts.md §E4).
+ */
+export type InboxMode = 'steer' | 'followup' | 'collect'
 
 /** `kept` is readable and never starts a turn (decisions.md 6); `dropped` was taken back by /stop; `dead` came after its address was closed. */
 export type InboxState = 'unread' | 'read' | 'kept' | 'dropped' | 'dead'

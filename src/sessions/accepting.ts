@@ -51,7 +51,7 @@ export async function acceptMessage(
   const ids = { session: options.uuid(), message: options.uuid(), run: options.uuid() }
   const seconds = input.timeoutSeconds ?? policies.timeoutSeconds(at.agent)
   const deadlineAt = seconds > 0 ? now + seconds * 1000 : null
-  const mode = input.mode === 'followup' || input.mode === 'collect' ? 'followup' : 'steer'
+  const mode = input.mode === 'followup' || input.mode === 'collect' ? input.mode : 'steer'
 
   const done = await options.store.write('accept', async tx => {
     await standing(tx, input.principal)
@@ -77,6 +77,7 @@ export async function acceptMessage(
       },
       key,
       mode,
+      joins: input.begin !== undefined,
       route: input.route ?? null,
       fresh: { ...may, id: ids.run, model, deadlineAt },
       task: words(parts).slice(0, 4000),

@@ -20,7 +20,7 @@ import type {
   View,
 } from '../core/types.ts'
 
-/** What happens when the session is at work (decisions.md 3); `collect` merges with other waiting rows of a successor run. */
+/** What happens when the session is at work (decisions.md 3): core/types.ts `InboxMode`; `interrupt` breaks the call off. */
 export type QueueMode = 'steer' | 'followup' | 'collect' | 'interrupt'
 
 export interface AcceptInput {

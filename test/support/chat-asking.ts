@@ -118,7 +118,9 @@ export function judgeQuestions(
     const asked = one.texts.filter(each => each.includes(`/approve ${short} `) && /approval needed/i.test(each))
     if (asked.filter(each => !each.startsWith('(')).length > 1) fail('was asked twice without a word of it')
     const told = one.texts.filter(each => each.includes(`pproval ${short} (`))
-    if (told.length === 0) fail(`: nobody was told what was decided: ${JSON.stringify(one.texts)}`)
+    // A press that a death has swallowed, and its service does not bring again, is made again: that one is told of the first.
+    const later = one.texts.some(each => each.includes(`pproval ${short} was decided already`))
+    if (told.length === 0 && !later) fail(`: nobody was told what was decided: ${JSON.stringify(one.texts)}`)
     if (told.filter(each => !each.startsWith('(')).length > 1) fail('was told twice without a word of it')
     if (status !== (isAllowed(name) ? 'allowed' : 'denied')) fail(`is ${status}`)
     if (item.resolver.id !== stage.sender(one.person)) fail(`was decided by ${item.resolver.id}`)

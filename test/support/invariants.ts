@@ -101,6 +101,11 @@ export function check(world: World, slots: number, before: ReadonlyMap<string, R
     if (runs.length === 0 && unread(world, home.id).length > 0)
       fail('R9 no unread row without a reader', [home.id, unread(world, home.id)])
   }
+  for (const one of world.steps.filter(({ kind }) => kind === 'model')) {
+    const ids = (one.intent as ModelIntent).inbox
+    const waited = world.inbox.filter(row => ids.includes(row.id) && row.mode !== 'steer')
+    if (waited.some(row => row.mode === 'followup') && waited.length > 1) fail('a followup has a turn of its own', one)
+  }
   for (const row of world.inbox) {
     if (row.state === 'read' && row.readRun === null) fail('R10 read by somebody', row)
     if (row.state === 'read' && row.readStep !== null) {

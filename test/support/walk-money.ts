@@ -6,7 +6,7 @@ import type { Approval } from '../../src/core/approval.ts'
 import type { Refused } from '../../src/core/budget.ts'
 import { type Decision, nothing } from '../../src/core/run/facts.ts'
 import { raiseOf, subjectOf } from '../../src/core/run/raise.ts'
-import type { Run, Spend } from '../../src/core/types.ts'
+import type { Run, Spend, Step } from '../../src/core/types.ts'
 import { capOf, capped, carry, endIds, id, type Walk } from './walk-kit.ts'
 import { endView, mailbox } from './world.ts'
 
@@ -16,11 +16,12 @@ export function afford(
   run: Run,
   {
     answers,
+    open,
     turnStart,
     last,
     dice,
     calm,
-  }: { answers: readonly Approval[]; turnStart: boolean; last: number; dice: number; calm: boolean },
+  }: { answers: readonly Approval[]; open: Step | null; turnStart: boolean; last: number; dice: number; calm: boolean },
 ): { reserved: Spend } | { done: boolean } {
   const { world, machine: by } = walk
   const box = mailbox(world, world.sessions.get(run.session)!)
@@ -28,7 +29,7 @@ export function afford(
     carry(
       walk,
       by.end(
-        { ...endView(world, run), showing: by.shown({ box, turnStart }) },
+        { ...endView(world, run), showing: by.shown({ box, turnStart, open }) },
         {
           now: world.now,
           outcome: 'budget_exhausted',

@@ -21,6 +21,7 @@ export function work(walk: Walk, run: Run, dice: number, calm = false): boolean 
   const box = mailbox(world, world.sessions.get(run.session)!)
   const steps = lastReply(world, run.id)
   const model = steps[0]
+  const again = model?.state === 'open' ? model : null
   const open = steps.filter(one => one.kind === 'tool' && (one.state === 'open' || one.state === 'asking'))
   const answers = [...world.approvals.values()].filter(one => box.unread.some(row => row.key === `approval:${one.id}`))
   // A call that a provider put off has nothing set aside, and none is in flight after its owner was asked: it is asked anew.
@@ -40,12 +41,11 @@ export function work(walk: Walk, run: Run, dice: number, calm = false): boolean 
   const last = all.length
   const condensing = all.find(one => one.kind === 'compact' && one.state === 'open') ?? null
   if (condensing && dice % 3 > 0) return summarise(walk, run, condensing)
-  const turnStart =
-    model?.state === 'open' || steps.length <= 1 || steps.at(-1)?.name === 'yield' || steps.at(-1)?.kind === 'model'
+  const turnStart = steps.length <= 1 || steps.at(-1)?.name === 'yield' || steps.at(-1)?.kind === 'model'
   if (run.paused) return carry(walk, by.standBy(run, { now: world.now, epoch: run.epoch }))
   const away = held(walk, run, box)
   if (away !== null) return away
-  const money = afford(walk, run, { answers, turnStart, last, dice, calm })
+  const money = afford(walk, run, { answers, open: again, turnStart, last, dice, calm })
   if ('done' in money) return money.done
   const { reserved } = money
   const wished = model?.state !== 'open' && box.unread.some(row => row.kind === 'compact')
@@ -61,7 +61,7 @@ export function work(walk: Walk, run: Run, dice: number, calm = false): boolean 
   return carry(
     walk,
     by.intent(
-      { run, box, open: model?.state === 'open' ? model : null, last, turnStart },
+      { run, box, open: again, last, turnStart },
       { now: world.now, epoch: run.epoch, view: null, upto: 0, reserve: reserved },
     ),
   )
@@ -238,7 +238,7 @@ function send(walk: Walk, run: Run, tool: Step, dice: number): boolean {
   }
   const box = mailbox(world, target)
   const key = sendKey(run.id, tool.n)
-  const mode = dice % 2 === 0 ? ('steer' as const) : ('followup' as const)
+  const mode = (['steer', 'followup', 'steer', 'collect'] as const)[dice % 4]!
   const event = {
     now: world.now,
     messageId: id(walk),

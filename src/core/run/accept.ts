@@ -15,6 +15,8 @@ export interface AcceptEvent {
   /** Unique in the session: the same key is the same message. */
   key: string
   mode: InboxMode
+  /** Words that follow each other soon are one turn, as long as nobody has begun to read them. */
+  joins?: boolean
   route: Route | null
   fresh: Fresh
   task: string
@@ -44,7 +46,7 @@ export function accept(box: Mailbox, event: AcceptEvent): Decision {
       row: {
         session: box.session.id,
         kind: 'message',
-        mode: event.mode,
+        mode: unbegun(box.live, event) ? 'steer' : event.mode,
         state: 'unread',
         seq,
         key: event.key,
@@ -62,6 +64,11 @@ export function accept(box: Mailbox, event: AcceptEvent): Decision {
     ),
   ]
   return { ok: true, effects }
+}
+
+/** Whether nobody is at work yet, so that there is nothing to wait for. */
+function unbegun(live: Run | null, { joins }: AcceptEvent): boolean {
+  return live === null || (joins === true && live.state === 'queued' && live.epoch === 0)
 }
 
 /** Who reads a new unread row of this mailbox: the live run, woken if that satisfies its wait, or a new run. */

@@ -5,7 +5,7 @@
  * mark that a tool which must not be repeated has begun. Never asks a model; never ends a run.
  */
 import { deniedWords } from '../approval.ts'
-import type { ModelIntent, Run, Spend, Step, ToolIntent } from '../types.ts'
+import type { InboxRow, ModelIntent, Run, Spend, Step, ToolIntent } from '../types.ts'
 import { type Decision, type Effect, fenced, type Mailbox, nothing, refuse, type UsageRow } from './facts.ts'
 
 export interface ClaimView {
@@ -48,7 +48,7 @@ export interface IntentView {
   open: Step | null
   /** Highest step number so far; 0 without one. */
   last: number
-  /** True at the beginning of a turn: then followups are shown too. */
+  /** True at the beginning of a turn: then it is the turn of what waited for one. */
   turnStart: boolean
 }
 
@@ -62,10 +62,23 @@ export interface IntentEvent {
 }
 
 /** Rows that the next model call shows for the first time. */
-export function shown(view: Pick<IntentView, 'box' | 'turnStart'>): number[] {
-  return view.box.unread
-    .filter(row => row.kind !== 'compact' && (row.mode === 'steer' || view.turnStart))
-    .map(row => row.id)
+export function shown(view: Pick<IntentView, 'box' | 'turnStart' | 'open'>): number[] {
+  const rows = view.box.unread.filter(row => row.kind !== 'compact')
+  const waited = new Set(turnOf(rows, view))
+  return rows.filter(row => row.mode === 'steer' || waited.has(row.id)).map(row => row.id)
+}
+
+/** Of the rows that waited for a turn, those whose it is. A call that is asked again shows those that it showed. */
+function turnOf(
+  rows: readonly Pick<InboxRow, 'id' | 'mode'>[],
+  { open, turnStart }: Pick<IntentView, 'turnStart' | 'open'>,
+): readonly number[] {
+  if (open) return (open.intent as ModelIntent).inbox
+  const waiting = turnStart ? rows.filter(row => row.mode !== 'steer') : []
+  const others = waiting.findIndex(row => row.mode !== 'collect')
+  // The oldest decides: alone, or together with what is to be collected before the next that has a turn of its own.
+  const many = others === 0 ? 1 : others < 0 ? waiting.length : others
+  return waiting.slice(0, many).map(row => row.id)
 }
 
 export function intent(view: IntentView, event: IntentEvent): Decision {

@@ -217,6 +217,18 @@ describe('planted bugs are found', () => {
       }),
     ],
     [
+      'followupsTogether: what was to have a turn of its own shares one',
+      spoiled(['intent'], (effects, view: never) => {
+        const { box } = view as { box: { unread: { id: number; kind: string }[] } }
+        const all = box.unread.filter(row => row.kind !== 'compact').map(row => row.id)
+        return effects.map(effect =>
+          effect.do === 'step.put' && effect.step.intent.kind === 'model'
+            ? { ...effect, step: { ...effect.step, intent: { ...effect.step.intent, inbox: all } } }
+            : effect,
+        )
+      }),
+    ],
+    [
       'cascadeWakes: results of a cancelled tree start turns',
       spoiled(['end'], effects =>
         effects.flatMap((effect): Effect[] =>
