@@ -226,14 +226,15 @@ test('models and lanes', () => {
 })
 
 test('who may give commands, by channel; ids may be numbers', () => {
-  expect(commandSendersOf(read({}))).toEqual({ allowFrom: {}, owners: [] })
+  expect(commandSendersOf(read({}))).toEqual({ allowFrom: {}, accounts: {}, owners: [] })
   const channels = { whatsapp: { allowFrom: ['*', '+49 151 1', 'accessGroup:team'] }, telegram: { allowFrom: ['*'] } }
-  expect(commandSendersOf(read({ channels })).allowFrom).toEqual({ whatsapp: ['+491511'] })
+  expect(commandSendersOf(read({ channels })).accounts).toEqual({ 'whatsapp/default': ['+491511'] })
   expect(commandSendersOf(read({ channels, commands: { allowFrom: { slack: ['u1'] } } })).allowFrom).toEqual({
     slack: ['u1'],
   })
   const commands = { allowFrom: { telegram: [7, '8'], '*': ['*'] }, ownerAllowFrom: ['telegram:9'] }
   expect(commandSendersOf(read({ commands }))).toEqual({
+    accounts: {},
     allowFrom: { telegram: ['7', '8'], '*': ['*'] },
     owners: ['telegram:9'],
   })

@@ -1,6 +1,7 @@
 /**
  * What the keys of chat services mean together: what is not allowed, and what is allowed and probably not meant. Pure.
  */
+import { isUserName, senderForm } from '../core/sender.ts'
 import type { Finding } from './check.ts'
 import type { Config } from './config.ts'
 import { accessOf, accountsOf, channelVariables } from './read-channels.ts'
@@ -70,11 +71,16 @@ export function channelAdvice(config: Config): Finding[] {
     const missing = [...dm.allowFrom, ...group.senders]
       .filter(entry => entry.startsWith('accessGroup:'))
       .filter(entry => !groups.includes(entry.slice('accessGroup:'.length)))
+    const named = [...dm.allowFrom, ...group.senders].filter(entry => isUserName(senderForm(each.channel, entry)))
     return [
       ...(each.enabled && !each.configured ? [{ path: where, message: "has no token and can't connect" }] : []),
       ...(each.channel === 'slack' && each.settings['mode'] === 'relay'
         ? [{ path: `${where}.mode`, message: 'found "relay", which is not served; set "socket" or "http"' }]
         : []),
+      ...named.map(entry => ({
+        path: `${where}.allowFrom`,
+        message: `"${entry}" is a user name, which anybody may take: it lets nobody in; write the id`,
+      })),
       ...missing.map(entry => ({ path: `${where}.allowFrom`, message: `there is no "${entry}"; it lets nobody in` })),
     ]
   })

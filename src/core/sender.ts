@@ -1,7 +1,8 @@
 /**
  * One form for the ids of people, so that what a configuration lists and what a service says are the same word.
  *
- * Pure. Invariant: two different people of a service never get the same form; a user name (`@name`) never equals an id.
+ * Pure. Invariants: two different people of a service never get the same form; a user name (`@name`) never stands for anybody,
+ * since whoever gives it up leaves it to the next who asks.
  */
 import type { ChatSender } from './chat.ts'
 
@@ -24,9 +25,15 @@ export function senderForm(channel: string, raw: string): string {
   return /^\+?\d+$/.test(digits) ? `+${digits.replace(/^\+/, '')}` : id
 }
 
+/** Of the form that a list has it in. */
+export function isUserName(form: string): boolean {
+  return form.startsWith('@')
+}
+
 /** Every form of a person's ids, the one that stands in rows first: a number rather than an id that only the service knows. */
 export function formsOf(channel: string, sender: Pick<ChatSender, 'id' | 'also'>): readonly string[] {
-  const forms = [...new Set([sender.id, ...sender.also].map(id => senderForm(channel, id)))]
+  const all = [sender.id, ...sender.also].map(id => senderForm(channel, id))
+  const forms = [...new Set(all)].filter(form => !isUserName(form))
   const best = channel === 'whatsapp' ? forms.find(form => form.startsWith('+')) : undefined
   return best === undefined ? forms : [best, ...forms.filter(form => form !== best)]
 }

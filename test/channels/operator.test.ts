@@ -161,14 +161,16 @@ describe('accounts', () => {
       { accountId: 'default', state: 'connected', self: 'deputy_bot', running: true, dmPolicy: 'pairing' },
       { accountId: 'alerts', name: 'Alerts', state: 'failed', connected: false, running: false },
     ])
-    expect(seen.statusIssues).toMatchObject([{ channel: 'telegram', accountId: 'alerts', kind: 'auth' }])
+    expect(seen.statusIssues).toMatchObject([
+      { channel: 'telegram', accountId: 'alerts', kind: 'CHANNEL_TOKEN_REFUSED' },
+    ])
     const words = await desk.deputy('channels', 'status')
     expect(words.out).toContain('connected as deputy_bot')
     expect(words.out).toContain('the token is wrong')
     expect((await desk.deputy('status')).out).toContain('Fake: connected as deputy_bot')
     const doctor = await desk.deputy('doctor')
     expect(doctor.out).toContain('telegram (alerts) is not connected.')
-    expect(doctor.out).toContain('the token is wrong [auth]')
+    expect(doctor.out).toContain('the token is wrong [CHANNEL_TOKEN_REFUSED]')
     const listed = await desk.deputy('channels', 'list')
     expect(listed.out).toMatch(/telegram\s+alerts\s+Alerts\s+on/)
     expect(words.out + listed.out).not.toContain('a-wrong-token')

@@ -19,8 +19,11 @@ export function mayCommand(principal: Principal): boolean {
 /** Whether the configuration names this sender; everybody else who may command is not asked. */
 export function isListed(principal: Principal, senders: Senders): boolean {
   if (principal.kind !== 'sender') return true
-  const { channel, sender } = principal
+  const { channel, account, sender } = principal
   const named = `${channel}:${sender}`
+  const own = senders.accounts ?? {}
+  const at = `${channel}/${account}`
+  if (Object.hasOwn(own, at) && own[at]?.includes(sender)) return true
   const listed = [channel, '*'].flatMap(each => (Object.hasOwn(senders.allowFrom, each) ? senders.allowFrom[each] : []))
   return senders.owners.includes(named) || listed.some(entry => entry === '*' || entry === sender || entry === named)
 }

@@ -65,6 +65,8 @@ export interface CommandCall {
 export interface Senders {
   /** `commands.allowFrom`: channel or `*` → sender ids or `*`. */
   allowFrom: Readonly<Record<string, readonly string[]>>
+  /** `channel/account` → ids that its own list names, as long as `commands.allowFrom` says nothing. No `*` counts here. */
+  accounts?: Readonly<Record<string, readonly string[]>>
   /** `commands.ownerAllowFrom`: `channel:id`. */
   owners: readonly string[]
 }
