@@ -365,7 +365,7 @@ describe('a run', () => {
     await it.house.reset({ principal: it.operator, sessionKey: 'main', reason: 'reset' })
     hold.resolve()
     await it.done(receipt.run)
-    expect((await it.house.counts()).deadLetters).toBe(1)
+    expect(await it.house.counts()).toMatchObject({ deadLetters: 1, deadRuns: [receipt.run] })
     const now = await it.house.sessionByKey('agent:main:main')
     expect(now?.id).not.toBe(before?.id)
     expect(it.requests).toHaveLength(1)

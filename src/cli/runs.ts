@@ -130,8 +130,8 @@ export function drawTree(
   ])
   const widths = [0, 1, 2, 3, 4].map(at => Math.max(0, ...right.map(cells => width(cells[at]!))))
   const left = () => columns - widths.reduce((sum, each) => sum + (each > 0 ? each + 2 : 0), 0)
-  // A narrow terminal gives up the model first, then the step, cost, tokens and time: the tree itself is what was asked for.
-  for (const at of [0, 1, 4, 3, 2]) if (left() < 36) widths[at] = 0
+  // A narrow terminal gives up the model first, then the step, tokens, cost and time: the tree itself is what was asked for.
+  for (const at of [0, 1, 3, 4, 2]) if (left() < 36) widths[at] = 0
   const room = left()
   const names = Math.min(24, Math.max(...all.map(({ run, stem }) => width(stem) + 2 + width(line(run.agent))), 0))
   return all.flatMap(({ run, stem }, row) => {

@@ -151,6 +151,7 @@ export function makeHealthDesk(options: {
         processMemory: { rss: memory.rss, heapUsed: memory.heapUsed },
         connections,
         deadLetters: counts.deadLetters,
+        deadLetterRuns: counts.deadRuns,
         outbox: counts.outbox,
         problems: problems(),
       }

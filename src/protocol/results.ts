@@ -63,7 +63,9 @@ export interface Status {
   }
   processMemory: { rss: number; heapUsed: number }
   connections: number
+  /** Results whose conversation was closed; and the newest runs that have one. */
   deadLetters: number
+  deadLetterRuns: readonly string[]
   outbox: Record<string, number>
   problems: readonly { code: string; message: string }[]
 }

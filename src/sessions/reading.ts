@@ -34,6 +34,9 @@ type Reads = Pick<
   | 'counts'
 >
 
+/** Of so many runs whose result nobody reads the ids are told. */
+const fewDead = 3
+
 export function openReads(db: Tx): Reads {
   async function sessionByKey(key: string): Promise<Session | null> {
     return openSessionByKey(db, key.trim().toLowerCase())
@@ -208,6 +211,14 @@ export function openReads(db: Tx): Reads {
       .select(eb => eb.fn.countAll<number>().as('n'))
       .where('state', '=', 'dead')
       .executeTakeFirstOrThrow()
+    const lately = await db
+      .selectFrom('inbox')
+      .select('from_run')
+      .where('state', '=', 'dead')
+      .where('from_run', 'is not', null)
+      .orderBy('id', 'desc')
+      .limit(fewDead)
+      .execute()
     const outbox = await db
       .selectFrom('outbox')
       .select(['state', eb => eb.fn.countAll<number>().as('n')])
@@ -217,6 +228,7 @@ export function openReads(db: Tx): Reads {
       runs: Object.fromEntries(byState.map(row => [row.state, Number(row.n)])),
       sessions: Number(open.n),
       deadLetters: Number(dead.n),
+      deadRuns: lately.flatMap(row => row.from_run ?? []),
       outbox: Object.fromEntries(outbox.map(row => [row.state, Number(row.n)])),
     }
   }

@@ -319,6 +319,8 @@ export interface House {
     runs: Record<string, number>
     sessions: number
     deadLetters: number
+    /** The newest runs among them. */
+    deadRuns: readonly string[]
     outbox: Record<string, number>
   }>
 }

@@ -298,7 +298,13 @@ export function fakeHouse(): FakeHouse {
         endedAt: 2,
       },
     ],
-    counts: async () => ({ runs: { running: 1, done: 2 }, sessions: sessions.size, deadLetters: 0, outbox: {} }),
+    counts: async () => ({
+      runs: { running: 1, done: 2 },
+      sessions: sessions.size,
+      deadLetters: 0,
+      deadRuns: [],
+      outbox: {},
+    }),
     finish(wireId, result = {}) {
       const run = runs.get(wireId)!
       run.state = 'done'

@@ -194,7 +194,9 @@ async function fork(context: Context, options: ForkOptions, id: string): Promise
   const { paint: p } = context
   context.say(`${p.green('started')} ${forked.run}`)
   context.say(`  a copy of ${shortId(forked.of)} from step ${forked.step} on, with ${line(forked.model)}`)
-  context.say(`  in the conversation ${line(forked.sessionKey)}, which begins with ${forked.messages} messages`)
+  context.say(
+    `  in the conversation ${line(forked.sessionKey)}, which begins with ${forked.messages} ${forked.messages === 1 ? 'message' : 'messages'}`,
+  )
   context.note('Files and whatever else the run did are as they are now: nothing was rolled back.')
   context.note(`What it says: deputy runs result ${shortId(forked.run)}`)
   return exit.done

@@ -2,8 +2,10 @@
 import type { Command } from 'commander'
 import { ago, bytes, line, pairs, plain, span } from '../format.ts'
 import { exit } from '../host.ts'
+import type { Status } from '../../protocol/results.ts'
 import type { Cli } from '../program.ts'
 import { withGateway } from '../reach.ts'
+import { shortId } from '../runs.ts'
 
 export function register(command: Command, cli: Cli): void {
   command
@@ -35,7 +37,7 @@ export function register(command: Command, cli: Cli): void {
             ['channels', line(status.channelSummary.join('; '))],
             ['memory', bytes(status.processMemory.rss)],
             ['outbox', undelivered.map(([state, n]) => `${n} ${state}`).join(', ')],
-            ['dead letters', status.deadLetters > 0 ? p.yellow(String(status.deadLetters)) : ''],
+            ['dead letters', status.deadLetters > 0 ? p.yellow(deadLetters(status)) : ''],
           ]
           for (const each of pairs(
             facts.filter(([, value]) => value !== ''),
@@ -55,4 +57,10 @@ export function register(command: Command, cli: Cli): void {
         }),
       ),
     )
+}
+
+/** How many, and the newest by their ids. */
+function deadLetters({ deadLetters: all, deadLetterRuns: runs }: Status): string {
+  const more = all > runs.length ? ', …' : ''
+  return `${all} (${runs.map(shortId).join(', ')}${more}): deputy runs result <run>`
 }
