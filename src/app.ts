@@ -196,7 +196,7 @@ async function open(
     timer: at => timers.arm(at),
     outbox: () => deliverer.ring(),
   }
-  const runner = openRunner(agent, bells)
+  const runner = openRunner(agent, bells, run => engine.reserve(run))
   const timers = openTimers(agent, bells)
   const engine = openEngine({
     store,

@@ -32,6 +32,7 @@ import { circleOf } from './circles.ts'
 import { type After, announce, carryOut, wireIdOf } from './commit.ts'
 import { beginCompaction, dropWishes, endIdle, nearlyFull, summaryCame } from './compacting.ts'
 import { estimateTokens } from './context.ts'
+import type { Early } from './early.ts'
 import { endIds, endRun } from './ending.ts'
 import { callFailed, holdRun } from './holding.ts'
 import type { Answer, Desk, Next } from './loop.ts'
@@ -44,6 +45,7 @@ import { openToolSteps } from './tool-steps.ts'
 export interface Work {
   options: AgentOptions
   bells: Bells
+  early: Early
   cancelChildren(run: Run, targets: readonly string[]): Promise<string>
 }
 
@@ -79,76 +81,76 @@ export interface WorkerState {
   script: Script
 }
 
-/** A worker's desk; null when the run can't be claimed. `state()` is for events while the model speaks. */
-export function openDesk(work: Work, runId: string, agent: string): Desk & { state(): WorkerState | null } {
+/** What a claim found to be next; `ended` when the run's deadline had passed. */
+export type Claimed = { run: Run } & ({ found: Found; session: Session; script: Script } | { ended: After | null })
+
+export interface WorkerDesk extends Desk {
+  /** For events while the model speaks. */
+  state(): WorkerState | null
+  claiming(): Promise<(tx: Tx, is: Is) => Promise<Claimed | null>>
+  /** The run was claimed in the transaction that made it: the first look finds this. */
+  begun(claimed: Claimed): void
+}
+
+/** A worker's desk; its first look says `rest` when the run can't be claimed. */
+export function openDesk(work: Work, runId: string, agent: string): WorkerDesk {
   const { options, bells } = work
   let state: WorkerState | null = null
+  let early: Claimed | null = null
 
-  function settle(found: Found | null): Next {
+  function settle(found: Found | null, ring = bells): Next {
     if (!found) return { do: 'rest' }
     if (state) state = { ...state, run: found.run, wireId: found.wireId }
     for (const after of found.afters) {
-      announce(after, bells, options.tell)
+      announce(after, ring, options.tell)
       state?.script.add(after)
     }
     return found.next
   }
 
-  async function look(): Promise<Next> {
+  /** The claim, as the body of a transaction or its end, with all that it needs besides the rows. May run twice. */
+  async function claiming(): Promise<(tx: Tx, is: Is) => Promise<Claimed | null>> {
+    await options.tools.ready()
+    const guide = await options.guide(options.policies.prompt(agent).workspace)
+    const ids = { ...endIds(options.uuid), question: options.uuid() }
     const now = options.clock.now()
-    if (!state) {
-      await options.tools.ready()
-      const guide = await options.guide(options.policies.prompt(agent).workspace)
-      const ids = { ...endIds(options.uuid), question: options.uuid() }
-      const claimed = await options.store.write('claim', async (tx, is) => {
-        const run = await loadRun(tx, runId)
-        const session = run && (await loadSession(tx, run.session))
-        if (!run || !session) return null
-        const decision = claim({ run, orphaned: await orphaned(tx, run) }, { now })
-        if (!decision.ok) {
-          if (decision.code === 'RUN_TIMED_OUT') {
-            is('finish')
-            return {
-              ended: await endRun(
-                tx,
-                options,
-                run,
-                {
-                  outcome: 'timed_out',
-                  code: 'RUN_TIMED_OUT',
-                  error: 'the deadline passed before it could start',
-                  followups: 'keep',
-                },
-                ids,
-                now,
-              ),
-            }
-          }
-          return null
-        }
-        const after = await carryOut(tx, decision.effects, { sessions: [session], runs: [run], at: now })
-        const mine = afterwards(run, decision.effects)
-        const wireId = after.wireIds.get(run.id) ?? run.id
-        const view = session.view === undefined ? null : await loadView(tx, session.view)
-        const seen = await seenMessages(tx, session.id, view)
-        const script = openScript(options, { run: mine, session, view, seen, guide, ids })
-        const found = await nextIn(tx, is, { run: mine, session, epoch: mine.epoch, wireId, script }, mine, now)
-        return { found: { ...found, afters: [after, ...found.afters] }, session, script }
-      })
-      if (!claimed) return { do: 'rest' }
-      if ('ended' in claimed) {
-        if (claimed.ended) announce(claimed.ended, bells, options.tell)
-        return { do: 'rest' }
+    return async (tx, is) => {
+      const run = await loadRun(tx, runId)
+      const session = run && (await loadSession(tx, run.session))
+      if (!run || !session) return null
+      const decision = claim({ run, orphaned: await orphaned(tx, run) }, { now })
+      if (!decision.ok) {
+        if (decision.code !== 'RUN_TIMED_OUT') return null
+        is('finish')
+        const error = 'the deadline passed before it could start'
+        const verdict = { outcome: 'timed_out', code: 'RUN_TIMED_OUT', error, followups: 'keep' } as const
+        return { run, ended: await endRun(tx, options, run, verdict, ids, now) }
       }
-      state = {
-        run: claimed.found.run,
-        session: claimed.session,
-        epoch: claimed.found.run.epoch,
-        wireId: claimed.found.wireId,
-        script: claimed.script,
-      }
-      return settle(claimed.found)
+      const after = await carryOut(tx, decision.effects, { sessions: [session], runs: [run], at: now })
+      const mine = afterwards(run, decision.effects)
+      const wireId = after.wireIds.get(run.id) ?? run.id
+      const view = session.view === undefined ? null : await loadView(tx, session.view)
+      const seen = await seenMessages(tx, session.id, view)
+      const script = openScript(options, { run: mine, session, view, seen, guide, ids })
+      const found = await nextIn(tx, is, { run: mine, session, epoch: mine.epoch, wireId, script }, mine, now)
+      return { run: mine, found: { ...found, afters: [after, ...found.afters] }, session, script }
     }
+  }
+
+  function taken(claimed: Claimed | null): Next {
+    if (!claimed) return { do: 'rest' }
+    if ('ended' in claimed) {
+      if (claimed.ended) announce(claimed.ended, bells, options.tell)
+      return { do: 'rest' }
+    }
+    const { found, session, script } = claimed
+    state = { run: found.run, session, epoch: found.run.epoch, wireId: found.wireId, script }
+    return settle(found)
+  }
+
+  async function look(): Promise<Next> {
+    if (!state) return taken(early ?? (await options.store.write('claim', await claiming())))
+    const now = options.clock.now()
     const mine = state
     return settle(
       await options.store.write('intent', async (tx, is) => {
@@ -321,8 +323,9 @@ export function openDesk(work: Work, runId: string, agent: string): Desk & { sta
 
   async function replied(step: Step, answer: Answer): Promise<Next> {
     if (!state) return { do: 'rest' }
-    const found = await replyStep(work, state, step, answer, held, nextIn)
-    const next = settle(found)
+    const { value: found, bells: ring, begin } = await replyStep(work, state, step, answer, held, nextIn)
+    const next = settle(found, ring)
+    begin()
     // Children begin at once: their parent's next request, which takes a while to build, comes after theirs.
     if (found?.afters.some(after => after.effects.some(effect => effect.do === 'run.put')))
       await new Promise(resolve => setImmediate(resolve))
@@ -372,6 +375,10 @@ export function openDesk(work: Work, runId: string, agent: string): Desk & { sta
     begin: step => tools.begin(step),
     context: tools.context,
     state: () => state,
+    claiming,
+    begun(claimed) {
+      early = claimed
+    },
   }
 }
 

@@ -13,27 +13,38 @@ async function inHouse(script: Script, body: (house: TestHouse) => Promise<void>
 }
 
 /** The next write of that name fails as it would on a disk without room. */
-function failOnce(house: TestHouse, name: string, error: Error): void {
+function failOnce(house: TestHouse, name: string, error: Error): () => boolean {
   const { store } = house
+  let hit = false
   const write = store.write
   store.write = (asked, body) => {
     if (asked !== name) return write(asked, body)
     store.write = write
+    hit = true
     return Promise.reject(error)
   }
+  return () => hit
 }
 
 const full = new DeputyError('DISK_FULL', 'The disk is full.')
 
 test('a run that could not be claimed for want of room stays queued, and goes on', async () => {
-  await inHouse(
-    () => ({ text: 'here' }),
-    async house => {
-      failOnce(house, 'claim', full)
-      const { run } = await house.say('hello')
-      expect(await house.done(run)).toEqual({ text: 'here', outcome: 'succeeded', error: null })
-    },
-  )
+  let open = () => undefined as void
+  const opens = new Promise<void>(resolve => {
+    open = resolve
+  })
+  const house = await openTestHouse({
+    lanes: { main: 1, subagent: 1 },
+    script: request => (firstText(request) === 'wait' ? { text: 'waited', wait: opens } : { text: 'here' }),
+  })
+  // The one slot is taken, so the second is claimed in a transaction of its own.
+  await house.say('wait', { sessionKey: 'agent:main:other' })
+  const { run } = await house.say('hello')
+  const hit = failOnce(house, 'claim', full)
+  open()
+  expect(await house.done(run)).toEqual({ text: 'here', outcome: 'succeeded', error: null })
+  expect(hit()).toBe(true)
+  await house.close()
 })
 
 test('children that could not be cancelled for want of room are an answer to the model, not the end of its run', async () => {

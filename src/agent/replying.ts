@@ -5,6 +5,7 @@
  * policy is checked inside it, on the rows as they are then.
  */
 import type { SpawnRequest, ToolContext } from '../core/ports.ts'
+import { childId } from '../core/ids.ts'
 import { afterwards } from '../core/run/facts.ts'
 import { type ReplyCall, reply, textOf } from '../core/run/reply.ts'
 import type { MessageMeta, ModelIntent, Part, Run, Step } from '../core/types.ts'
@@ -15,11 +16,13 @@ import { distinct, type ParsedCall, parseCall } from './calls.ts'
 import { liveTaskNames } from './children.ts'
 import { watchSpawns } from './circles.ts'
 import type { Found, Held, NextIn, WorkerState, Work } from './desk.ts'
+import { type Claim, type Expected, type Made, makeEarly, type Named } from './early.ts'
 import { endIds, homeOf } from './ending.ts'
 import { fresh } from './fresh.ts'
 import { noFacts } from './looking.ts'
 import type { Answer } from './loop.ts'
 import { chargeLate, chargeOf } from './paying.ts'
+import type { Tx } from '../store/open.ts'
 import { clear, type Ground, planSpawn, prepareSpawn } from './spawning.ts'
 import { threadFacts, withDefaults } from './threads.ts'
 
@@ -37,7 +40,7 @@ export async function replyStep(
   given: Answer,
   held: Held,
   nextIn: NextIn,
-): Promise<Found | null> {
+): Promise<Made<Found | null>> {
   const { options } = work
   const answer = { ...given, calls: distinct(given.calls) }
   // Nothing is stored with a secret in it: the journal, the transcript and a child's task have its name (decisions.md 19).
@@ -69,7 +72,9 @@ export async function replyStep(
   }
 
   const refused: Ground[] = []
-  const found = await options.store.write('reply', async (tx, is) => {
+  const child = onlyChild(mine.run, step, calls)
+  const early = child && (await work.early(child))
+  const body = async (tx: Tx, is: Named, claim: Claim) => {
     refused.length = 0
     const current = await held(tx, mine)
     if (!current) {
@@ -209,11 +214,23 @@ export async function replyStep(
       return { next: { do: 'rest' as const }, afters: [after], run: current, wireId: mine.wireId }
     mine.script.add(after)
     const next = await nextIn(tx, is, mine, afterwards(current, decision.effects), now)
+    if (decision.effects.some(effect => effect.do === 'run.put' && effect.run.id === child?.id)) await claim(tx, is)
     return { ...next, afters: [after, ...next.afters] }
-  })
+  }
+  const made = await makeEarly(early, child?.id ?? '', work.bells, start =>
+    options.store.write('reply', (tx, is) => body(tx, is, start())),
+  )
   // Files that came with a task nobody does.
   for (const ground of refused) await clear(options, ground)
-  return found
+  return made
+}
+
+/** The child of a reply that spawns one. Of a crowd each is claimed by itself: they share their commits as it is. */
+function onlyChild(run: Run, step: Step, calls: readonly Prepared[]): Expected | null {
+  const spawning = calls.findIndex(call => call.spawn)
+  const request = calls[spawning]?.spawn?.request
+  if (!request || calls.some((call, i) => call.spawn && i !== spawning)) return null
+  return { id: childId(run.id, step.n + 1 + spawning), agent: request.agent ?? run.agent, lane: 'subagent' }
 }
 
 /** Everything that needs the tools and the disk: what was asked for, in words the decision understands. */

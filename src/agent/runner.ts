@@ -13,17 +13,25 @@ import { answerSend } from './answering.ts'
 import { openCanceller } from './cancel.ts'
 import { asAnswer, isCheck, lookAtResult } from './checking.ts'
 import { childAnswer, childFacts } from './children.ts'
-import { openDesk } from './desk.ts'
+import { type Claimed, openDesk, type WorkerDesk } from './desk.ts'
+import type { Early, Expected } from './early.ts'
 import { failRun } from './ending.ts'
 import { callRun } from './holding.ts'
 import { type Hands, work } from './loop.ts'
 import type { AgentOptions, Bells } from './room.ts'
+
+/** The engine's slots, as far as a runner needs them. */
+export type Reserve = (
+  run: Expected,
+) => { begin(run: Pick<Run, 'id' | 'lane' | 'tree' | 'agent' | 'woken' | 'queuedAt'>): void; free(): void } | null
 
 export interface Runner {
   /** Claims and drives one run until it rests. Never rejects. */
   drive(run: Pick<Run, 'id' | 'agent'>): Promise<void>
   /** Breaks off the model call in flight, so that the run reads what has just come in. */
   interrupt(run: string): void
+  /** For a run that is about to be made (early.ts). */
+  early: Early
   /** Stops the workers of runs that have ended. */
   ended(runs: readonly string[]): void
   cancel: ReturnType<typeof openCanceller>
@@ -42,8 +50,11 @@ interface Worker {
   done: Promise<void>
 }
 
-export function openRunner(options: AgentOptions, bells: Bells): Runner {
+/** `reserve` keeps a slot for a run that is about to be made. */
+export function openRunner(options: AgentOptions, bells: Bells, reserve: Reserve = () => null): Runner {
   const workers = new Map<string, Worker>()
+  /** Taken in the transaction that made them, and not yet driven. */
+  const begun = new Map<string, WorkerDesk>()
   let stopping = false
 
   options.models.line.onCall(run => void callRun(options, bells, run))
@@ -60,12 +71,58 @@ export function openRunner(options: AgentOptions, bells: Bells): Runner {
     return worker.done
   }
 
-  async function drives({ id: runId, agent }: Pick<Run, 'id' | 'agent'>, worker: Worker): Promise<void> {
+  function deskOf({ id: runId, agent }: Pick<Run, 'id' | 'agent'>): WorkerDesk {
     // Its own end needs no signal: the worker that made it comes to rest.
     const others: Bells = { ...bells, ended: runs => bells.ended(runs.filter(id => id !== runId)) }
+    return openDesk({ options, bells: others, early, cancelChildren }, runId, agent)
+  }
+
+  const early: Early = async run => {
+    const slot = stopping ? null : reserve(run)
+    if (!slot) return null
+    const desk = deskOf(run)
+    let claiming: Awaited<ReturnType<WorkerDesk['claiming']>>
+    try {
+      claiming = await desk.claiming()
+    } catch {
+      // The same will be met by whoever claims it later, and is told there.
+      slot.free()
+      return null
+    }
+    let claimed: Claimed | null = null
+    let failed = false
+    return {
+      start() {
+        claimed = null
+        failed = false
+        return async (tx, is) => {
+          failed = true
+          is('claim')
+          claimed = await claiming(tx, is)
+          failed = false
+        }
+      },
+      failed: () => failed,
+      settled() {
+        if (claimed === null) return false
+        desk.begun(claimed)
+        begun.set(run.id, desk)
+        return true
+      },
+      begin() {
+        // It has ended by somebody's hand since, or the gateway stops: the rows say so.
+        if (claimed === null || !begun.has(run.id) || stopping) slot.free()
+        else slot.begin(claimed.run)
+      },
+      leave: () => slot.free(),
+    }
+  }
+
+  async function drives({ id: runId, agent }: Pick<Run, 'id' | 'agent'>, worker: Worker): Promise<void> {
     const { line } = options.models
     line.arrive(runId)
-    const desk = openDesk({ options, bells: others, cancelChildren }, runId, agent)
+    const desk = begun.get(runId) ?? deskOf({ id: runId, agent })
+    begun.delete(runId)
     const hands: Hands = {
       models: options.models,
       crash: options.crash,
@@ -142,9 +199,11 @@ export function openRunner(options: AgentOptions, bells: Bells): Runner {
     ended: runs => {
       for (const id of runs) {
         options.models.line.leave(id)
+        begun.delete(id)
         stopWorker(id)
       }
     },
+    early,
     cancel,
     active: () => workers.size,
     async stop() {

@@ -147,3 +147,39 @@ test('nothing begins after a stop', async () => {
   engine.queued([run('a')])
   expect(begun).toEqual([])
 })
+
+test('a slot that is kept counts as taken, until it is begun or given back', async () => {
+  const { engine, begun, end } = dispatcher({ subagent: 2, agents: { shy: 1 } })
+  expect(engine.reserve(run('early'))).toBeNull()
+  await engine.start()
+  const slot = engine.reserve(run('a'))!
+  engine.queued([run('b'), run('c')])
+  expect(begun).toEqual(['b'])
+  slot.begin(run('a'))
+  expect(begun).toEqual(['b', 'a'])
+  await end('b')
+  expect(begun).toEqual(['b', 'a', 'c'])
+  await end('a')
+  const other = engine.reserve(run('d'))!
+  engine.queued([run('e')])
+  expect([begun.includes('e'), engine.counts().subagent.queued]).toEqual([false, 1])
+  other.free()
+  expect(begun).toEqual(['b', 'a', 'c', 'e'])
+})
+
+test('no slot is kept before those who wait for one, nor above the limit of an agent', async () => {
+  const { engine, begun, end } = dispatcher({ subagent: 2, agents: { shy: 1 } })
+  await engine.start()
+  const shy = engine.reserve(run('s', { agent: 'shy' }))!
+  expect(engine.reserve(run('t', { agent: 'shy' }))).toBeNull()
+  engine.queued([run('u', { agent: 'shy' })])
+  // One waits in this lane: who comes now stands behind it, although a slot is free.
+  expect(engine.reserve(run('v'))).toBeNull()
+  expect(engine.reserve(run('w', { lane: 'main' }))).not.toBeNull()
+  shy.begin(run('s', { agent: 'shy' }))
+  expect(begun).toEqual(['s'])
+  await end('s')
+  expect(begun).toEqual(['s', 'u'])
+  engine.stop()
+  expect(engine.reserve(run('x'))).toBeNull()
+})

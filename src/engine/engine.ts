@@ -5,8 +5,9 @@
  * truth: they are read at the start and whenever nothing is left to do, so a lost bell costs nothing but time. Never claims
  * (the worker does, in its own transaction) and never polls.
  *
- * Invariants: a slot is held only while a worker drives a run; in a lane woken runs go before new ones; new ones go to the
- * tree with the fewest at work, then the oldest; one agent never takes more than its own limit.
+ * Invariants: a slot is held only while a worker drives a run, or while one is made that it will drive; in a lane woken runs go
+ * before new ones; new ones go to the tree with the fewest at work, then the oldest; one agent never takes more than its own
+ * limit; nobody is given a slot before those who wait for one.
  */
 import type { Lane, Run } from '../core/types.ts'
 import type { Store, Tx } from '../store/open.ts'
@@ -22,9 +23,19 @@ export interface EngineOptions {
   log: (line: string) => void
 }
 
+/** A slot that is kept for a run. */
+export interface Slot {
+  /** The run is there and was taken. */
+  begin(run: Queued): void
+  /** There is nothing to be done for it. */
+  free(): void
+}
+
 export interface Engine {
   /** Runs that have just become claimable. */
   queued(runs: readonly Queued[]): void
+  /** A slot for a run that is about to be made; null when none is free or others wait for one. Begun or given back once. */
+  reserve(run: Pick<Queued, 'lane' | 'agent'>): Slot | null
   /** Reads the rows and begins; called once, after recovery. */
   start(): Promise<void>
   /** No further run is begun. */
@@ -39,6 +50,8 @@ interface LaneState {
   fresh: Map<string, Queued[]>
   size: number
   running: Map<string, Queued>
+  /** Slots kept for runs that are being made. */
+  reserved: number
   perTree: Map<string, number>
 }
 
@@ -66,11 +79,20 @@ export function openEngine(options: EngineOptions): Engine {
     }
   }
 
+  function mayBegin(): boolean {
+    return started && !stopped && store.health().claiming
+  }
+
+  function hasSlot(name: Lane): boolean {
+    const { running, reserved } = state[name]
+    return running.size + reserved < options.limits()[name]
+  }
+
   function look(): void {
-    if (!started || stopped || !store.health().claiming) return
+    if (!mayBegin()) return
     for (const name of lanes) {
       const lane = state[name]
-      while (lane.size > 0 && lane.running.size < options.limits()[name]) {
+      while (lane.size > 0 && hasSlot(name)) {
         const run = take(lane)
         if (!run) break
         begin(name, run)
@@ -104,8 +126,33 @@ export function openEngine(options: EngineOptions): Engine {
 
   /** Woken before its worker has left, a run waits for that worker; an agent waits for a slot of its own. */
   function ready(lane: LaneState, run: Queued): boolean {
-    const limit = options.limits().agent(run.agent)
-    return !lane.running.has(run.id) && (limit === null || (perAgent.get(run.agent) ?? 0) < limit)
+    return !lane.running.has(run.id) && mayWork(run.agent)
+  }
+
+  function mayWork(agent: string): boolean {
+    const limit = options.limits().agent(agent)
+    return limit === null || (perAgent.get(agent) ?? 0) < limit
+  }
+
+  function reserve({ lane: name, agent }: Pick<Queued, 'lane' | 'agent'>): Slot | null {
+    const lane = state[name]
+    if (!mayBegin() || lane.size > 0 || !hasSlot(name) || !mayWork(agent)) return null
+    lane.reserved += 1
+    add(perAgent, agent, 1)
+    const leave = () => {
+      lane.reserved -= 1
+      add(perAgent, agent, -1)
+    }
+    return {
+      begin(run) {
+        leave()
+        begin(name, run)
+      },
+      free() {
+        leave()
+        look()
+      },
+    }
   }
 
   function begin(name: Lane, run: Queued): void {
@@ -160,6 +207,7 @@ export function openEngine(options: EngineOptions): Engine {
       for (const run of runs) note(run)
       look()
     },
+    reserve,
     async start() {
       started = true
       await reread()
@@ -168,8 +216,8 @@ export function openEngine(options: EngineOptions): Engine {
       stopped = true
     },
     counts: () => ({
-      main: { running: state.main.running.size, queued: state.main.size },
-      subagent: { running: state.subagent.running.size, queued: state.subagent.size },
+      main: { running: state.main.running.size + state.main.reserved, queued: state.main.size },
+      subagent: { running: state.subagent.running.size + state.subagent.reserved, queued: state.subagent.size },
     }),
   }
 }
@@ -184,7 +232,7 @@ const claimable = (db: Tx) =>
     .orderBy('id')
 
 function emptyLane(): LaneState {
-  return { woken: [], fresh: new Map(), size: 0, running: new Map(), perTree: new Map() }
+  return { woken: [], fresh: new Map(), size: 0, running: new Map(), reserved: 0, perTree: new Map() }
 }
 
 function add(counts: Map<string, number>, key: string, by: number): void {

@@ -8,6 +8,7 @@ import { createHash } from 'node:crypto'
 import type { Insertable, Updateable } from 'kysely'
 import type { AgentOptions, Bells } from '../agent/room.ts'
 import { announce, carryOut } from '../agent/commit.ts'
+import { type Claim, type Early, makeEarly, type Named } from '../agent/early.ts'
 import { attenuate } from '../core/grant.ts'
 import { subagentKey } from '../core/ids.ts'
 import { nameOf, type Principal } from '../core/principal.ts'
@@ -32,6 +33,7 @@ export interface AcceptDeps {
   options: AgentOptions
   bells: Bells
   interrupt(run: string): void
+  early: Early
 }
 
 /** `sent` is what the caller sent, when the message is only a part of that: a repeat is known by it. */
@@ -53,7 +55,9 @@ export async function acceptMessage(
   const deadlineAt = seconds > 0 ? now + seconds * 1000 : null
   const mode = input.mode === 'followup' || input.mode === 'collect' ? input.mode : 'steer'
 
-  const done = await options.store.write('accept', async tx => {
+  // What waits for more words of its person begins later.
+  const early = input.begin ? null : await deps.early({ id: ids.run, agent: at.agent, lane: 'main' })
+  const body = async (tx: Tx, is: Named, claim: Claim) => {
     await standing(tx, input.principal)
     const again = await repeated(tx, principal, input.method, at.key, input.idempotencyKey, payload)
     if (again) return { again }
@@ -95,10 +99,17 @@ export async function acceptMessage(
     const mine = { run: run.id, inbox: after.applied.inbox.get(key) ?? null, at: now }
     const asked = { principal, method: input.method, session: at.key, key: input.idempotencyKey, payload }
     await tx.ask(claimKey, { ...asked, ...mine, answered_turn: null, answer: null }, mine)
+    if (run.id === ids.run) await claim(tx, is)
     return { after, session: { ...session, seq: session.seq + 1 }, run, absorbed: box.live !== null }
-  })
+  }
+  const made = await makeEarly(early, ids.run, bells, start =>
+    options.store.write('accept', (tx, is) => body(tx, is, start())),
+  )
+  // Who asked hears first that it was accepted.
+  setImmediate(made.begin)
+  const done = made.value
   if (done.again) return done.again
-  announce(done.after, input.begin ? held(bells, input.begin) : bells, options.tell)
+  announce(done.after, input.begin ? held(bells, input.begin) : made.bells, options.tell)
   if (input.mode === 'interrupt' && done.absorbed) deps.interrupt(done.run.id)
   return {
     wireId: input.idempotencyKey,

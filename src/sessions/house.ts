@@ -41,7 +41,7 @@ import { openWaits, type Waits } from './waiting.ts'
 export interface HouseOptions {
   options: AgentOptions
   bells: Bells
-  runner: Pick<Runner, 'cancel' | 'interrupt'>
+  runner: Pick<Runner, 'cancel' | 'interrupt' | 'early'>
   /** The senders of channels that may give commands; default nobody. */
   senders?(): Senders
 }
@@ -51,7 +51,7 @@ export function openHouse({ options, bells, runner, senders = nobody }: HouseOpt
   const { store } = options
   const reads = openReads(store.read)
   const waits = openWaits(store.read)
-  const deps = { options, bells, interrupt: runner.interrupt }
+  const deps = { options, bells, interrupt: runner.interrupt, early: runner.early }
 
   async function cancel(input: CancelInput): Promise<CancelReport> {
     const { target, principal, reason } = input

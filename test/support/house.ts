@@ -187,7 +187,7 @@ export async function openTestHouse(setup: HouseSetup): Promise<TestHouse> {
       timer: at => timers.arm(at),
       outbox: () => undefined,
     }
-    const runner = openRunner(options, bells)
+    const runner = openRunner(options, bells, run => engine.reserve(run))
     const timers = openTimers(options, bells)
     const engine = openEngine({
       store,

@@ -36,7 +36,12 @@ export function step(walk: Walk, what: number, at: number, dice: number): boolea
         fresh: fresh(walk),
         task: 't',
       }
-      return carry(walk, by.accept(mailbox(world, target), event))
+      const accepted = carry(walk, by.accept(mailbox(world, target), event))
+      // A run may be taken in the very transaction that makes it.
+      const made = world.runs.get(event.fresh.id)
+      if (made?.state === 'queued' && dice % 5 === 0 && runsIn(walk, 'running').length < walk.slots)
+        return carry(walk, by.claim({ run: made, orphaned: false }, { now: world.now })) && work(walk, made, dice)
+      return accepted
     }
     case 1: {
       if (runsIn(walk, 'running').length >= walk.slots) return false
