@@ -156,7 +156,8 @@ export function announce(after: After, bells: Bells, tell: Tell): void {
         break
     }
   }
-  for (const approval of after.applied.cancelled) tell({ on: 'approval', phase: 'resolved', approval, at: after.at })
+  for (const approval of after.applied.cancelled)
+    if (approval.question.joins === undefined) tell({ on: 'approval', phase: 'resolved', approval, at: after.at })
   for (const run of after.applied.ended) tellEnded(after, run, tell)
   if (after.applied.ended.length > 0) bells.ended(after.applied.ended.map(run => run.run))
   for (const run of after.runs.values()) if (run.state === 'done') bells.ended([run.id])

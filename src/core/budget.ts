@@ -250,7 +250,9 @@ function refusedBy(field: keyof Purse, needed: number, account: Account, caps: r
   const [most, free] = [limit[field] ?? 0, rest[field] ?? 0]
   const message = `the budget of ${amountWords(field, most)} of ${whose} is used up: ${amountWords(field, free)} left, too little for the next model call`
   const code = cap ? ('RUN_CAP' as const) : ('RUN_BUDGET' as const)
-  return { ok: false, code, field, cap, limit: most, short: Math.max(1, needed - free), message }
+  // More than was left may have been used: a provider that charged beyond what was set aside is made good too.
+  const used = cap ? cap.used[field] : account.spent[field] + account.lent[field]
+  return { ok: false, code, field, cap, limit: most, short: Math.max(1, needed + used - most), message }
 }
 
 /** `$1.50`, `3 model calls`. */

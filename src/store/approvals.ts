@@ -156,6 +156,7 @@ export async function revokeRemembered(tx: Tx, id: string, by: string, at: numbe
 export interface Asked {
   id: string
   run: string
+  kind: ApprovalKind
   title: string
   text: string
   decisions: readonly string[]
@@ -173,9 +174,10 @@ export async function askedBy(db: Kysely<Tables>, runs: readonly string[]): Prom
     .orderBy('created_at')
     .orderBy('id')
     .execute()
-  const asked = rows.map(approvalOf).map(({ id, run, question, deadlineAt }) => ({
+  const asked = rows.map(approvalOf).map(({ id, run, kind, question, deadlineAt }) => ({
     id: shortId(id),
     run,
+    kind,
     title: question.title,
     text: visible(question.text),
     decisions: question.decisions,

@@ -54,6 +54,72 @@ async function goOn(home: string, gateway: GatewayProcess, known: string | null)
   return id
 }
 
+const look = { sessionKey: 'main', message: 'run echo done >> marks.txt; say finished', idempotencyKey: 'k' }
+
+function makeBudgeted(): string {
+  return gateways.home({
+    gateway: { port: 0 },
+    agents: { defaults: { model: 'rehearsal/rehearsal', budget: { calls: 1 } } },
+    tools: { exec: { sandbox: 'off' } },
+    approvals: { timeoutSeconds: 600, budget: true },
+  })
+}
+
+async function budgetQuestion(client: Client): Promise<string> {
+  for (let i = 0; i < 400; i++) {
+    const [one] = await client.request('plugin.approval.list', {})
+    if (one) return one.id
+    await sleep(10)
+  }
+  throw new Error('nothing was asked')
+}
+
+/** Asked once, raised once, the rest done once. */
+async function finishBudgeted(home: string, gateway: GatewayProcess): Promise<void> {
+  const client = await gateway.client()
+  await client.request('chat.send', look)
+  const waits = await client.request('agent.wait', { runId: 'k', until: 'done', timeoutMs: 500 })
+  if (waits.status !== 'ok')
+    await client.request('approval.resolve', { id: await budgetQuestion(client), decision: 'allow-once' })
+  const end = await client.request('agent.wait', { runId: 'k', until: 'done', timeoutMs: 20_000 })
+  expect(end).toMatchObject({ status: 'ok', text: expect.stringContaining('finished') })
+  expect(marks(home)).toBe('done\n')
+  const { items } = await client.request('approval.history', {})
+  expect(items).toMatchObject([{ status: 'allowed' }])
+  const row = (await client.request('runs.list', { limit: 9 })).runs.find(one => one.parent === null)
+  expect(row).toMatchObject({ budget: { calls: 2 }, spent: { calls: 2 } })
+  await gateway.stop()
+}
+
+describe('the gateway dies about a used-up budget', () => {
+  test.each(['wait:before:1', 'wait:after:1', 'wait:resolve:1'])(
+    'at %s, where it asks',
+    async point => {
+      const home = makeBudgeted()
+      const first = await gateways.start(home, { env: { DEPUTY_CRASH: point } })
+      await (await first.client()).request('chat.send', look).catch(() => undefined)
+      expect((await first.ended).code).toBeNull()
+      await finishBudgeted(home, await gateways.start(home))
+    },
+    60_000,
+  )
+
+  test.each(['approve:before:1', 'approve:after:1', 'approve:resolve:1'])(
+    'at %s, where it is allowed',
+    async point => {
+      const home = makeBudgeted()
+      const first = await gateways.start(home, { env: { DEPUTY_CRASH: point } })
+      const client = await first.client()
+      await client.request('chat.send', look)
+      const id = await budgetQuestion(client)
+      await expect(client.request('approval.resolve', { id, decision: 'allow-once' })).rejects.toThrow()
+      expect((await first.ended).code).toBeNull()
+      await finishBudgeted(home, await gateways.start(home))
+    },
+    60_000,
+  )
+})
+
 describe('the gateway dies', () => {
   test.each(['reply:before:1', 'reply:after:1', 'reply:resolve:1', 'wait:before:1', 'wait:after:1', 'wait:resolve:1'])(
     'at %s, where it asks',

@@ -345,6 +345,8 @@ function whatToDo({ run, refusals, asked }: RunFacts, up: boolean): string {
       ? 'What was refused can be allowed by the rule that is named.'
       : 'Nothing.'
   if (!up) return 'Start the gateway: it goes on by itself.'
+  if (asked.some(({ kind }) => kind === 'budget'))
+    return 'Answer the question: allowed, it goes on; denied, it ends with what it has done so far.'
   if (asked.length > 0) return 'Answer the question: it goes on then, whatever the answer is.'
   return 'Nothing, unless it waits for something that will not come: then write to its conversation, or stop it.'
 }
