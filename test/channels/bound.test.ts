@@ -135,7 +135,7 @@ test('only owners bind what is not from here', async () => {
   await ask(cleo, '@/focus agent:main:telegram:direct:5', none)
   await ask(ann, `/focus ${mine}`, 'This thread is bound to main now.')
   await ask(cleo, 'hello', 'main heard: hello')
-  await ask(cleo, `/focus ${mine}`, 'That is the conversation here already.')
+  await ask(cleo, `/focus ${mine}`, 'This thread is bound to main.')
   await ask(ann, `/focus ${home}`, 'by itself: /unfocus')
   await ask(cleo, '/session unbind', 'This thread is no longer bound to main.')
 }, 30_000)
