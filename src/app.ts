@@ -23,7 +23,7 @@ import { gatewaySettings } from './gateway/settings.ts'
 import { accountDir, ensureDir, prepareHome } from './config/home.ts'
 import { firstConfig } from './config/first.ts'
 import { agentOf, lanesOf, loggingOf } from './config/read.ts'
-import { defaultAccountOf, policyOf, showsGrowing } from './config/read-channels.ts'
+import { defaultAccountOf, policyOf, growthOf } from './config/read-channels.ts'
 import { commandSendersOf } from './config/senders.ts'
 import { openSecrets } from './config/secrets.ts'
 import { openConfig } from './config/store.ts'
@@ -207,7 +207,7 @@ async function open(
   const deliverer = openDeliverer({
     store,
     outbound: route => accounts.outbound(route),
-    grows: route => accounts.capabilities(route)?.edit === true && showsGrowing(config.current(), route),
+    grows: route => (accounts.capabilities(route)?.edit === true ? growthOf(config.current(), route) : 'off'),
     clock,
     crash,
     log,

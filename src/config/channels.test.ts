@@ -9,7 +9,7 @@ import {
   defaultAccountOf,
   queueOf,
   resolved,
-  showsGrowing,
+  growthOf,
 } from './read-channels.ts'
 import { threadBindingsOf } from './thread-bindings.ts'
 
@@ -142,9 +142,20 @@ test('queue modes and pauses by channel; words grow in a chat unless that is swi
   expect(queueOf(given, 'slack')).toEqual({ mode: 'interrupt', debounceMs: 7 })
   expect(queueOf(given, 'telegram')).toEqual({ mode: 'collect', debounceMs: 5 })
   const grows = ['telegram', 'slack', 'discord', 'whatsapp'].map(channel =>
-    showsGrowing(given, { channel, account: 'default' }),
+    growthOf(given, { channel, account: 'default' }),
   )
-  expect(grows).toEqual([false, true, false, true])
+  expect(grows).toEqual(['off', 'partial', 'off', 'partial'])
+  const of = (block: object) => growthOf(config({ telegram: block }), { channel: 'telegram', account: 'default' })
+  expect([of({ streaming: 'block' }), of({ streaming: { mode: 'block' } }), of({ streamMode: 'block' })]).toEqual([
+    'block',
+    'block',
+    'block',
+  ])
+  expect([
+    of({ streaming: 'progress' }),
+    of({ streaming: true, streamMode: 'off' }),
+    of({ streamMode: 'off' }),
+  ]).toEqual(['partial', 'partial', 'off'])
 })
 
 test('bindings of threads: what an account says, else its channel, else the session, key by key', () => {

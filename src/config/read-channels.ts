@@ -4,6 +4,7 @@
  * Pure over the Config. Secrets stay SecretInput here; `resolved` has them read by whoever may. Owns the defaults of every
  * channel key. Invariants: a named account never has its channel's credentials; an absent and an empty map mean the same.
  */
+import type { Growth } from '../core/ports.ts'
 import type { DmScope } from '../core/route.ts'
 import { isRecord, isSecretRef } from './check.ts'
 import type { Config, SecretInput } from './config.ts'
@@ -269,9 +270,13 @@ export function queueOf(config: Config, channel: string) {
   }
 }
 
-/** Whether words are shown there while they are written; unless it is switched off, they are. */
-export function showsGrowing(config: Config, at: { channel: string; account: string }): boolean {
-  const streaming = accountOf(config, at.channel, at.account)?.settings['streaming']
+/**
+ * How words are shown there while they are written; unless it is switched off, they are. `progress` is shown as `partial`, as in
+ * the peer on Telegram and Discord. `streamMode` is the name that an older generation gives the key.
+ */
+export function growthOf(config: Config, at: { channel: string; account: string }): Growth {
+  const settings = accountOf(config, at.channel, at.account)?.settings ?? {}
+  const { streaming = settings['streamMode'] } = settings as { streaming?: unknown }
   const mode = isRecord(streaming) ? streaming['mode'] : streaming
-  return mode !== 'off' && mode !== false
+  return mode === 'off' || mode === false ? 'off' : mode === 'block' ? 'block' : 'partial'
 }

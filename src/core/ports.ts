@@ -257,6 +257,9 @@ export interface Tool {
 
 // -------------------------------------------------------------------------------------------------------- outbound
 
+/** How words of a reply are shown while they are written: not at all, as they come, or a whole block at a time. */
+export type Growth = 'off' | 'partial' | 'block'
+
 /** One message of a service: a whole outbox row, or one part of it as `Outbound.parts` cut it. */
 export interface OutboundMessage {
   id: string

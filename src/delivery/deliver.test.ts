@@ -6,7 +6,7 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { interimKey } from '../core/ids.ts'
 import type { Content } from '../core/chat.ts'
 import { opener, openingThread } from '../core/opening.ts'
-import type { HouseEvent, Outbound, OutboundMessage, SendOutcome } from '../core/ports.ts'
+import type { Growth, HouseEvent, Outbound, OutboundMessage, SendOutcome } from '../core/ports.ts'
 import type { Route, Run } from '../core/types.ts'
 import { apply } from '../store/apply.ts'
 import { boundAt } from '../store/bindings.ts'
@@ -48,11 +48,11 @@ function service(answer: (n: number) => SendOutcome | Promise<SendOutcome>, feat
   return { seen, outbound }
 }
 
-function deliverer(outbound: Outbound | null): Deliverer {
+function deliverer(outbound: Outbound | null, growth: Growth = 'partial'): Deliverer {
   const made = openDeliverer({
     store,
     outbound: () => outbound,
-    grows: () => true,
+    grows: () => growth,
     clock: { now: () => Date.now() },
     crash: noCrash,
     log: () => undefined,
@@ -241,7 +241,7 @@ test('an account that is away, with more messages than are looked at in one pass
   const box = openDeliverer({
     store,
     outbound: place => (place.account === 'away' ? null : outbound),
-    grows: () => false,
+    grows: () => 'off',
     clock: { now: () => Date.now() },
     crash: noCrash,
     log: () => undefined,
@@ -317,6 +317,24 @@ describe('words that grow in the chat', () => {
       apply(tx, [{ do: 'outbox.put', session: 's', run: 'r', key, route, content: { text }, grown: true, at: 5 }]),
     )
   }
+
+  test('come a whole block at a time where they are to', async () => {
+    await run()
+    const { seen, outbound } = service(() => ok)
+    const box = deliverer(outbound, 'block')
+    await box.start()
+    box.hear(delta('The first paragraph of it'))
+    box.hear(delta('The first paragraph of it\n\nand the beginn'))
+    await until(async () => seen.length === 1)
+    box.hear(delta('The first paragraph of it\n\nand the beginning of a second'))
+    await finish('The first paragraph of it\n\nand the beginning of a second one')
+    box.ring()
+    await until(async () => seen.length === 2)
+    expect(seen.map(({ content }) => content.text)).toEqual([
+      'The first paragraph of it',
+      'The first paragraph of it\n\nand the beginning of a second one',
+    ])
+  })
 
   test('are one message: shown first, and edited to the final words under the row that was there before', async () => {
     await run()

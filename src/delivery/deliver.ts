@@ -10,7 +10,7 @@
  */
 import { type DeliveryAct, type DeliveryEvent, type DeliveryStep, next, serviceOf, step } from '../core/delivery.ts'
 import type { Content } from '../core/chat.ts'
-import type { Clock, HouseEvent, Outbound, OutboundMessage, SendOutcome } from '../core/ports.ts'
+import type { Clock, Growth, HouseEvent, Outbound, OutboundMessage, SendOutcome } from '../core/ports.ts'
 import type { Route } from '../core/types.ts'
 import type { CrashPoints } from '../store/crash.ts'
 import type { Store } from '../store/open.ts'
@@ -26,7 +26,7 @@ export interface DeliverOptions {
   /** The way out of an account; null while it is not running: its messages wait. */
   outbound(place: Place): Outbound | null
   /** Whether words to this address are shown while they grow: configuration wants it, and the service can edit. */
-  grows(route: Route): boolean
+  grows(route: Route): Growth
   clock: Clock
   crash: CrashPoints
   log: (line: string) => void

@@ -27,7 +27,7 @@ interface Turn {
   /** The reply that is being written. */
   step: number
   /** Null until it is known; false when it is not shown. */
-  at: { route: Route; session: string; turn: number } | false | null
+  at: { route: Route; session: string; turn: number; blocks: boolean } | false | null
   row: number | null
   text: string
   shown: string
@@ -85,7 +85,7 @@ export function openGrowing(options: DeliverOptions, flights: Flights): Growing 
     } finally {
       turn.timer = null
       turn.notBefore = Math.max(turn.notBefore, clock.now() + everyMs)
-      if (turn.text !== turn.shown && turns.get(turn.run) === turn && turn.shown !== '')
+      if (due(turn) !== turn.shown && turns.get(turn.run) === turn && turn.shown !== '')
         grow(turn.run, turn.step, turn.text)
     }
   }
@@ -93,12 +93,14 @@ export function openGrowing(options: DeliverOptions, flights: Flights): Growing 
   async function whereTo(run: string): Promise<Exclude<Turn['at'], null>> {
     const found = await loadRun(store.read, run)
     const route = found && speaksTo(found)
-    return route !== null && options.grows(route) && { route, session: found!.session, turn: found!.turn }
+    const growth = route === null ? 'off' : options.grows(route)
+    if (route === null || growth === 'off') return false
+    return { route, session: found!.session, turn: found!.turn, blocks: growth === 'block' }
   }
 
   async function show(turn: Turn, at: Exclude<Turn['at'], null | false>): Promise<void> {
     const out = options.outbound(at.route)
-    const { text } = turn
+    const text = due(turn)
     if (!out || text.length < leastText || maybeSilent(text) || text === turn.shown) return
     if (turn.row === null) {
       const opened = await open(turn, at, text)
@@ -188,6 +190,11 @@ export function openGrowing(options: DeliverOptions, flights: Flights): Growing 
     turn.notBefore = Math.max(clock.now() + 2 * everyMs, outcome.retryAtMs ?? 0)
   }
 
+  /** As far as it is to be shown now. */
+  function due({ at, text }: Turn): string {
+    return at && at.blocks ? wholeBlocks(text) : text
+  }
+
   return {
     hear,
     async settle() {
@@ -205,4 +212,18 @@ export function openGrowing(options: DeliverOptions, flights: Flights): Growing 
       for (const turn of turns.values()) if (turn.timer) clearTimeout(turn.timer)
     },
   }
+}
+
+/** Up to the end of the last paragraph that is whole; one ends at an empty line that stands in no code block. */
+export function wholeBlocks(text: string): string {
+  let [whole, at, fence] = [0, 0, '']
+  for (const line of text.split('\n')) {
+    const mark = /^ {0,3}(`{3,}|~{3,})/.exec(line)?.[1] ?? ''
+    if (fence === '') fence = mark
+    else if (mark[0] === fence[0] && mark.length >= fence.length && line.trim() === mark) fence = ''
+    // The last line is still being written.
+    if (fence === '' && line.trim() === '' && at + line.length < text.length) whole = at
+    at += line.length + 1
+  }
+  return text.slice(0, whole).trimEnd()
 }

@@ -51,7 +51,7 @@ const outbound: Outbound = {
 const deliverer = openDeliverer({
   store,
   outbound: () => outbound,
-  grows: () => true,
+  grows: () => 'partial',
   clock: { now },
   crash,
   log: () => undefined,
