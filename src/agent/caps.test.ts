@@ -7,7 +7,7 @@ import type { Principal } from '../core/principal.ts'
 type Which = 'gateway' | 'agent' | 'sender' | 'session'
 
 function calls(which: Which, most: number): Caps {
-  return { ...noCaps, [which]: { key: noCaps[which].key, limit: { ...unlimited, calls: most } } }
+  return { ...noCaps, [which]: { key: noCaps[which].key, limit: { ...unlimited, calls: most }, seconds: null } }
 }
 
 async function inHouse(caps: Caps, script: Script, body: (house: TestHouse) => Promise<void>): Promise<void> {

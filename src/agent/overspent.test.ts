@@ -22,7 +22,7 @@ const look = { name: 'agents_list', args: {} }
 const own = (calls: number): NonNullable<HouseSetup['agents']> => ({ main: { budget: { ...unlimited, calls } } })
 const daily = (calls: number) => ({
   ...noCaps,
-  gateway: { key: noCaps.gateway.key, limit: { ...unlimited, calls } },
+  gateway: { key: noCaps.gateway.key, limit: { ...unlimited, calls }, seconds: null },
 })
 /** Looks so often, saying so, and is done then. */
 const looks =
@@ -232,6 +232,22 @@ describe('a limit over many runs', () => {
     caps.gateway.limit = { ...unlimited, calls: 3 }
     const next = await it.say('look', { route: chat, sessionKey: 'agent:main:next' })
     expect(await it.done(next.run)).toMatchObject({ outcome: 'succeeded' })
+  })
+
+  test('of time: none of it is set aside, what commands took counts, and no call is begun once it is used up', async () => {
+    const script: HouseSetup['script'] = request =>
+      request.messages.at(-1)?.role === 'tool'
+        ? { text: 'slept' }
+        : { text: 'sleeping', calls: [{ name: 'exec', args: { command: 'sleep 1.05' } }] }
+    const caps = { ...noCaps, gateway: { ...noCaps.gateway, seconds: 1 } }
+    const it = await house({ script, caps })
+    const { run } = await it.say('sleep', { route: chat })
+    const [asked] = await waiting(it)
+    expect(asked!.question.text).toContain('of 1 second of all agents today (agents.dailyBudget) is used up.')
+    expect(asked!.question.raise).toMatchObject({ whose: 'all', field: 'seconds', limit: 1, code: 'RUN_CAP' })
+    expect(it.requests).toHaveLength(1)
+    await answer(it, asked!.id)
+    expect(await it.done(run)).toMatchObject({ outcome: 'succeeded', text: 'slept' })
   })
 
   test('whoever asked is gone: its button answers for who waits still', async () => {

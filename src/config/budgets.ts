@@ -11,6 +11,8 @@ import { purse } from './read.ts'
 export interface CapSetting {
   key: string
   limit: Purse
+  /** Of time at work; null = none. */
+  seconds: number | null
 }
 
 export interface Caps {
@@ -25,10 +27,10 @@ export interface Caps {
 }
 
 export const noCaps: Caps = {
-  gateway: { key: 'agents.dailyBudget', limit: unlimited },
-  agent: { key: 'agents.defaults.dailyBudget', limit: unlimited },
-  sender: { key: 'session.senderDailyBudget', limit: unlimited },
-  session: { key: 'session.budget', limit: unlimited },
+  gateway: { key: 'agents.dailyBudget', limit: unlimited, seconds: null },
+  agent: { key: 'agents.defaults.dailyBudget', limit: unlimited, seconds: null },
+  sender: { key: 'session.senderDailyBudget', limit: unlimited, seconds: null },
+  session: { key: 'session.budget', limit: unlimited, seconds: null },
   timezone: null,
 }
 
@@ -37,15 +39,26 @@ export function capsOf(config: Config, agent: string): Caps {
   const { agents, session } = config
   const own = agents.entries[agent]?.dailyBudget
   return {
-    gateway: { key: noCaps.gateway.key, limit: purse(agents.dailyBudget) },
+    gateway: { key: noCaps.gateway.key, ...limits(agents.dailyBudget) },
     agent: {
       key: own === undefined ? noCaps.agent.key : `agents.entries.${agent}.dailyBudget`,
-      limit: purse(own ?? agents.defaults.dailyBudget),
+      ...limits(own ?? agents.defaults.dailyBudget),
     },
-    sender: { key: noCaps.sender.key, limit: purse(session.senderDailyBudget) },
-    session: { key: noCaps.session.key, limit: purse(session.budget) },
+    sender: { key: noCaps.sender.key, ...limits(session.senderDailyBudget) },
+    session: { key: noCaps.session.key, ...limits(session.budget) },
     timezone: agents.defaults.userTimezone ?? null,
   }
+}
+
+type Set = Config['agents']['dailyBudget']
+
+function limits(set: Set): Pick<CapSetting, 'limit' | 'seconds'> {
+  return { limit: purse(set), seconds: set?.seconds ?? null }
+}
+
+/** Whether anything is limited: else nothing is added up. */
+export function isSet({ limit, seconds }: CapSetting): boolean {
+  return seconds !== null || limit.nano !== null || limit.tokens !== null || limit.calls !== null
 }
 
 const dayMs = 86_400_000

@@ -20,12 +20,17 @@ const model = (doc: string) =>
 const thinking = (doc: string) =>
   choice(doc, ['off', 'minimal', 'low', 'medium', 'high', 'xhigh', 'adaptive', 'max', 'ultra'])
 
-export const budget = (doc: string) =>
-  optional(doc, {
-    usd: amount('US dollars'),
-    tokens: whole('Input and output tokens'),
-    calls: whole('Model calls'),
-  })
+const spending = {
+  usd: amount('US dollars'),
+  tokens: whole('Input and output tokens'),
+  calls: whole('Model calls'),
+}
+
+export const budget = (doc: string) => optional(doc, spending)
+
+/** Of many runs together. */
+export const capBudget = (doc: string) =>
+  optional(doc, { ...spending, seconds: whole('Time that model calls, commands and other tools take') })
 
 const failuresDoc = 'A task that fails so often in a row is not started again for ten minutes; 0 is no limit'
 const spawnsDoc = 'Sub-agents that one conversation may start in a minute, all below it included; 0 is no limit'
@@ -96,7 +101,7 @@ const agentKeys = {
   maxConcurrent: whole('Runs of this agent at work at once', { min: 1, max: 100_000 }),
   maxSteps: whole('Steps of one run before it is ended', { min: 1 }),
   budget: budget('Limit of one run, with all that it delegates'),
-  dailyBudget: budget('Limit of this agent in one day, over all its runs'),
+  dailyBudget: capBudget('Limit of this agent in one day, over all its runs'),
   params: map('Parameters passed to the provider', either('A parameter', text(''), amount(''), flag(''))),
 }
 
@@ -130,7 +135,7 @@ const defaults = object(
     maxConcurrent: whole('Runs at work at once in the lane of people', { default: 4, min: 1, max: 100_000 }),
     maxSteps: whole('Steps of one run before it is ended', { default: 500, min: 1 }),
     budget: budget('Limit of one run, with all that it delegates'),
-    dailyBudget: budget('Limit of each agent in one day, over all its runs'),
+    dailyBudget: capBudget('Limit of each agent in one day, over all its runs'),
     subagents: object(
       'Delegation',
       {
@@ -228,7 +233,7 @@ const defaults = object(
 export const agents = object(
   'Who works here',
   {
-    dailyBudget: budget('Limit of all agents together in one day'),
+    dailyBudget: capBudget('Limit of all agents together in one day'),
     defaults,
     entries: map('Agents by id', object('One agent', agentKeys, knownAgentKeys), {
       pattern: agentIdPattern,

@@ -3,7 +3,7 @@
  * (openclaw-facts.md §E4, §D5). Data only.
  */
 import { amount, choice, flag, list, listOrNone, map, object, optional, text, whole } from './kit.ts'
-import { budget } from './schema-agents.ts'
+import { capBudget } from './schema-agents.ts'
 
 export const bindings = listOrNone(
   'Which agent answers where; the most exact match wins, then the order of the list',
@@ -60,8 +60,8 @@ export const threadBindings = optional(
 export const session = object(
   'Conversations',
   {
-    budget: budget('Limit of one conversation, with all that it delegates, as long as it is open'),
-    senderDailyBudget: budget('Limit in one day of each who writes, with all that is delegated for them'),
+    budget: capBudget('Limit of one conversation, with all that it delegates, as long as it is open'),
+    senderDailyBudget: capBudget('Limit in one day of each who writes, with all that is delegated for them'),
     scope: choice('One conversation per sender, or one for all', ['per-sender', 'global'], 'per-sender'),
     dmScope: choice(
       'What direct chats share a conversation; the default gives each sender their own',

@@ -6,9 +6,10 @@
  * allowed is asked or refused. 2. the exact command or arguments stand in the question, as data that can't imitate the
  * gateway's own words. 3. a command is remembered whole, never by its beginning.
  */
+import type { Field } from './budget.ts'
 import type { Content } from './chat.ts'
 import { matcher, type ToolEntry } from './tool-policy.ts'
-import type { Purse, Route, ToolIntent } from './types.ts'
+import type { Route, ToolIntent } from './types.ts'
 
 /** `exec` asks about a command, `spawn` about a sub-agent, `tool` about any other call; `budget` is asked by the run's supervisor. */
 export type ApprovalKind = 'exec' | 'tool' | 'spawn' | 'budget'
@@ -51,7 +52,7 @@ export interface Raise {
   since: number
   /** When that limit's day is over; null when it has none. */
   until: number | null
-  field: keyof Purse
+  field: Field
   /** The limit that was used up, and what is added to it. */
   limit: number
   amount: number

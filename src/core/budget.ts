@@ -42,6 +42,8 @@ export interface Cap {
   /** With what people have allowed besides. */
   limit: Purse
   used: Spend
+  /** Time at work, where that is limited. Nobody knows beforehand what a call takes, so none of it is set aside. */
+  seconds?: { limit: number; used: number }
   /** When its day is over; null when it has none. */
   until: number | null
 }
@@ -50,11 +52,14 @@ export type Reservation =
   /** `most`: what all attempts of the call may cost together; null where nothing limits it. */
   { ok: true; account: Account; charge: Charge; maxTokens: number; most: Most } | Refused
 
+/** What a limit is of. */
+export type Field = keyof Purse | 'seconds'
+
 /** `cap`: the one that is used up; null when it is the run's own budget. */
 export interface Refused {
   ok: false
   code: 'RUN_BUDGET' | 'RUN_CAP'
-  field: keyof Purse
+  field: Field
   cap: Cap | null
   /** What is used up, and by how much it is too little for the least that this call can be. */
   limit: number
@@ -68,7 +73,7 @@ export interface Most extends Pick<Purse, 'nano' | 'tokens'> {
 }
 
 const fields = ['nano', 'tokens', 'calls'] as const
-const units = { nano: 'nano-USD', tokens: 'tokens', calls: 'model calls' }
+const units = { nano: 'nano-USD', tokens: 'tokens', calls: 'model calls', seconds: 'seconds' }
 
 export const unlimited: Purse = Object.freeze({ nano: null, tokens: null, calls: null })
 export const nothing: Spend = Object.freeze({ nano: 0, tokens: 0, calls: 0 })
@@ -129,6 +134,8 @@ export function reserve(
   caps: readonly Cap[] = [],
 ): Reservation {
   const free = caps.reduce((rest, cap) => lesser(rest, leftOf(cap)), left(account))
+  const late = caps.find(({ seconds }) => seconds !== undefined && seconds.used >= seconds.limit)
+  if (late?.seconds) return outOfTime(late, late.seconds)
   const least = { nano: costOf(call, 1), tokens: call.promptTokens + 1, calls: 1 }
   const exhausted = (field: keyof Purse) => refusedBy(field, least[field], account, caps)
   if (free.calls !== null && free.calls < 1) return exhausted('calls')
@@ -238,6 +245,12 @@ export function leftOf(cap: Pick<Cap, 'limit' | 'used'>): Purse {
   return left({ limit: cap.limit, spent: cap.used, lent: nothing })
 }
 
+function outOfTime(cap: Cap, { limit, used }: { limit: number; used: number }): Refused {
+  const message = `the budget of ${amountWords('seconds', limit)} of ${cap.of} (${cap.key}) is used up`
+  const short = Math.max(1, Math.floor(used - limit) + 1)
+  return { ok: false, code: 'RUN_CAP', field: 'seconds', cap, limit, short, message }
+}
+
 /** Whichever leaves the least refused. */
 function refusedBy(field: keyof Purse, needed: number, account: Account, caps: readonly Cap[]): Refused {
   const least = (rest: Purse) => rest[field] ?? Number.POSITIVE_INFINITY
@@ -256,8 +269,9 @@ function refusedBy(field: keyof Purse, needed: number, account: Account, caps: r
 }
 
 /** `$1.50`, `3 model calls`. */
-export function amountWords(field: keyof Purse, amount: number): string {
+export function amountWords(field: Field, amount: number): string {
   if (field === 'calls' && amount === 1) return '1 model call'
+  if (field === 'seconds' && amount === 1) return '1 second'
   if (field !== 'nano') return `${amount} ${units[field]}`
   return `$${(amount / 1e9).toFixed(amount > 0 && amount < 1e7 ? 6 : 2)}`
 }

@@ -35,6 +35,40 @@ const sumOf = (db: Tx, whose: Whose, since: number) => {
   return query
 }
 
+/** Calls in which a run waits for others: their time is nobody's work. */
+const waits = ['sessions_yield', 'sessions_send', 'subagents']
+
+/**
+ * Time at work since `since`, in seconds: of model calls and summaries, and of the tools that say when they begin (those that
+ * must not be repeated). A call in flight counts up to now; one that a crash or a refusal cut off, from when it is asked again.
+ */
+export async function secondsBy(db: Tx, whose: Whose, since: number, now: number): Promise<number> {
+  const [row] = await db.ask(timeOf, whose, since, now)
+  return Number(row?.ms ?? 0) / 1000
+}
+
+const timeOf = (db: Tx, whose: Whose, since: number, now: number) =>
+  db
+    .selectFrom('steps')
+    .innerJoin('runs', 'runs.id', 'steps.run')
+    .select(eb =>
+      eb.fn.sum<number>(eb(eb.fn.coalesce('steps.ended_at', eb.val(now)), '-', eb.ref('steps.started_at'))).as('ms'),
+    )
+    .where('steps.run', 'in', eb => {
+      let ledger = eb.selectFrom('usage').select('usage.run').where('usage.at', '>=', since)
+      for (const [column, name] of Object.entries(whose))
+        ledger = ledger.where(`usage.${column as 'agent' | 'tree' | 'sender'}`, '=', name)
+      return ledger
+    })
+    .where('steps.started_at', '>=', since)
+    .where('steps.name', 'not in', waits)
+    .where(eb =>
+      eb.or([
+        eb('steps.ended_at', 'is not', null),
+        eb.and([eb('steps.state', '=', 'open'), eb('runs.state', '=', 'running')]),
+      ]),
+    )
+
 /** How a limit's name is written in the rows of its raises. */
 export function nameOf(whose: Whose): string {
   const [one] = Object.entries(whose)
@@ -47,10 +81,10 @@ export async function withRaises(
   whose: Whose,
   since: number,
   configured: Purse,
-): Promise<{ limit: Purse; raised: Spend }> {
+): Promise<{ limit: Purse; raised: Spend & { seconds: number } }> {
   const rows = await db.ask(raisesIn, nameOf(whose), since)
   const sum = (field: string) => rows.filter(row => row.field === field).reduce((all, row) => all + row.amount, 0)
-  const raised = { nano: sum('nano'), tokens: sum('tokens'), calls: sum('calls') }
+  const raised = { nano: sum('nano'), tokens: sum('tokens'), calls: sum('calls'), seconds: sum('seconds') }
   return { limit: raisedBy(configured, raised), raised }
 }
 

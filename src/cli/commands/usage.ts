@@ -4,17 +4,26 @@
  * flight counts, as it does for the limits.
  */
 import type { Command } from 'commander'
-import { type CapSetting, capsOf, dayAt } from '../../config/budgets.ts'
+import { type CapSetting, capsOf, dayAt, isSet } from '../../config/budgets.ts'
 import { agentIds } from '../../config/read.ts'
 import { DeputyError } from '../../protocol/errors.ts'
 import type { Reader } from '../../store/reader.ts'
-import { type Grouping, groupings, usageBy, type UsedRow, usedBy, type Whose, withRaises } from '../../store/used.ts'
+import {
+  type Grouping,
+  groupings,
+  secondsBy,
+  usageBy,
+  type UsedRow,
+  usedBy,
+  type Whose,
+  withRaises,
+} from '../../store/used.ts'
 import type { Context } from '../context.ts'
 import { withPatient } from '../doctor/patient.ts'
 import { readerOf } from '../doctor/store.ts'
 import type { Patient } from '../doctor/types.ts'
 import { findRun } from '../explain/run-facts.ts'
-import { clip, count, line, money, table } from '../format.ts'
+import { clip, count, line, money, span, table } from '../format.ts'
 import { exit } from '../host.ts'
 import { limit } from '../parse.ts'
 import type { Cli } from '../program.ts'
@@ -130,7 +139,8 @@ interface Standing {
   key: string
   /** With what people have allowed besides: `raised`. */
   limit: CapSetting['limit']
-  raised: { nano: number; tokens: number; calls: number }
+  raised: { nano: number; tokens: number; calls: number; seconds: number }
+  seconds: { limit: number; used: number } | null
   used: { nano: number; tokens: number; calls: number }
 }
 
@@ -142,9 +152,14 @@ async function limitsOf(
   now: number,
 ): Promise<Standing[]> {
   const standing: Standing[] = []
-  const stand = async ({ key, limit: cap }: CapSetting, of: string, whose: Whose) => {
-    if (cap.nano === null && cap.tokens === null && cap.calls === null) return
-    standing.push({ of, key, ...(await withRaises(read, whose, since, cap)), used: await usedBy(read, whose, since) })
+  const stand = async (setting: CapSetting, of: string, whose: Whose) => {
+    if (!isSet(setting)) return
+    const { limit: cap, raised } = await withRaises(read, whose, since, setting.limit)
+    const seconds =
+      setting.seconds === null
+        ? null
+        : { limit: setting.seconds + raised.seconds, used: Math.round(await secondsBy(read, whose, since, now)) }
+    standing.push({ of, key: setting.key, limit: cap, raised, seconds, used: await usedBy(read, whose, since) })
   }
   const agents = agentIds(settings)
   await stand(capsOf(settings, agents[0] ?? 'main').gateway, 'all agents', {})
@@ -187,16 +202,18 @@ function tell(context: Context, by: Grouping, rows: readonly Named[], limits: re
     if (unknown > 0)
       context.say(p.dim(`${unknown} were cut off and are charged in full: nobody can say what they cost.`))
   }
-  for (const { of, key, limit: cap, raised, used } of limits) {
+  for (const { of, key, limit: cap, raised, seconds, used } of limits) {
     const parts = [
       cap.nano === null ? '' : `${money(used.nano) || '$0'} of ${money(cap.nano) || '$0'}`,
       cap.tokens === null ? '' : `${count(used.tokens)} of ${count(cap.tokens)} tokens`,
       cap.calls === null ? '' : `${used.calls} of ${cap.calls} calls`,
+      seconds === null ? '' : `${span(seconds.used * 1000)} of ${span(seconds.limit * 1000)} at work`,
     ].filter(part => part !== '')
     const more = [
       cap.nano === null || raised.nano === 0 ? '' : money(raised.nano),
       cap.tokens === null || raised.tokens === 0 ? '' : `${count(raised.tokens)} tokens`,
       cap.calls === null || raised.calls === 0 ? '' : `${raised.calls} calls`,
+      seconds === null || raised.seconds === 0 ? '' : span(raised.seconds * 1000),
     ].filter(part => part !== '')
     const besides = more.length === 0 ? '' : ` (${more.join(', ')} of it allowed today)`
     context.say(`Today, ${line(of)}: ${parts.join(', ')}${besides}  ${p.dim(key)}`)

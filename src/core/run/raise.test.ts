@@ -37,7 +37,7 @@ test('what is asked for is at least as much again, and lets the call pass that l
         expect(first.limit).toBe(0)
         return
       }
-      const { field } = raise
+      const field = raise.field as keyof Purse
       expect(raise.amount).toBeGreaterThanOrEqual(raise.limit)
       expect(raise.amount % raise.limit).toBe(0)
       const own = raise.whose === 'run:r1'

@@ -140,7 +140,7 @@ export function raised({ question, id }: Approval, run: Run, by: string, now: nu
   const { field, amount } = raise
   if (raise.whose !== ownOf(run)) return [{ do: 'cap.raise', raise, approval: id, by, at: now }]
   const { budget } = run.grant
-  const limit = budget[field]
+  const limit = field === 'seconds' ? null : budget[field]
   if (limit === null) return []
   return [
     { do: 'run.set', run: run.id, to: { grant: { ...run.grant, budget: { ...budget, [field]: limit + amount } } } },
