@@ -108,7 +108,9 @@ describe('words', () => {
       'This thread is no longer bound to “tests”: nothing was written for 24 hours.',
     )
     const chat = { channel: 'telegram', account: 'default', to: '5' }
-    expect(farewell('max-age', chat, 'main', limits)).toBe('This chat is no longer bound to main: 7 days are over.')
+    expect(farewell('max-age', chat, 'main', limits)).toBe(
+      'This chat is no longer bound to main: its time there, 7 days, is over.',
+    )
     expect(farewell('stopped', chat, 'main', limits)).toContain('it was stopped')
     expect(farewell('gone', chat, 'main', limits)).toContain('deleted')
   })

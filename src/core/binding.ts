@@ -110,7 +110,7 @@ export function farewell(why: BindingEnd, place: Route, name: string, limits: Bi
     case 'idle':
       return `${what}: nothing was written for ${lasting(limits.idleMs)}.`
     case 'max-age':
-      return `${what}: ${lasting(limits.maxAgeMs)} are over.`
+      return `${what}: its time there, ${lasting(limits.maxAgeMs)}, is over.`
     case 'stopped':
       return `${what}: it was stopped.`
     case 'gone':

@@ -130,17 +130,18 @@ export async function endBindingsOf(
   return bindings.length
 }
 
-/** What people call the conversation of a binding: its label, else its agent. One line. */
+/** What people call the conversation of a binding: its label, else whose it is. One line. */
 export async function nameOfBound(db: Tx, { sessionKey, agent }: Binding): Promise<string> {
   const session = await db
     .selectFrom('sessions')
-    .select('label')
+    .select(['label', 'depth'])
     .where('key', '=', sessionKey)
     .orderBy('created_at', 'desc')
     .limit(1)
     .executeTakeFirst()
   const name = (session?.label ?? '').replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\s]+/gu, ' ').trim()
-  return name === '' ? agent : `“${name.slice(0, 60)}”`
+  if (name === '') return session && session.depth > 0 ? `the sub-agent ${agent}` : agent
+  return `“${name.slice(0, 60)}”`
 }
 
 /** Live ones of these conversations. */
