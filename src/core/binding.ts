@@ -8,7 +8,8 @@
  * Invariants: T1 a place has at most one live binding. T2 what is over stays over. T3 a conversation at work is never taken for
  * idle. T4 nobody binds a conversation that they could not have read.
  */
-import type { Route } from './types.ts'
+import type { Effect } from './run/facts.ts'
+import type { Route, Run, Session } from './types.ts'
 
 /** Milliseconds; 0 is never. */
 export interface BindingRules {
@@ -70,6 +71,48 @@ export function overdue(
   if (idleMs > 0 && !work.live && now - last >= idleMs) return 'idle'
   return null
 }
+
+// ------------------------------------------------------------------------------------------------------------- words
+
+type Speaker = Pick<Run, 'id' | 'route' | 'returnTo' | 'terms'>
+
+/**
+ * What becomes of the run that is at work in a conversation when `place` is bound to it: people read there what it says. Its
+ * result goes where it was to go besides; `home`: where that will be told. Null for a run that answers somebody already.
+ */
+export function speakAt(run: Speaker, place: Route, home: Route | null): Effect | null {
+  if (run.returnTo === null) return null
+  const thread = samePlace(home, place) ? ('here' as const) : ('thread' as const)
+  return { do: 'run.set', run: run.id, to: { route: place, terms: { ...run.terms, thread } } }
+}
+
+/** When a sub-agent is bound there no more: what it says from now on is for who asked for it, or for nobody there. */
+export function released(
+  session: Pick<Session, 'id' | 'route' | 'updatedAt'>,
+  live: Speaker | null,
+  place: Route,
+): Effect[] {
+  const effects: Effect[] = []
+  if (samePlace(session.route, place))
+    effects.push({ do: 'session.set', session: session.id, to: { route: null }, at: session.updatedAt })
+  if (live !== null && live.returnTo !== null && live.terms?.thread && samePlace(live.route, place)) {
+    const { thread: _, ...terms } = live.terms
+    effects.push({ do: 'run.set', run: live.id, to: { route: null, terms } })
+  }
+  return effects
+}
+
+function samePlace(one: Route | null, other: Route): boolean {
+  return (
+    one !== null &&
+    one.channel === other.channel &&
+    one.account === other.account &&
+    one.to === other.to &&
+    one.thread === other.thread
+  )
+}
+
+// ------------------------------------------------------------------------------------------------------------ asking
 
 /** What somebody asks who wants `target` bound to the place where they write. */
 export interface BindAsk {

@@ -5,13 +5,12 @@
  * which conversation is meant: the caller says it, and whose it is.
  */
 import type { AgentOptions } from '../agent/room.ts'
-import { type BindAsk, type Binding, type BindingEnd, mayBind } from '../core/binding.ts'
+import { type BindAsk, type Binding, mayBind, speakAt } from '../core/binding.ts'
 import { nameOf, type Principal } from '../core/principal.ts'
-import type { Effect } from '../core/run/facts.ts'
 import type { Route, Session } from '../core/types.ts'
 import { apply } from '../store/apply.ts'
 import { bind, boundAt, endBinding, limitBinding } from '../store/bindings.ts'
-import { openSessionByKey } from '../store/facts.ts'
+import { liveRunOf, loadSession, openSessionByKey } from '../store/facts.ts'
 import type { Tx } from '../store/open.ts'
 
 type Options = Pick<AgentOptions, 'store' | 'clock' | 'policies' | 'tell'>
@@ -34,12 +33,17 @@ export async function bindPlace(options: Options, input: BindInput): Promise<Bin
     // Both are there, or it was refused.
     const target = session!
     const to = place!
-    await leave(tx, to, now)
     await bind(tx, { place: to, session: target, run: null, by: nameOf(principal), at: now })
     const { archived: _, ...settings } = target.settings ?? {}
     // What comes to a sub-agent later, of its own sub-agents, is told where people talk to it.
     const route = target.depth > 0 ? { route: to } : {}
-    await apply(tx, [{ do: 'session.set', session: target.id, to: { settings, ...route }, at: now }])
+    const live = await liveRunOf(tx, target.id)
+    const asked = live?.returnTo ? await loadSession(tx, live.returnTo) : null
+    const speaks = live && speakAt(live, to, asked?.route ?? null)
+    await apply(tx, [
+      { do: 'session.set', session: target.id, to: { settings, ...route }, at: now },
+      ...(speaks ? [speaks] : []),
+    ])
     await audit(tx, principal, 'binding.bind', { place: to, session: target.key }, now)
     return { ok: true, session: target }
   })
@@ -54,9 +58,10 @@ export async function unbindPlace(
 ): Promise<Binding | null> {
   const now = options.clock.now()
   return options.store.write('bind', async tx => {
-    const binding = await leave(tx, input.place, now, 'unbound')
-    if (binding)
-      await audit(tx, input.principal, 'binding.unbind', { place: input.place, session: binding.sessionKey }, now)
+    const binding = await boundAt(tx, input.place)
+    if (!binding) return null
+    await endBinding(tx, binding, 'unbound', now)
+    await audit(tx, input.principal, 'binding.unbind', { place: input.place, session: binding.sessionKey }, now)
     return binding
   })
 }
@@ -73,29 +78,6 @@ export async function limitPlace(
     await audit(tx, input.principal, 'binding.limit', { place: input.place, ...input.to }, now)
     return { ...binding, ...input.to }
   })
-}
-
-/** A conversation that is bound here no more has its words told here no more. */
-async function leave(tx: Tx, place: Route, now: number, why: BindingEnd = 'replaced'): Promise<Binding | null> {
-  const binding = await boundAt(tx, place)
-  if (!binding) return null
-  await endBinding(tx, binding.id, why, now)
-  const session = await openSessionByKey(tx, binding.sessionKey)
-  const effects: Effect[] = []
-  if (session && session.depth > 0 && samePlace(session.route, place))
-    effects.push({ do: 'session.set', session: session.id, to: { route: null }, at: session.updatedAt })
-  await apply(tx, effects)
-  return binding
-}
-
-function samePlace(one: Route | null, other: Route): boolean {
-  return (
-    one !== null &&
-    one.channel === other.channel &&
-    one.account === other.account &&
-    one.to === other.to &&
-    one.thread === other.thread
-  )
 }
 
 async function audit(tx: Tx, by: Principal, what: string, details: object, at: number): Promise<void> {

@@ -32,7 +32,7 @@ beforeEach(async () => {
 })
 afterEach(() => it.close())
 
-const over = () => it.store.write('bind', tx => endBinding(tx, binding.id, 'unbound', 2))
+const over = () => it.store.write('bind', tx => endBinding(tx, binding, 'unbound', 2))
 const write = (text: string, id = text) =>
   it.say(text, {
     principal: ann,

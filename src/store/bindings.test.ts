@@ -62,10 +62,11 @@ describe('a place', () => {
 
 describe('what is over', () => {
   test('stays as it was', async () => {
-    const { id } = await put(topic)
+    const bound = await put(topic)
+    const { id } = bound
     const again = await store.write('bind', async tx => [
-      await endBinding(tx, id, 'unbound', 7),
-      await endBinding(tx, id, 'idle', 9),
+      await endBinding(tx, bound, 'unbound', 7),
+      await endBinding(tx, bound, 'idle', 9),
       await touchBinding(tx, id, 9),
       await limitBinding(tx, id, { idleMs: 5 }),
     ])

@@ -12,11 +12,12 @@ import {
   type BoundWork,
   farewell,
   limitsOf,
+  released,
 } from '../core/binding.ts'
 import type { Route } from '../core/types.ts'
+import { apply } from './apply.ts'
 import { liveRunOf, openSessionByKey } from './facts.ts'
 import type { Tx } from './open.ts'
-import { putOutbox } from './outbox.ts'
 import type { ThreadBindingsTable } from './tables.ts'
 
 /** Binds a place; what it was bound to before ends as `replaced`. */
@@ -26,7 +27,7 @@ export async function bind(
 ): Promise<Binding> {
   const { place, session, run, by, at } = what
   const before = await boundAt(tx, place)
-  if (before) await endBinding(tx, before.id, 'replaced', at)
+  if (before) await endBinding(tx, before, 'replaced', at)
   const row = await tx
     .insertInto('thread_bindings')
     .values({
@@ -92,15 +93,23 @@ export async function limitBinding(
   return done.numUpdatedRows > 0n
 }
 
-/** False when it was over before. */
-export async function endBinding(tx: Tx, id: number, why: BindingEnd, at: number): Promise<boolean> {
+/** Ends it: a sub-agent that was bound there has its words told there no more. False when it was over before. */
+export async function endBinding(
+  tx: Tx,
+  { id, place, sessionKey }: Pick<Binding, 'id' | 'place' | 'sessionKey'>,
+  why: BindingEnd,
+  at: number,
+): Promise<boolean> {
   const done = await tx
     .updateTable('thread_bindings')
     .set({ ended_at: at, ended_why: why })
     .where('id', '=', id)
     .where('ended_at', 'is', null)
     .executeTakeFirst()
-  return done.numUpdatedRows > 0n
+  if (done.numUpdatedRows === 0n) return false
+  const session = await openSessionByKey(tx, sessionKey)
+  if (session && session.depth > 0) await apply(tx, released(session, await liveRunOf(tx, session.id), place))
+  return true
 }
 
 /** Ends it, and says so at the place. False when it was over before. */
@@ -110,11 +119,11 @@ export async function endWithWord(
   end: { why: BindingEnd; rules: BindingRules; at: number },
 ): Promise<boolean> {
   const { why, rules, at } = end
-  if (!(await endBinding(tx, binding.id, why, at))) return false
+  if (!(await endBinding(tx, binding, why, at))) return false
   const text = farewell(why, binding.place, await nameOfBound(tx, binding), limitsOf(binding, rules))
   // Of the house, not of the conversation: that may be gone.
   const key = `unbound:${binding.id}`
-  await putOutbox(tx, { do: 'outbox.put', session: '', run: null, key, route: binding.place, content: { text }, at })
+  await apply(tx, [{ do: 'outbox.put', session: '', run: null, key, route: binding.place, content: { text }, at }])
   return true
 }
 

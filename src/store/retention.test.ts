@@ -212,7 +212,7 @@ test('what people talk to at a place of its own is neither put away nor forgotte
       .executeTakeFirstOrThrow()
     expect([settings, await said()]).toEqual([null, before])
 
-    await store.write('bind', tx => endBinding(tx, bound.id, 'unbound', 365 * day))
+    await store.write('bind', tx => endBinding(tx, bound, 'unbound', 365 * day))
     expect(await at(365 * day).archive()).toBeGreaterThan(0)
     await at(366 * day).sweep()
     expect(await said()).toBe(0)
