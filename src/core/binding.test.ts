@@ -1,6 +1,16 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { type BindAsk, type BoundWork, farewell, lasting, mayBind, overdue, parseLimit } from './binding.ts'
+import {
+  type BindAsk,
+  type BoundWork,
+  farewell,
+  lasting,
+  mayBind,
+  overdue,
+  parseLimit,
+  released,
+  speakAt,
+} from './binding.ts'
 
 const hour = 3_600_000
 const place = { channel: 'telegram', account: 'default', to: '-100', thread: '7' }
@@ -98,6 +108,36 @@ describe('what may be bound', () => {
   test('of a conversation that is not theirs nobody learns whether it is there', () => {
     const gone = mayBind({ ...ask, related: false, target: { key: 'k', open: false } })
     expect(gone).toEqual(mayBind({ ...ask, related: false }))
+  })
+})
+
+describe('what is said at work', () => {
+  const home = { channel: 'telegram', account: 'default', to: '-100' }
+  const run = { id: 'r1', route: null, returnTo: 's0', terms: { cwd: 'pit' } }
+  const session = { id: 's1', route: place, updatedAt: 4 }
+
+  test('is told where it is bound; said beside what is told of its result only where that is another place', () => {
+    const to = { route: place, terms: { cwd: 'pit', thread: 'thread' } }
+    expect(speakAt(run, place, home)).toEqual({ do: 'run.set', run: 'r1', to })
+    expect(speakAt(run, place, null)).toEqual({ do: 'run.set', run: 'r1', to })
+    expect(speakAt(run, home, home)).toMatchObject({ to: { route: home, terms: { thread: 'here' } } })
+  })
+
+  test('goes on where it was for somebody who is answered there', () => {
+    const answering = { ...run, route: home, returnTo: null }
+    expect(speakAt(answering, place, home)).toBeNull()
+    expect(released({ ...session, route: home }, answering, place)).toEqual([])
+  })
+
+  test('is for who asked alone, once it is bound no more', () => {
+    const speaking = { ...run, route: place, terms: { cwd: 'pit', thread: 'thread' as const } }
+    expect(released(session, speaking, place)).toEqual([
+      { do: 'session.set', session: 's1', to: { route: null }, at: 4 },
+      { do: 'run.set', run: 'r1', to: { route: null, terms: { cwd: 'pit' } } },
+    ])
+    // Bound elsewhere meanwhile, it speaks there.
+    expect(released({ ...session, route: home }, { ...speaking, route: home }, place)).toEqual([])
+    expect(released(session, null, place)).toHaveLength(1)
   })
 })
 

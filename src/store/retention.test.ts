@@ -134,7 +134,7 @@ async function house(
   const store = await openStore({ dir, log: () => undefined })
   try {
     const walk = openWalk(machine)
-    for (const [what, at, dice] of fc.sample(moves, { numRuns: 6, seed: 16 }).flat()) step(walk, what, at, dice)
+    for (const [what, at, dice] of fc.sample(moves, { numRuns: 12, seed: 2 }).flat()) step(walk, what, at, dice)
     for (const effects of walk.world.journal) await store.write('result', async tx => void (await apply(tx, effects)))
     // Everything has ended, was read and was delivered.
     await store.write('result', async tx => {

@@ -26,16 +26,27 @@ const block = {
 const commands = { allowFrom: { telegram: ['21', '23'] }, ownerAllowFrom: ['telegram:21'] }
 
 /** Main says who it is and what it heard; its sub-agents too, by another name. */
-function script(request: ProviderRequest): ProviderReply {
+async function script(request: ProviderRequest): Promise<ProviderReply> {
   const who = request.system.includes('You are a sub-agent') ? 'sub' : 'main'
   const lines = request.user.split('\n')
   const said = (lines[0]?.startsWith('[from') ? lines[1] : lines[0])?.replace('@deputy_test_bot ', '') ?? ''
   const [task, , label] = /(spawn|slow) (\w+)$/.exec(said) ?? []
   if (who === 'main' && request.results.length === 0 && task !== undefined)
     return { toolCalls: [{ name: 'sessions_spawn', args: { task, label } }] }
+  if (who === 'main' && request.results.length === 0 && said === 'mine') {
+    const spawn = (label: string) => ({ name: 'sessions_spawn', args: { task: `mine ${label}`, label } })
+    return { toolCalls: [spawn('north'), spawn('south')] }
+  }
+  if (who === 'sub' && said.startsWith('mine ')) {
+    await shovel.held.promise
+    return { text: `found by ${said}` }
+  }
   if (who === 'sub' && said.startsWith('slow')) return { text: 'never', delayMs: 60_000 }
   return { text: `${who} heard: ${said}` }
 }
+
+/** Held until a test lets it go: what a sub-agent says to its task. */
+const shovel = { held: Promise.withResolvers<void>() }
 
 async function open(telegram: Record<string, unknown> = {}) {
   const provider = await startProvider({ script })
@@ -175,6 +186,30 @@ test('what was stopped or deleted is bound no more, and that is said', async () 
   await until(inTopic, lines => lines.includes(gone))
   await ask(ann, '/focus digger', 'That conversation was deleted.')
   await ask(ann, '@hello', 'main heard: hello')
+}, 30_000)
+
+test('what a sub-agent says while it works is told where it is bound, and not after that; its result goes home besides', async () => {
+  const { provider, inTopic, ask, say } = await open()
+  shovel.held = Promise.withResolvers()
+  await ask(ann, '@mine', 'main heard')
+  await ask(ann, '/focus north', 'is bound to #1 north now')
+  // It is at work still: what people write is read with its next call.
+  say(bob, 'and hurry')
+  await ask(ann, '/session', 'is bound to “north”')
+  await ask(ann, '/focus south', 'is bound to #2 south now')
+  await ask(ann, '/focus north', 'is bound to #1 north now')
+  shovel.held.resolve()
+  await until(inTopic, lines => lines.includes('sub heard: and hurry'))
+  // Nobody reads twice, nor what is for the one who asked alone.
+  await until(
+    () =>
+      JSON.stringify(
+        provider.requests.filter(request => !request.system.includes('You are a sub-agent')).at(-1)?.turns,
+      ),
+    turns => turns.includes('found by mine south') && turns.includes('and hurry'),
+  )
+  expect(inTopic().filter(line => line.includes('found by'))).toEqual(['found by mine north'])
+  expect(inTopic().filter(line => line === 'sub heard: and hurry')).toHaveLength(1)
 }, 30_000)
 
 test('where nothing may be bound nothing is, and what was is not looked at', async () => {
