@@ -99,9 +99,11 @@ export function openAccounts(options: AccountsOptions): Accounts {
     if (!load) throw new DeputyError('CHANNEL_UNKNOWN', `There is no channel ${channel} in this version.`)
     slot.channel ??= await load()
     slot.label = slot.channel.label
+    const settings = slot.wish.settings()
+    if (settings['proxy']) throw pastProxy(channel)
     const opened: Account = await slot.channel.open({
       account,
-      settings: slot.wish.settings(),
+      settings,
       stateDir: options.stateDir(channel, account),
       async ingest(message) {
         if (slot.account !== opened) throw new DeputyError('GATEWAY_STOPPING', 'the account is being stopped')
@@ -287,4 +289,16 @@ function noLogin({ wish }: Slot): DeputyError {
   return new DeputyError('CHANNEL_NO_LOGIN', `${wish.channel} works with a token and knows no login.`, {
     details: { channel: wish.channel },
   })
+}
+
+/** What is meant to go through a proxy must not go past it. */
+function pastProxy(channel: string): DeputyError {
+  return new DeputyError(
+    'CHANNEL_SETTINGS',
+    `channels.${channel}.proxy is set, and no account goes through a proxy of its own.`,
+    {
+      fix: `Remove it: deputy config unset channels.${channel}.proxy. For all of the gateway, start it with NODE_USE_ENV_PROXY=1 and HTTPS_PROXY=<address>.`,
+      details: { channel },
+    },
+  )
 }

@@ -77,6 +77,9 @@ export function channelAdvice(config: Config): Finding[] {
       ...(each.channel === 'slack' && each.settings['mode'] === 'relay'
         ? [{ path: `${where}.mode`, message: 'found "relay", which is not served; set "socket" or "http"' }]
         : []),
+      ...(each.settings['proxy']
+        ? [{ path: `${where}.proxy`, message: 'is not served; the account does not connect while it is set' }]
+        : []),
       ...named.map(entry => ({
         path: `${where}.allowFrom`,
         message: `"${entry}" is a user name, which anybody may take: it lets nobody in; write the id`,

@@ -61,7 +61,7 @@ const common = {
   requireMention,
   reactionLevel: choice('How much the agent reacts with emoji', ['off', 'ack', 'minimal', 'extensive']),
   defaultTo: either('Where words without an address go', text('As text'), whole('As a number')),
-  proxy: text('Address of a proxy'),
+  proxy: text('Not served: an account that has it does not connect, so that nothing goes past the proxy'),
   threadBindings,
 }
 
@@ -139,6 +139,7 @@ const telegram = {
   webhookCertPath: text('Certificate that Telegram is to trust'),
   apiRoot: text('Address of the Bot API'),
   linkPreview: flag('Show previews of links'),
+  reactionNotifications: choice('Which reactions the agent hears of. Default: off', ['off', 'own', 'all']),
 }
 const knownTelegram = [
   ...knownCommon,

@@ -98,3 +98,15 @@ test('words that are to wait are read by the next run, in their order', async ()
   expect(texts()[0]).toBe('one')
   expect(texts().join(' ')).toMatch(/one[\s\S]*two[\s\S]*three/)
 })
+
+test('an account that is to go through a proxy never goes past it', async () => {
+  world = await openChatWorld({ proxy: 'socks5://127.0.0.1:1', allowFrom: [7] })
+  world.service.direct('7', 'say hello')
+  const status = await until(
+    async () => (await world.owner.request('channels.status', {})).channelAccounts['telegram']![0]!,
+    seen => seen.problem !== null,
+  )
+  expect(status).toMatchObject({ state: 'failed', problem: { code: 'CHANNEL_SETTINGS' } })
+  expect(status.problem!.fix).toContain('NODE_USE_ENV_PROXY')
+  expect(texts()).toEqual([])
+})

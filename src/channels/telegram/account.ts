@@ -14,7 +14,7 @@ import type { Hook } from '../hook.ts'
 import { type Intake, openIntake } from '../intake.ts'
 import { openStanding } from '../standing.ts'
 import { pauseMs, problemOf, refusalOf, wordsOf } from './failure.ts'
-import { chatIdOf, kinds, type Reading, toInbound } from './inbound.ts'
+import { chatIdOf, kindsFor, type Reading, toInbound } from './inbound.ts'
 import { maxCommands, maxCommandWords, maxText } from './limits.ts'
 import { openWayOut } from './outbound.ts'
 import { type Polling, startPolling } from './polling.ts'
@@ -22,6 +22,7 @@ import { readSettings, type Settings } from './settings.ts'
 import { startWebhook } from './webhook.ts'
 import { asSignal, openWire, type Wire } from './wire.ts'
 
+const mostOurs = 1000
 /** The service shows it for five seconds. */
 const typingAgainMs = 4500
 
@@ -45,6 +46,8 @@ export function openAccount(options: AccountOptions): Account {
   let wire: Promise<Wire> | null = null
   let life: Life | null = null
   let me: UserFromGetMe | null = null
+  /** What the bot wrote lately, by chat and message. */
+  const ours = new Set<string>()
 
   function theWire(): Promise<Wire> {
     if (!settings) throw new Error('the account has no settings that work')
@@ -71,13 +74,19 @@ export function openAccount(options: AccountOptions): Account {
       mine.webhook = server
       const { upload } = await theWire()
       const file = certificate ? { certificate: upload(certificate, 'certificate.pem') as never } : {}
-      const hook = { secret_token: secret, allowed_updates: [...kinds], ...file }
+      const hook = { secret_token: secret, allowed_updates: [...kindsFor(known.reactions)], ...file }
       if (!(await persist(() => direct.setWebhook(url, hook, asSignal(signal)), signal))) return
     } else if (!(await persist(() => direct.deleteWebhook({}, asSignal(signal)), signal))) return
     well()
     await list(known, signal)
     if (known.webhook || signal.aborted) return
-    mine.polling = await startPolling({ wire: await theWire(), put: mine.put, well, ill })
+    mine.polling = await startPolling({
+      wire: await theWire(),
+      kinds: kindsFor(known.reactions),
+      put: mine.put,
+      well,
+      ill,
+    })
     // Stopped meanwhile: whoever stopped it found nothing to stop yet.
     if (signal.aborted) await mine.polling.stop()
     await mine.polling.ended
@@ -111,19 +120,19 @@ export function openAccount(options: AccountOptions): Account {
       })
       return
     }
-    if (!message) return
-    const taken = await standing.hand(message, mine.over.signal, () => insist)
-    if (!update.callback_query) return
+    const taken = message && (await standing.hand(message, mine.over.signal, () => insist))
+    if (!update.callback_query?.id) return
     const aside = pressed(update.callback_query, taken).finally(() => mine.asides.delete(aside))
     mine.asides.add(aside)
   }
 
-  /** Ends the waiting sign on the button, and takes the buttons of a question that was answered. */
-  async function pressed(query: NonNullable<Update['callback_query']>, taken: Ingested): Promise<void> {
+  /** Ends the waiting sign on the button, whatever it was; takes the buttons of a question that was answered. */
+  async function pressed(query: NonNullable<Update['callback_query']>, taken: Ingested | null): Promise<void> {
     const { direct } = await theWire()
     const { message } = query
     const calls: Promise<unknown>[] = [direct.answerCallbackQuery(query.id)]
-    if (isUsed(taken) && message) calls.push(direct.editMessageReplyMarkup(message.chat.id, message.message_id))
+    if (taken && isUsed(taken) && message)
+      calls.push(direct.editMessageReplyMarkup(message.chat.id, message.message_id))
     for (const call of await Promise.allSettled(calls)) {
       if (call.status === 'rejected' && !/message is not modified/.test(refusalOf(call.reason)?.description ?? '')) {
         options.log('debug', 'a press was taken, but not shown as such', { why: wordsOf(call.reason) })
@@ -142,7 +151,8 @@ export function openAccount(options: AccountOptions): Account {
         throw (error as { code?: unknown }).code === 'MEDIA_TOO_LARGE' ? error : new Error(wordsOf(error))
       }
     }
-    return { account: options.account, me, fetchFile, commands }
+    const isOwn: Reading['isOwn'] = (chat, message) => ours.has(`${chat} ${message}`)
+    return { account: options.account, me, fetchFile, commands, reactions: settings?.reactions ?? 'off', isOwn }
   }
 
   const typing = openTyping(typingAgainMs, async (route: Route) => {
@@ -189,7 +199,14 @@ export function openAccount(options: AccountOptions): Account {
       settings: settings ?? { linkPreview: true, textLimit: maxText },
       wire: theWire,
       clock: options.clock,
-      sent: () => change({ lastOutboundAt: options.clock.now() }),
+      sent(chat, message) {
+        change({ lastOutboundAt: options.clock.now() })
+        if (message !== null) ours.add(`${chat} ${message}`)
+        for (const oldest of ours) {
+          if (ours.size <= mostOurs) break
+          ours.delete(oldest)
+        }
+      },
       log: options.log,
     }),
     typing: (route, on) => typing.set(route, on),

@@ -13,6 +13,9 @@ export interface Reading {
   me: UserFromGetMe
   /** Fetches a file by its id. */
   fetchFile(id: string, maxBytes: number, signal: AbortSignal): Promise<Uint8Array>
+  reactions: 'off' | 'own' | 'all'
+  /** Whether the bot wrote it; of what it wrote before the start nobody knows. */
+  isOwn(chat: number, message: number): boolean
   /** Names of the house's commands by the names they are listed under here: no `-` is allowed in those. */
   commands: ReadonlyMap<string, string>
 }
@@ -27,7 +30,12 @@ type Names = {
 }
 
 /** The kinds of updates that are asked for: those which `toInbound` reads. */
-export const kinds = ['message', 'edited_message', 'channel_post', 'edited_channel_post', 'callback_query'] as const
+const kinds = ['message', 'edited_message', 'channel_post', 'edited_channel_post', 'callback_query'] as const
+
+/** Reactions come only where they are asked for, and in groups only to an administrator. */
+export function kindsFor(reactions: Reading['reactions']) {
+  return reactions === 'off' ? kinds : ([...kinds, 'message_reaction'] as const)
+}
 
 export function toInbound(update: Update, reading: Reading): InboundMessage | null {
   const message = update.message ?? update.channel_post
@@ -36,6 +44,7 @@ export function toInbound(update: Update, reading: Reading): InboundMessage | nu
   // Two edits within one second carry the same time: the update tells them apart, and is the same when it comes again.
   if (edited) return readMessage(edited, `${edited.edit_date ?? edited.date}.${update.update_id}`, reading)
   if (update.callback_query) return readPress(update.callback_query, reading)
+  if (update.message_reaction) return readReaction(update.message_reaction, reading)
   return null
 }
 
@@ -46,7 +55,8 @@ export function chatIdOf(update: Update): string {
     update.edited_message ??
     update.channel_post ??
     update.edited_channel_post ??
-    update.callback_query?.message
+    update.callback_query?.message ??
+    update.message_reaction
   return String(message?.chat?.id ?? update.callback_query?.from?.id ?? '')
 }
 
@@ -95,6 +105,32 @@ function readPress(query: NonNullable<Update['callback_query']>, reading: Readin
     text: data,
     quoted: { id: String(message.message_id), sender: String(reading.me.id), own: true, text: shown },
     mentioned: true,
+    media: [],
+  }
+}
+
+/** The service says which message, not whose, nor in which topic. What is taken off again is nothing to speak of. */
+function readReaction(update: NonNullable<Update['message_reaction']>, reading: Reading): InboundMessage | null {
+  const { chat, message_id, date, old_reaction, new_reaction } = update
+  const from = update.user ?? update.actor_chat
+  const own = reading.isOwn(chat.id, message_id)
+  if (!from || reading.reactions === 'off' || (reading.reactions === 'own' && !own)) return null
+  const signOf = (one: (typeof new_reaction)[number]) => (one.type === 'emoji' ? one.emoji : `(${one.type})`)
+  const before = old_reaction.map(signOf)
+  const fresh = new_reaction.map(signOf).filter(sign => !before.includes(sign))
+  if (fresh.length === 0) return null
+  return {
+    channel: 'telegram',
+    account: reading.account,
+    chat: chatOf({ chat } as Message),
+    sender: senderOf(from),
+    id: `reaction-${message_id}-${from.id}-${fresh.join('')}`,
+    edit: '',
+    at: date * 1000,
+    via: 'text',
+    text: `[reaction: ${fresh.join(' ')}]`,
+    quoted: { id: String(message_id), sender: own ? String(reading.me.id) : null, own, text: '' },
+    mentioned: own,
     media: [],
   }
 }

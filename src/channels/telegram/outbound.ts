@@ -20,7 +20,7 @@ export interface WayOutOptions {
   settings: Pick<Settings, 'linkPreview' | 'textLimit'>
   wire(): Promise<Wire>
   clock: Clock
-  sent(): void
+  sent(chat: string, message: string | null): void
   log(level: 'warn' | 'info', message: string, fields?: Record<string, unknown>): void
 }
 
@@ -39,7 +39,8 @@ export function openWayOut(options: WayOutOptions): Outbound {
       const call = (method: string, params: Params): Promise<unknown> =>
         (wire.paced.raw as unknown as Methods)[method]!(params, asSignal(signal))
       const remoteId = await deliver(message, message.route.to, call, wire)
-      options.sent()
+      // What is reacted to is somebody else's.
+      options.sent(message.route.to, message.content.react ? null : remoteId)
       return { sent: true, remoteId }
     } catch (error) {
       return failureOf(error, clock.now())

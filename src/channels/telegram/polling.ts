@@ -11,11 +11,12 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Update } from 'grammy/types'
 import { refusalOf } from './failure.ts'
-import { kinds } from './inbound.ts'
+import type { kindsFor } from './inbound.ts'
 import { asSignal, type Wire } from './wire.ts'
 
 export interface PollingOptions {
   wire: Wire
+  kinds: ReturnType<typeof kindsFor>
   /** Takes an update, however long that needs; fails only when polling is over. */
   put(update: Update): Promise<void>
   /** A fetch went well. */
@@ -99,7 +100,7 @@ export async function startPolling(options: PollingOptions): Promise<Polling> {
     const patience = AbortSignal.timeout(timeout * 1000 + graceMs)
     const offset = window.offset
     const updates = await wire.direct.getUpdates(
-      { timeout, limit: 100, allowed_updates: [...kinds], ...(offset > 0 ? { offset } : {}) },
+      { timeout, limit: 100, allowed_updates: [...options.kinds], ...(offset > 0 ? { offset } : {}) },
       asSignal(AbortSignal.any([over.signal, patience])),
     )
     return window.fresh(updates)

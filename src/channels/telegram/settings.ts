@@ -13,6 +13,8 @@ export interface Settings {
   /** Null: long polling. */
   webhook: { url: string; secret: string; path: string; host: string; port: number; certificate: string | null } | null
   linkPreview: boolean
+  /** Which reactions of people come in: none, those to what the bot said, all. */
+  reactions: 'off' | 'own' | 'all'
   /** Longest message. */
   textLimit: number
   customCommands: readonly { name: string; description: string }[]
@@ -50,6 +52,10 @@ export function readSettings(
       apiRoot,
       webhook,
       linkPreview: block['linkPreview'] !== false,
+      reactions:
+        block['reactionNotifications'] === 'own' || block['reactionNotifications'] === 'all'
+          ? block['reactionNotifications']
+          : 'off',
       textLimit: limit >= 64 ? Math.min(limit, maxText) : maxText,
       customCommands: list(block['customCommands']).flatMap(one => {
         const name = text(one['command'])?.replace(/^\//, '')

@@ -272,3 +272,46 @@ test('an account that is stopped while it begins to fetch is stopped', async () 
     expect(account.status().state).toBe('off')
   }
 })
+
+test('reactions come in where they are asked for: to what the bot wrote, once, and what is taken off is nothing', async () => {
+  const { fake, taken, came, say } = await world({ reactionNotifications: 'own' })
+  const ann = fake.world.user(11, 'Ann')
+  const theirs = fake.world.say(ann, 'hello')
+  await came(0)
+  const [sent] = await say({ to: '11' }, { text: 'hi' })
+  const ours = Number(sent!.sent && sent!.remoteId)
+  const emoji = (sign: string) => ({ type: 'emoji', emoji: sign })
+  const react = (message_id: number, fresh: string[], old: string[] = []) =>
+    fake.world.tell({
+      message_reaction: {
+        chat: { id: 11, type: 'private', first_name: 'Ann' },
+        message_id,
+        user: ann,
+        date: 1_700_000_000,
+        old_reaction: old.map(emoji),
+        new_reaction: fresh.map(emoji),
+      },
+    })
+  react(theirs.message_id, ['👍'])
+  react(ours, ['👍'])
+  react(ours, [], ['👍'])
+  fake.world.say(ann, 'and on')
+  await came(2)
+  expect(taken.map(({ text }) => text)).toEqual(['hello', '[reaction: 👍]', 'and on'])
+  expect(taken[1]).toMatchObject({ quoted: { id: String(ours), own: true }, mentioned: true, sender: { id: '11' } })
+  expect(fake.calls.some(({ params }) => JSON.stringify(params).includes('message_reaction'))).toBe(true)
+  const quiet = await world()
+  expect(quiet.fake.calls.some(({ params }) => JSON.stringify(params).includes('message_reaction'))).toBe(false)
+})
+
+test('every press is answered, also one that says nothing to us: the button does not go on waiting', async () => {
+  const { fake, taken } = await world()
+  const ann = fake.world.user(11, 'Ann')
+  fake.world.tell({ callback_query: { id: '77', from: ann, chat_instance: '1', game_short_name: 'chess' } })
+  await until(
+    () =>
+      fake.calls.some(({ method, params }) => method === 'answerCallbackQuery' && params['callback_query_id'] === '77'),
+    Boolean,
+  )
+  expect(taken).toEqual([])
+})
