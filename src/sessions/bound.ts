@@ -3,8 +3,10 @@
  * is up (core/binding.ts decides, store/bindings.ts has the rows).
  *
  * Owns when that is looked at: at the start, every minute, when a message comes, and when a sub-agent's run or a conversation
- * ends. Each is only a reason to look: what is over is so by the rows, whoever looks, and is said at its place once.
+ * ends. Each is only a reason to look: what is over is so by the rows, whoever looks, and is said at its place once. A message
+ * in a thread that may be the one which is just being opened is for whoever gets it: that is waited for, a moment.
  */
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { AgentOptions } from '../agent/room.ts'
 import { type Binding, overdue } from '../core/binding.ts'
 import type { HouseEvent } from '../core/ports.ts'
@@ -12,6 +14,7 @@ import type { Route } from '../core/types.ts'
 import { DeputyError } from '../protocol/errors.ts'
 import { bindingsOf, boundAt, endWithWord, liveBindings, touchBinding, workOf } from '../store/bindings.ts'
 import type { Tx } from '../store/open.ts'
+import { opensIn } from '../store/outbox.ts'
 import { goRound } from '../store/sweep.ts'
 import type { AcceptInput } from './types.ts'
 
@@ -25,6 +28,8 @@ export interface Bound {
 }
 
 const minute = 60_000
+/** Longer than an opener that is repeated after a crash takes; a service that is away holds up nobody for more. */
+const openingPatienceMs = 10_000
 const rounds = { name: 'the round of the bindings', firstMs: 1_000, everyMs: minute }
 
 export function openBound(
@@ -32,11 +37,21 @@ export function openBound(
   outbox: () => void,
 ): Bound {
   const { store, policies, clock, log } = options
+  const stopping = new AbortController()
 
   async function at(place: Route): Promise<Binding | null> {
     if (!policies.bindings(place).enabled) return null
-    const binding = await boundAt(store.read, place)
+    const binding = (await boundAt(store.read, place)) ?? (await opened(place))
     return binding === null || (await over(binding)) ? null : binding
+  }
+
+  /** The service may show a thread before we have heard its name, and after a crash long before. */
+  async function opened(place: Route): Promise<Binding | null> {
+    if (place.thread === undefined || !(await opensIn(store.read, place))) return null
+    const end = clock.now() + openingPatienceMs
+    while (!stopping.signal.aborted && clock.now() < end && (await opensIn(store.read, place)))
+      await sleep(20, undefined, { signal: stopping.signal }).catch(() => undefined)
+    return boundAt(store.read, place)
   }
 
   async function sweep(): Promise<number> {
@@ -73,7 +88,7 @@ export function openBound(
       .catch((error: Error) => log(`the bindings of ${event.sessionKey}: ${error.message}`))
   }
 
-  const stop = goRound(
+  const endRounds = goRound(
     {
       ...rounds,
       async work() {
@@ -83,7 +98,15 @@ export function openBound(
     },
     log,
   )
-  return { at, sweep, hear, stop }
+  return {
+    at,
+    sweep,
+    hear,
+    stop() {
+      stopping.abort()
+      endRounds()
+    },
+  }
 }
 
 /** What is accepted at a bound place counts as life there. Throws SESSION_CLOSED when it is bound no more. */

@@ -115,6 +115,12 @@ export async function unsaid(tx: Tx, route: Route): Promise<OutboxRow[]> {
   return rows.map(outboxOf).filter(row => row.state !== 'streaming' && row.route.thread === route.thread)
 }
 
+/** Whether a thread of this chat is being opened, and may be there already without our knowing which it is. */
+export async function opensIn(db: Tx, { channel, account, to }: Route): Promise<boolean> {
+  const rows = await db.ask(openRows, { channel, account, chat: to })
+  return rows.map(outboxOf).some(row => row.opens && row.attempt > 0)
+}
+
 const openRows = (db: Tx, of: { channel: string; account: string; chat: string }) =>
   db
     .selectFrom('outbox')
