@@ -12,6 +12,7 @@ const longest = 120
 const mostRuns = 100
 /** Among so many of the newest messages of its conversation a run's own are looked for. */
 const fewMessages = 8
+const houseTools = /^(sessions?_|subagents$|agents_list$)/
 
 /** A few questions for all of them, and one more for each that is at work. */
 export async function lastLines(db: Tx, runs: readonly Run[]): Promise<ReadonlyMap<string, string | null>> {
@@ -41,7 +42,9 @@ async function newestWords(db: Tx, run: Run): Promise<string | null> {
   const rows = await query.orderBy('seq', 'desc').limit(fewMessages).execute()
   for (const row of rows) {
     if (row.run !== run.id) continue
-    const { parts } = messageOf(row)
+    const { parts, role, meta } = messageOf(row)
+    // What a tool gave back tells of a run at work; receipts and lists of the house's own tools tell people nothing.
+    if (role === 'toolResult' && (run.state === 'waiting' || houseTools.test(meta.toolName ?? ''))) continue
     const call = parts.find(part => part.type === 'toolCall')
     const said = textOf(parts) || (call?.type === 'toolCall' ? `→ ${call.name}` : '')
     if (said.trim()) return said
