@@ -77,6 +77,15 @@ test('starting afresh makes no person out of it', async () => {
   expect(said?.text).toMatch(/^1 sub-agent, .*\n#1 digger/)
 })
 
+test('what was deleted is not opened again as a conversation of people', async () => {
+  const { house, key } = await ended()
+  await house.house.reset({ principal: house.operator, sessionKey: key, reason: 'delete' })
+  const { wireId } = await house.say('/subagents send 1 more')
+  const said = await house.house.wait(wireId, { until: 'turn', timeoutMs: 5_000 })
+  expect(said?.text).toBe('#1 digger: its conversation was deleted.')
+  expect(await house.house.sessionByKey(key)).toBeNull()
+})
+
 test('a summary and the words that follow it have no more either', async () => {
   const { house, child, key } = await ended()
   const { run } = await house.house.compact({ principal: house.operator, sessionKey: key, idempotencyKey: 'k' })

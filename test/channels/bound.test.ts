@@ -33,6 +33,12 @@ async function script(request: ProviderRequest): Promise<ProviderReply> {
   const [task, , label] = /(spawn|slow) (\w+)$/.exec(said) ?? []
   if (who === 'main' && request.results.length === 0 && task !== undefined)
     return { toolCalls: [{ name: 'sessions_spawn', args: { task, label } }] }
+  if (who === 'main' && request.results.length === 0 && said === 'own')
+    return {
+      toolCalls: [
+        { name: 'sessions_spawn', args: { task: 'spawn own', label: 'own', thread: true, context: 'isolated' } },
+      ],
+    }
   if (who === 'main' && request.results.length === 0 && said === 'mine') {
     const spawn = (label: string) => ({ name: 'sessions_spawn', args: { task: `mine ${label}`, label } })
     return { toolCalls: [spawn('north'), spawn('south')] }
@@ -59,7 +65,7 @@ async function open(telegram: Record<string, unknown> = {}) {
   const { service } = world
   const said = (thread: string | null) =>
     service.shown.filter(one => one.chat === group && (one.thread ?? null) === thread).map(({ text }) => text)
-  const say = (from: string, text: string, thread = topic) =>
+  const say = (from: string, text: string, thread: string | null = topic) =>
     service.group(group, from, text, {
       chat: { id: group, kind: 'group', title: 'Work', guild: null, thread, parent: null },
       mentioned: text.startsWith('@'),
@@ -210,6 +216,36 @@ test('what a sub-agent says while it works is told where it is bound, and not af
   )
   expect(inTopic().filter(line => line.includes('found by'))).toEqual(['found by mine north'])
   expect(inTopic().filter(line => line === 'sub heard: and hurry')).toHaveLength(1)
+}, 30_000)
+
+test('a thread that was opened for a sub-agent is talked to, looked at and left as one that a person bound', async () => {
+  const { world, say } = await open()
+  const { shown } = world.service
+  say(ann, '@own', null)
+  const found = (text: string) => shown.find(one => one.text.startsWith(text))
+  const { thread } = (await until(() => found('sub heard: spawn own'), Boolean))!
+  expect(thread).toBeTruthy()
+  for (const [who, text, answer] of [
+    [bob, 'dig deeper', 'sub heard: dig deeper'],
+    [mallory, 'dig mine', ''],
+    [ann, '/session', 'This thread is bound to “own”.'],
+    [
+      ann,
+      '/session max-age 2h',
+      'This thread is bound to “own”.\nBy silence it ends after: 24 hours\nBy age it ends: in 2 hours',
+    ],
+    [ann, '/unfocus', 'This thread is no longer bound to “own”.\nWhat is written here goes to main again.'],
+    [bob, 'dig on', ''],
+    [ann, '@hello', 'main heard: hello'],
+  ] as const) {
+    say(who, text, thread)
+    if (answer !== '')
+      await until(
+        () => found(answer)?.thread,
+        at => at === thread,
+      )
+  }
+  expect(shown.filter(({ text }) => /dig mine|dig on/.test(text))).toEqual([])
 }, 30_000)
 
 test('where nothing may be bound nothing is, and what was is not looked at', async () => {

@@ -10,7 +10,7 @@ import { type Binding, lasting, limitsOf, parseLimit, placeWord } from '../../co
 import { buildKey, parseKey } from '../../core/route.ts'
 import type { Route, Session } from '../../core/types.ts'
 import { covers } from '../../protocol/scopes.ts'
-import { bindingsOf, boundAt, nameOfBound } from '../../store/bindings.ts'
+import { boundAt, liveBindings, nameOfBound } from '../../store/bindings.ts'
 import { loadSession, openSessionByKey, sessionOf } from '../../store/facts.ts'
 import type { Tx } from '../../store/open.ts'
 import { bindPlace, limitPlace, unbindPlace } from '../binding.ts'
@@ -92,15 +92,15 @@ export const sessionCommand: Command = {
 }
 
 async function unbound(call: CommandCall): Promise<Answer> {
-  const { route, options, principal, home } = call
+  const { route, options, principal, home, at } = call
   if (route === null) return noChat
   const binding = await unbindPlace(options, { principal, place: route })
   if (!binding) return nothing(route)
   const name = await nameOfBound(options.store.read, binding)
-  const own = await openSessionByKey(options.store.read, home)
+  const own = parseKey(home, at.agent)
   return lines([
     `This ${placeWord(route)} is no longer bound to ${name}.`,
-    `What is written here goes to ${own?.agent ?? 'its own conversation'} again.`,
+    `What is written here goes to ${own && 'agent' in own ? own.agent : at.agent} again.`,
   ])
 }
 
@@ -129,7 +129,9 @@ export async function boundLines({ options, session, route }: CommandCall): Prom
   const db = options.store.read
   const children = await childrenOf(db, session.id)
   const names = new Map(children.map(child => [child.sessionKey, nameOfChild(child)]))
-  const bindings = await bindingsOf(db, [session.key, ...names.keys()])
+  const bindings = (await liveBindings(db)).filter(
+    each => each.sessionKey === session.key || names.has(each.sessionKey),
+  )
   return Promise.all(
     bindings.map(async binding => {
       const name = names.get(binding.sessionKey) ?? (await nameOfBound(db, binding))

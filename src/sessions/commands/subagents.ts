@@ -178,6 +178,8 @@ async function post(call: CommandCall, how: 'send' | 'steer', target: string, me
   if (!found.ok) return found.problem
   const { child } = found
   const name = nameOfChild(child)
+  // Else a message would open another conversation by its name, of somebody who is no sub-agent.
+  if (!(await house.sessionByKey(child.sessionKey))) return `${name}: its conversation was deleted.`
   const ended = child.run.state === 'done'
   if (how === 'steer' && ended) return `${name} has ended. /subagents send ${child.index} <message> starts it again.`
   await house.post({
