@@ -70,7 +70,7 @@ test('one call at a time; who has no place waits in a row, holds no slot and pay
     const run = await say(name)
     const { wait, error, spent } = await parked(run)
     expect(wait).toMatchObject({ for: 'timer', hold: { provider: 'narrow', model: 'm', whose: 'line' } })
-    expect(error).toContain('All 1 calls to narrow/m that may be out at a time are')
+    expect(error).toContain('narrow/m has its limit of 1 call at a time out')
     expect(spent.calls).toBe(0)
     runs.push(run)
   }

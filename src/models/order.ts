@@ -253,7 +253,7 @@ export function pauseInLine(order: Order, target: Target): Pause {
 
 export function giveInLine({ now }: Order, target: Target): Given {
   const { provider, model, places } = target
-  const said = `All ${places} calls to ${target.ref} that may be out at a time are (models.providers.${provider}.maxConcurrent).`
+  const said = `${target.ref} has its limit of ${places} ${places === 1 ? 'call' : 'calls'} at a time out (models.providers.${provider}.maxConcurrent).`
   const why = trouble('rate_limit', said)
   const hold: Hold = { provider, model, whose: 'line', key: null, mark: '', class: why.class, said, strikes: 0 }
   return give(target, why, { at: now() + inLineMs, hold })

@@ -204,7 +204,8 @@ function held({ class: kind, whose, strikes }: Hold): string {
     line: 'It has its turn as soon as a call comes back, first come first served',
   }[whose]
   const so = strikes > 1 ? `, after ${strikes} refusals in a row` : ''
-  const end = kind === 'rate_limit' ? 'asks again then by itself' : 'asks again then by itself, and ends after a while'
+  const end =
+    kind === 'rate_limit' ? 'asks again then by itself' : 'asks again then by itself, and gives up after a while'
   return ` ${others}${so}; it holds no slot, waiting costs nothing, and it ${end}. A message to it only has it look again.`
 }
 
