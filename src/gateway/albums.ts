@@ -31,7 +31,10 @@ export function openAlbums(): Albums {
   return {
     meant: message => (find(message) && !message.mentioned ? { ...message, mentioned: true } : message),
     // Read with the first, whether others' messages would wait for another turn or break this one off.
-    mode: (message, usual) => (find(message)?.began ? 'steer' : usual),
+    mode(message, usual) {
+      if (find(message)?.began) return 'steer'
+      return message.album !== undefined && usual === 'followup' ? 'collect' : usual
+    },
     letIn(message, began) {
       const key = keyOf(message)
       if (key === null || albums.has(key)) return

@@ -35,3 +35,40 @@ test.each(['steer', 'followup', 'interrupt'])('one turn has them all: %s', async
   for (const mark of ['first', 'second', 'third']) expect(asked).toContain(picture(mark).data)
   expect(asked).not.toContain(picture('others').data)
 })
+
+test('an album that comes while the agent works waits for one turn, where other messages have one each', async () => {
+  const gate = Promise.withResolvers<void>()
+  const provider = await startProvider({
+    async script({ n }) {
+      if (n === 0) await gate.promise
+      return { text: `answer ${n}` }
+    },
+  })
+  const { channels: _none, ...model } = stubConfig(provider.baseUrl)
+  const world = await openChatWorld(
+    { dmPolicy: 'allowlist', allowFrom: [7] },
+    { ...model, messages: { queue: { mode: 'followup' } } },
+  )
+  onTestFinished(async () => {
+    gate.resolve()
+    await world.close()
+    await provider.close()
+  })
+  world.service.direct('7', 'hello')
+  await until(() => provider.requests.length, Boolean)
+  world.service.direct('7', 'by itself')
+  world.service.direct('7', 'what is this?', { album: 'al1', media: [picture('first')] })
+  const last = world.service.direct('7', '', { album: 'al1', media: [picture('second')] })
+  await until(() => world.service.acknowledged(last), Boolean)
+  gate.resolve()
+  await until(
+    () => world.service.shown.length,
+    n => n === 3,
+  )
+  const asked = provider.requests.map(({ body }) => JSON.stringify(body))
+  expect(asked).toHaveLength(3)
+  for (const mark of ['first', 'second']) {
+    expect(asked[1]).not.toContain(picture(mark).data)
+    expect(asked[2]).toContain(picture(mark).data)
+  }
+})
