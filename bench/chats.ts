@@ -1,5 +1,5 @@
 /**
- * Measures of Telegram and Slack: from a message that the service has to the model, and from the model's answer to the
+ * Measures of Telegram, Slack and Discord: from a message that the service has to the model, and from the model's answer to the
  * service; one chat at a time, and a hundred at once. The service lives in this process and shares the machine. Telegram's
  * own limit of 30 messages a second is kept, so that a hundred answers take three seconds and more.
  */
@@ -65,6 +65,27 @@ async function slack(): Promise<Side> {
   }
 }
 
+async function discord(): Promise<Side> {
+  const { openDiscord } = await import('../test/support/discord/service.ts')
+  const service = await openDiscord()
+  const people = Array.from({ length: chats }, (_, i) => service.world.user(`p${i}`))
+  const directs = people.map(one => service.world.direct(one.username))
+  return {
+    channels: {
+      discord: { token: service.token, apiRoot: service.url(), dmPolicy: 'open', allowFrom: ['*'] },
+    },
+    ready: () => service.gateway.sessions() > 0,
+    say: (person, text) => void service.say(people[person]!, directs[person]!, text),
+    told: person => service.world.byBot(directs[person]!.id).length,
+    onSend(heard) {
+      service.watch.call = (method, path) => {
+        if (method === 'POST' && path.endsWith('/messages')) heard()
+      }
+    },
+    close: () => service.close(),
+  }
+}
+
 async function measured(
   bench: Bench,
   open: () => Promise<Side>,
@@ -112,7 +133,7 @@ async function until(so: () => boolean): Promise<void> {
   }
 }
 
-export const chatServices: readonly Measure[] = Object.entries({ telegram, slack }).map(([id, open]) => ({
+export const chatServices: readonly Measure[] = Object.entries({ telegram, slack, discord }).map(([id, open]) => ({
   figures: [`${id}-in`, `${id}-out`, `${id}-100`],
   peers: false,
   async run(bench) {

@@ -63,6 +63,7 @@ export const figures: readonly Figure[] = [
   ...[
     { id: 'telegram', name: 'Telegram' },
     { id: 'slack', name: 'Slack' },
+    { id: 'discord', name: 'Discord' },
   ].flatMap(({ id, name }) => [
     figure(`${id}-in`, `${name}: the service has a message → model request`, 'ms', '–', ['–', '–']),
     figure(`${id}-out`, `${name}: the model has answered → the answer is at the service`, 'ms', '–', ['–', '–']),

@@ -1,7 +1,8 @@
 /**
- * The four services as places where a person sends files and is sent some, each over its own wire.
+ * The four services as places where a person sends words and files and is sent some, each over its own wire.
  *
- * Owns how a file gets into a message of a service and out of one. What becomes of it between is the house's.
+ * Owns how they get into a message of a service and out of one, also those of whom nobody has let in. What becomes of it
+ * between is the house's.
  */
 import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
@@ -12,6 +13,7 @@ import { openSlack } from './slack/service.ts'
 import { openTelegram } from './telegram/service.ts'
 import { linkByQr, numbers, openAccount } from './whatsapp/bench.ts'
 import { openSealed, putSealed, type SealedKind } from './whatsapp/media.ts'
+import type { Person } from './whatsapp/people.ts'
 import { startFakeWhatsApp } from './whatsapp/server.ts'
 
 export type FileKind = 'picture' | 'voice' | 'document' | 'sticker'
@@ -21,6 +23,16 @@ export interface Sample {
   name: string
   mimeType: string
   bytes: Buffer
+  /** Its size as the sender's device says it, when that is not so. */
+  claims?: number
+}
+
+/** What somebody else may have to do with somebody's words. */
+export interface About {
+  /** They answer to this, said by the account or by somebody else. */
+  quotes?: { text: string; own: boolean }
+  /** They are somebody else's, and only passed on. */
+  passedOn?: true
 }
 
 /** What a person was sent: files with what they were shown as; words under a file are its caption. */
@@ -34,6 +46,18 @@ export interface FilePlace {
   block: Record<string, Record<string, unknown>>
   /** Resolves when the service knows the bot: before, some keep nothing for it. */
   there?(): Promise<void>
+  /** The person who is let in, as `commands.ownerAllowFrom` has them, and the key of the conversation with them. */
+  owner: string
+  key: string
+  say(text: string, about?: About): Promise<void>
+  /** What `say` can't say here. */
+  cannot: readonly (keyof About)[]
+  /** So many people whom nobody has let in write this. */
+  strangers(count: number, text: string): Promise<void>
+  /** What those were told. */
+  toldStrangers(): string[]
+  /** Messages that the service was not told of as received. */
+  waiting(): number
   send(sample: Sample, caption: string): Promise<void>
   /** Several pictures that the service shows as one message, where they come one by one. */
   album?(samples: readonly Sample[], caption: string): Promise<void>
@@ -56,6 +80,7 @@ export const places: Record<string, (home: string) => Promise<FilePlace>> = {
     await service.until(() => service.waiting(owner).length === 0)
     await account.stop()
     await service.until(() => !service.online(owner))
+    const unknown: Person[] = []
     const fields: Record<FileKind, [SealedKind, string]> = {
       picture: ['image', 'imageMessage'],
       voice: ['audio', 'audioMessage'],
@@ -64,10 +89,32 @@ export const places: Record<string, (home: string) => Promise<FilePlace>> = {
     }
     return {
       block: { whatsapp: { dmPolicy: 'allowlist', allowFrom: [numbers.ann] } },
-      async send({ kind, name, mimeType, bytes }, caption) {
+      owner: `whatsapp:${numbers.ann}`,
+      key: `agent:main:whatsapp:direct:${numbers.ann}`,
+      cannot: [],
+      async say(text, { quotes, passedOn } = {}) {
+        const quoted = quotes && {
+          stanzaId: 'ABCDEF0123456789',
+          participant: quotes.own ? owner.jid : '4915100000009@s.whatsapp.net',
+          quotedMessage: { conversation: quotes.text },
+        }
+        const contextInfo = { ...quoted, ...(passedOn && { isForwarded: true, forwardingScore: 1 }) }
+        await ann.phone.say(owner.jid, { extendedTextMessage: { text, contextInfo } })
+      },
+      async strangers(count, text) {
+        for (let i = 0; i < count; i++) {
+          const person = service.person(`S${i}`, `+49152${1_000_000 + i}`)
+          unknown.push(person)
+          await person.phone.say(owner.jid, text)
+        }
+      },
+      toldStrangers: () => unknown.flatMap(({ texts }) => texts),
+      waiting: () => service.waiting(owner).length,
+      async send({ kind, name, mimeType, bytes, claims }, caption) {
         const [sealed, field] = fields[kind]
         const part = {
           ...putSealed(store, bytes, sealed, mimeType),
+          ...(claims === undefined ? {} : { fileLength: claims }),
           ...(caption ? { caption } : {}),
           ...(kind === 'document' ? { fileName: name } : {}),
           ...(kind === 'voice' ? { ptt: true } : {}),
@@ -103,18 +150,39 @@ export const places: Record<string, (home: string) => Promise<FilePlace>> = {
     const service = await openTelegram()
     const { world } = service
     const ann = world.user(21, 'Ann', 'ann_a')
+    const firstStranger = 5000
     const kinds = { picture: 'photo', voice: 'voice', document: 'document', sticker: 'sticker' } as const
     return {
       block: {
         telegram: { botToken: service.token, apiRoot: service.url, dmPolicy: 'allowlist', allowFrom: [ann.id] },
       },
-      async send({ kind, name, mimeType, bytes }, caption) {
-        world.sendFile(ann, bytes, {
+      owner: `telegram:${ann.id}`,
+      key: `agent:main:telegram:direct:${ann.id}`,
+      cannot: [],
+      async say(text, { quotes, passedOn } = {}) {
+        const chat = world.chats.get(ann.id)!
+        const from = quotes?.own ? world.bot : { id: 77, is_bot: false, first_name: 'Somebody' }
+        const replyTo = quotes && { message_id: 9, date: 1_700_000_000, chat, from, text: quotes.text }
+        const origin = { type: 'hidden_user', sender_user_name: 'Somebody', date: 1_700_000_000 }
+        const extra = passedOn ? { forward_origin: origin } : {}
+        world.say(ann, text, ann.id, { ...(replyTo && { replyTo }), extra })
+      },
+      async strangers(count, text) {
+        for (let i = 0; i < count; i++) world.say(world.user(firstStranger + i, `S${i}`), text)
+      },
+      toldStrangers: () =>
+        [...world.chats.keys()]
+          .filter(id => id >= firstStranger)
+          .flatMap(id => world.byBot(id).map(message => message.text ?? '')),
+      waiting: () => world.updates.length,
+      async send({ kind, name, mimeType, bytes, claims }, caption) {
+        const message = world.sendFile(ann, bytes, {
           kind: kinds[kind],
           mimeType,
           ...(kind === 'document' ? { name } : {}),
           ...(caption ? { caption } : {}),
         })
+        if (claims !== undefined) Object.assign(message[kinds[kind]] as object, { file_size: claims })
       },
       async album(samples, caption) {
         for (const [n, { bytes, mimeType }] of samples.entries()) {
@@ -142,6 +210,10 @@ export const places: Record<string, (home: string) => Promise<FilePlace>> = {
     const service = await openDiscord()
     const { world } = service
     const [ann, direct] = [world.user('ann'), world.direct('ann')]
+    let told = 0
+    const note = (s: number): void => {
+      told = s
+    }
     return {
       block: {
         discord: { token: service.token, apiRoot: service.url(), dmPolicy: 'allowlist', allowFrom: [ann.id] },
@@ -149,13 +221,33 @@ export const places: Record<string, (home: string) => Promise<FilePlace>> = {
       async there() {
         while (service.gateway.sessions() === 0) await sleep(20)
       },
-      async send({ kind, name, mimeType, bytes }, caption) {
-        const file = world.attach(name, mimeType, bytes, service.url())
+      owner: `discord:${ann.id}`,
+      key: `agent:main:discord:direct:${ann.id}`,
+      cannot: [],
+      async say(text, { quotes, passedOn } = {}) {
+        const author = quotes?.own ? world.bot : world.user('somebody')
+        const referenced_message = quotes && world.message(author, world.channel('elsewhere', '1'), quotes.text)
+        const message_reference = { type: 1, message_id: '9', channel_id: '9' }
+        note(
+          service.say(ann, direct, text, {
+            ...(referenced_message && { referenced_message }),
+            ...(passedOn && { message_reference }),
+          }).s,
+        )
+      },
+      async strangers(count, text) {
+        for (let i = 0; i < count; i++) note(service.say(world.user(`s${i}`), world.direct(`s${i}`), text).s)
+      },
+      toldStrangers: () =>
+        [...world.channels.values()]
+          .filter(({ id, type }) => type === 1 && id !== direct.id)
+          .flatMap(({ id }) => world.byBot(id).map(({ content }) => content)),
+      waiting: () => (service.gateway.confirmed(told) ? 0 : 1),
+      async send({ kind, name, mimeType, bytes, claims }, caption) {
+        const file = { ...world.attach(name, mimeType, bytes, service.url()), ...(claims && { size: claims }) }
         const voice = kind === 'voice' ? { waveform: 'AAAA', duration_secs: 1 } : {}
-        service.say(ann, direct, caption, {
-          attachments: [{ ...file, ...voice }],
-          ...(kind === 'voice' ? { flags: 1 << 13 } : {}),
-        })
+        const flags = kind === 'voice' ? { flags: 1 << 13 } : {}
+        note(service.say(ann, direct, caption, { attachments: [{ ...file, ...voice }], ...flags }).s)
       },
       received: () =>
         world.byBot(direct.id).flatMap(({ content, attachments }): Received[] => {
@@ -176,9 +268,23 @@ export const places: Record<string, (home: string) => Promise<FilePlace>> = {
     const tokens = { botToken: service.botToken, appToken: service.appToken, apiRoot: service.url }
     return {
       block: { slack: { ...tokens, dmPolicy: 'allowlist', allowFrom: [ann.id] } },
-      async send({ kind, name, mimeType, bytes }, caption) {
+      owner: `slack:${ann.id}`,
+      key: `agent:main:slack:direct:${ann.id.toLowerCase()}`,
+      cannot: ['quotes', 'passedOn'],
+      async say(text) {
+        world.say(ann, text.replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('>', '&gt;'))
+      },
+      async strangers(count, text) {
+        for (let i = 0; i < count; i++) world.say(world.user(`U1S${i}`, `S${i}`), text)
+      },
+      toldStrangers: () =>
+        [...world.channels.keys()]
+          .filter(id => id.startsWith('D1S'))
+          .flatMap(id => world.byApp(id).map(one => one.text)),
+      waiting: () => world.pending.length,
+      async send({ kind, name, mimeType, bytes, claims }, caption) {
         const id = world.keep(name, mimeType, bytes)
-        const file = { id, name, mimetype: mimeType, size: bytes.length, mode: 'hosted' }
+        const file = { id, name, mimetype: mimeType, size: claims ?? bytes.length, mode: 'hosted' }
         const url_private_download = `${new URL(service.url).origin}/files-pri/${id}`
         const voice = kind === 'voice' ? { subtype: 'slack_audio' } : {}
         world.say(ann, caption, undefined, {

@@ -39,7 +39,10 @@ export async function openDiscord(port = 0) {
   const calls: string[] = []
   const faults: Fault[] = []
   const threadFaults: Exclude<Fault, 'rate_limit'>[] = []
-  const watch: { thread: ((when: 'asked' | 'begun') => Promise<void> | void) | null } = { thread: null }
+  const watch: {
+    thread: ((when: 'asked' | 'begun') => Promise<void> | void) | null
+    call: ((method: string, path: string) => void) | null
+  } = { thread: null, call: null }
   let url = ''
   let server: Server
 
@@ -63,6 +66,7 @@ export async function openDiscord(port = 0) {
     if (file) return void response.end(world.files.get(file))
     const path = pathname.replace(/^\/v10/, '')
     calls.push(`${request.method} ${path}`)
+    watch.call?.(request.method!, path)
     const callback = /^\/interactions\/(\d+)\/([^/]+)\/callback$/.exec(path)
     const put = /^\/webhooks\/\d+\/([^/]+)\/messages\/@original$/.exec(path)
     if (!callback && !put && request.headers.authorization !== `Bot ${token}`)
@@ -256,7 +260,7 @@ export async function openDiscord(port = 0) {
     typing,
     calls,
     fail: (fault: Fault) => void faults.push(fault),
-    /** Called while a thread is asked for, and once it is there, before that is answered. */
+    /** `thread`: called while one is asked for, and once it is there, before that is answered; `call`: as each call comes. */
     watch,
     /** The same for beginning a thread. */
     failThread: (fault: (typeof threadFaults)[number]) => void threadFaults.push(fault),
