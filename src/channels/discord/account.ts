@@ -137,6 +137,9 @@ export function openAccount(options: AccountOptions): Account {
     const { t } = payload
     if (t === 'CHANNEL_UPDATE' || t === 'CHANNEL_DELETE' || t === 'THREAD_UPDATE' || t === 'THREAD_DELETE')
       return mine.places.forget(payload.d.id)
+    if (t === 'MESSAGE_CREATE' || t === 'MESSAGE_UPDATE')
+      if (payload.d.guild_id === undefined && typeof payload.d.channel_id === 'string')
+        mine.places.isDirect(payload.d.channel_id)
     if (t === 'MESSAGE_CREATE') return takeMessage(payload.d, false, mine)
     if (t === 'MESSAGE_UPDATE' && isEdit(payload.d)) return takeMessage(payload.d, true, mine)
     if (t === 'INTERACTION_CREATE') return takeInteraction(payload.d, mine)

@@ -95,6 +95,13 @@ describe('what comes in', () => {
     expect(fake.world.byBot(thread.id).map(row => row.content)).toEqual(['here too'])
   })
 
+  test('where a direct chat stands is not asked for: strangers would use up the calls that others need', async () => {
+    const { fake } = bench
+    for (const name of ['ann', 'bob', 'cem']) fake.say(fake.world.user(name), fake.world.direct(name), `by ${name}`)
+    expect(await next('by cem')).toMatchObject({ chat: { kind: 'direct', id: fake.world.direct('cem').id } })
+    expect(fake.calls.filter(call => call.startsWith('GET /channels/'))).toEqual([])
+  })
+
   test('its own words, joins and embeds that the service adds are no messages', async () => {
     const { fake } = bench
     const { world, gateway } = fake
