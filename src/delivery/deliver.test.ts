@@ -583,6 +583,48 @@ describe('an opener and what is said for its thread', () => {
     })
   })
 
+  test('words that grow wait for the thread, and grow there', async () => {
+    const held = Promise.withResolvers<void>()
+    const seen: OutboundMessage[] = []
+    const { outbound } = service(() => opened, {
+      async send(message) {
+        if (message.content.opens) await held.promise
+        seen.push(message)
+        return opened
+      },
+    })
+    await spawned()
+    await store.write('claim', tx => tx.deleteFrom('outbox').where('key', '<>', 'r.1/opener').execute())
+    const box = deliverer(outbound)
+    await box.start()
+    const { id: run, session } = await child()
+    const hear = (text: string) =>
+      box.hear({
+        on: 'run.delta',
+        run,
+        session,
+        sessionKey: 'k',
+        agent: 'a',
+        wireId: run,
+        step: 1,
+        text,
+        delta: text,
+        replace: false,
+      })
+    hear('words that are long enough to be shown')
+    await sleep(100)
+    expect(seen).toEqual([])
+    held.resolve()
+    await until(async () => (await states())[0] === 'sent')
+    hear('words that are long enough to be shown, and more of them')
+    await until(async () => seen.length > 1)
+    expect(seen[1]!.route).toEqual(thread)
+    expect(await rows()).toEqual([
+      ['r.1/opener', 'sent', openingThread('r.1')],
+      [expect.stringContaining('growing'), 'streaming', 't1'],
+    ])
+  })
+
   test('words whose place was read before it was open find the thread', async () => {
     const { outbound } = service(() => opened)
     await spawned()

@@ -114,7 +114,9 @@ export function openPost(options: { store: Store; chats: Chats; deliverer: Deliv
     },
     async retry(id, waitMs) {
       if (!(await deliverer.retry(id))) {
-        const { state } = await read(id)
+        const { state, opens } = await read(id)
+        if (state === 'dead' && opens)
+          throw new DeputyError('UNKNOWN_DELIVERY', `The message ${id} was to open a thread; its words went elsewhere.`)
         throw new DeputyError('UNKNOWN_DELIVERY', `The message ${id} is ${state}, not dead.`)
       }
       return settled(id, waitMs)

@@ -3,14 +3,15 @@
  * the gateway is killed in the middle of opening the thread.
  *
  * Somebody asks in a channel; the agent hands the work on; a thread appears, with the sub-agent's words in it; what is written
- * there is answered there; the channel hears of the result once.
+ * there is answered there; the channel hears of the result once. On Telegram the chat itself takes the thread's part.
  */
 import { setTimeout as sleep } from 'node:timers/promises'
-import { afterEach, describe, expect, test } from 'vitest'
+import { afterEach, describe, expect, onTestFinished, test } from 'vitest'
 import { openDiscord } from '../support/discord/service.ts'
 import { type GatewayProcess, openGateways, stubConfig } from '../support/gateway.ts'
 import { type Provider, type ProviderReply, type ProviderRequest, startProvider } from '../support/provider.ts'
 import { openSlack } from '../support/slack/service.ts'
+import { openTelegram } from '../support/telegram/service.ts'
 
 const gateways = openGateways()
 
@@ -27,6 +28,8 @@ interface Stage {
   sayIn(thread: string, text: string): void
   /** Calls `strike` once, at this moment of opening. */
   at(moment: 'message' | 'thread', strike: () => Promise<void>): void
+  /** From now on the bot may begin none. Only where that is a right of its own. */
+  refuseThreads?(): void
   close(): Promise<void>
 }
 
@@ -60,6 +63,7 @@ async function discord(): Promise<Stage> {
         await strike()
       }
     },
+    refuseThreads: () => service.failThread('refused'),
     close: () => service.close(),
   }
 }
@@ -100,7 +104,9 @@ async function slack(): Promise<Stage> {
 function reply(request: ProviderRequest): ProviderReply {
   if (request.system.includes('You are a sub-agent'))
     return { text: /and more/.test(request.user) ? 'more of it' : 'dug it out' }
+  if (request.user.includes('and you?')) return { text: 'it is me again' }
   const said = JSON.stringify(request.turns)
+  if (said.includes('The person has read these words')) return { text: 'NO_REPLY' }
   if (said.includes('Sub-agent main')) return { text: 'told: it is dug out' }
   if (request.results.length > 0) return { text: 'begun' }
   const args = { task: 'dig', label: 'digging', thread: true, context: 'isolated' }
@@ -114,7 +120,6 @@ let gateway: GatewayProcess | null = null
 afterEach(async () => {
   await gateway?.kill()
   await provider.close()
-  await stage.close()
 })
 
 async function until<T>(look: () => T, so: (seen: T) => boolean): Promise<T> {
@@ -128,6 +133,7 @@ async function until<T>(look: () => T, so: (seen: T) => boolean): Promise<T> {
 
 async function open(make: () => Promise<Stage>): Promise<string> {
   stage = await make()
+  onTestFinished(() => stage.close())
   provider = await startProvider({ script: reply })
   return gateways.home(stubConfig(provider.baseUrl, { channels: stage.channels }))
 }
@@ -201,3 +207,45 @@ describe.each([
     120_000,
   )
 })
+
+test('where the bot may not open threads, the channel is told why, and of the result once', async () => {
+  const home = await open(discord)
+  stage.refuseThreads!()
+  gateway = await gateways.start(home)
+  await stage.there()
+  stage.say('dig')
+  await until(
+    stage.inChannel,
+    seen => seen.includes('told: it is dug out') && seen.some(text => /^No thread/.test(text)),
+  )
+  await sleep(300)
+  expect(stage.threads()).toEqual([])
+  expect([...stage.inChannel()].sort()).toEqual([
+    expect.stringMatching(/^\*+digging\*+\nAgent main works on this/),
+    expect.stringMatching(/^No thread could be opened for “digging” \(blocked: 403 \(50013\): Missing Permissions\)/),
+    'begun',
+    'told: it is dug out',
+  ])
+}, 60_000)
+
+test("on Telegram the chat itself is the sub-agent's from then on, until /unfocus", async () => {
+  const service = await openTelegram()
+  onTestFinished(() => service.close())
+  const { world } = service
+  const ann = world.user(21, 'Ann')
+  const said = () => world.byBot(ann.id).map(one => one.text ?? '')
+  const account = { botToken: service.token, apiRoot: service.url, dmPolicy: 'allowlist', allowFrom: [ann.id] }
+  provider = await startProvider({ script: reply })
+  const channels = { telegram: { ...account, streaming: { mode: 'off' } } }
+  gateway = await gateways.start(gateways.home(stubConfig(provider.baseUrl, { channels })))
+  world.say(ann, 'dig')
+  await until(said, seen => seen.includes('dug it out') && seen.includes('begun'))
+  world.say(ann, 'and more?')
+  await until(said, seen => seen.includes('more of it'))
+  world.say(ann, '/unfocus')
+  await until(said, seen => seen.some(text => /no longer bound/.test(text)))
+  world.say(ann, 'and you?')
+  await until(said, seen => seen.includes('it is me again'))
+  expect(said().filter(text => text.includes('dug'))).toEqual(['dug it out'])
+  expect(said()[0]).toMatch(/digging[\s\S]*answers in this chat now/)
+}, 60_000)
