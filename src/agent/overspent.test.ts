@@ -226,8 +226,10 @@ describe('a limit over many runs', () => {
     const late = await it.say('look', { route: chat, sessionKey: 'agent:main:late' })
     expect(await it.done(late.run)).toMatchObject({
       outcome: 'budget_exhausted',
-      error: expect.stringContaining('more was denied by operator'),
+      error: expect.stringMatching(/; more was denied$/),
     })
+    const told = (await outbox(it)).filter(text => text.startsWith('Approval ') && text.includes(': denied'))
+    expect(told).toEqual(Array(2).fill(expect.stringMatching(/budget\): denied\.$/)))
     expect(await it.house.approvals.pending()).toEqual([])
     caps.gateway.limit = { ...unlimited, calls: 3 }
     const next = await it.say('look', { route: chat, sessionKey: 'agent:main:next' })

@@ -98,7 +98,7 @@ test('a limit of the day: deputy approvals, runs tree and explain name it, and u
   expect(explained).toContain('allowed, it goes on; denied, it ends')
   expect(explained).toContain(`deputy approvals approve ${short}`)
   expect(await deputy('approvals', 'approve', short)).toBe(`${short}: allowed once.\n`)
-  await sees(`Approval ${short} (main asks to go on past its budget): allowed once by operator.`)
+  await sees(`Approval ${short} (main asks to go on past its budget): allowed once.`)
   await sees('finished')
   expect(await deputy('usage')).toContain('Today, all agents: 4 of 4 calls (2 calls of it allowed today)')
   await gateway.stop()

@@ -216,6 +216,9 @@ function settle(
     },
     ...rouse(box, { kind: 'answer', key }, now, () => run),
   )
+  // A question about a limit that many share stands in chats of people who need not know who has answered it.
+  const shared = approval.question.raise !== undefined && !approval.question.raise.whose.startsWith('run:')
+  const shown = shared ? { ...decided, decidedBy: null } : decided
   approval.question.chats.forEach((route, i) => {
     if (at !== null && sameChat(route, at)) return
     effects.push({
@@ -224,7 +227,7 @@ function settle(
       run: approval.run,
       key: `${key}/done/${i}`,
       route,
-      content: { text: decidedWords(decided) },
+      content: { text: decidedWords(shown) },
       at: now,
     })
   })

@@ -119,9 +119,13 @@ function wordsOf(run: Run, { field, amount, until, message, whose }: Raise): str
   ].join('\n')
 }
 
-/** How a run ends whose owner did not allow more. */
-export function refusedWords({ message }: Raise, { state, decidedBy }: Pick<Approval, 'state' | 'decidedBy'>): string {
-  return `${message}; more was ${outcomeWords(state)}${decidedBy === null ? '' : ` by ${decidedBy}`}`
+/** How a run ends whose owner did not allow more. Who that was is not told to everybody whose work a shared limit ends. */
+export function refusedWords(
+  { message, whose }: Raise,
+  { state, decidedBy }: Pick<Approval, 'state' | 'decidedBy'>,
+): string {
+  const by = decidedBy === null || !whose.startsWith('run:') ? '' : ` by ${decidedBy}`
+  return `${message}; more was ${outcomeWords(state)}${by}`
 }
 
 /** Of the questions whose answers a run has not used yet the one that ends it: more was asked for, and not allowed. */
