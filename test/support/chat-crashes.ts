@@ -16,6 +16,8 @@ interface Show<Service> {
   stage(service: Service, streaming: boolean): Stage
   /** The service tells what was sent already: nothing may be marked, but what was growing when the gateway died. */
   tellsRepeats: boolean
+  /** Seeds that have found something. */
+  kept?: readonly number[]
 }
 
 /** To be called at the top of a test file. */
@@ -24,7 +26,7 @@ export function chatCrashes<Service extends { close(): Promise<void> }>(show: Sh
   const long = process.env['DEPUTY_LONG'] === '1'
   const rounds = long ? 8 : 2
   const given = process.env['DEPUTY_SEED']?.split(',').map(Number)
-  const seeds = given ?? Array.from({ length: long ? 10 : 2 }, (_, i) => i + 1)
+  const seeds = given ?? [...new Set([...Array.from({ length: long ? 10 : 2 }, (_, i) => i + 1), ...(show.kept ?? [])])]
 
   for (const seed of seeds) {
     test(`kills and drops at random moments, seed ${seed}`, { timeout: 900_000 }, async () => {
