@@ -346,18 +346,16 @@ export function openDesk(work: Work, runId: string, agent: string): WorkerDesk {
     if (!state) return { do: 'rest' }
     const mine = state
     const now = options.clock.now()
-    const next = settle(
-      await options.store.write('wait', async tx => {
-        const run = await held(tx, mine)
-        const session = run && (await loadSession(tx, run.session))
-        if (!run || !session) return null
-        const done = await holdRun(tx, mine, run, await loadMailbox(tx, session, run), pause, now)
-        return 'found' in done ? done.found : null
-      }),
-    )
+    const found = await options.store.write('wait', async tx => {
+      const run = await held(tx, mine)
+      const session = run && (await loadSession(tx, run.session))
+      if (!run || !session) return null
+      const done = await holdRun(tx, mine, run, await loadMailbox(tx, session, run), pause, now)
+      return 'found' in done ? done.found : null
+    })
     // In this order: who is called waits already.
-    options.models.line.park(mine.run.id)
-    return next
+    if (found && found.afters.length > 0) options.models.line.park(mine.run.id)
+    return settle(found)
   }
 
   const tools = openToolSteps({ work, state: () => state, held, nextIn, settle })
