@@ -1,12 +1,14 @@
 /**
- * Rows that come from another home: people who may write, and devices with their tokens.
+ * Rows that come from another home: people who may write, devices with their tokens, and conversations.
  *
  * Owns the statements. Who or what is known here already is left as it is: a second import changes nothing, and what was
  * taken away here does not come back. A token comes as its hash (decisions.md 18), never as itself.
  */
+import type { Part } from '../core/messages.ts'
 import type { Device, Role } from '../core/pairing.ts'
 import { senderForm } from '../core/sender.ts'
 import type { Scope } from '../protocol/scopes.ts'
+import { apply } from './apply.ts'
 import { importedHash } from './device-tokens.ts'
 import type { Tx } from './open.ts'
 
@@ -102,5 +104,36 @@ export async function bringDevice(tx: Tx, device: BroughtDevice, now: number): P
       .execute()
   const details = JSON.stringify({ device: id, scopes: device.scopes })
   await tx.insertInto('audit').values({ at: now, who: 'operator', what: 'device.import', details }).execute()
+  return true
+}
+
+export interface BroughtSession {
+  id: string
+  agent: string
+  key: string
+  label: string | null
+  /** When something was said there last. */
+  at: number
+  /** In their order. */
+  messages: readonly { id: string; role: 'user' | 'assistant'; parts: readonly Part[]; at: number }[]
+}
+
+/** False when there was a conversation of that key before, a closed one included. */
+export async function bringSession(tx: Tx, from: BroughtSession, now: number): Promise<boolean> {
+  const { id, key, agent, label, at, messages } = from
+  const known = await tx.selectFrom('sessions').select('id').where('key', '=', key).limit(1).executeTakeFirst()
+  if (known) return false
+  const createdAt = Math.min(at, ...messages.map(message => message.at))
+  const none = { parentSession: null, spawnedBy: null, route: null, closedAt: null }
+  const session = { ...none, id, key, agent, tree: id, depth: 0, label, seq: 0, createdAt, updatedAt: at }
+  const said = messages.map((message, n) => ({
+    do: 'message.put' as const,
+    // Seen by whatever model comes: at its own place, as what a run wrote itself.
+    message: { ...message, session: id, seq: n + 1, ord: n + 1, run: null, step: null, meta: { from: 'import' } },
+  }))
+  await apply(tx, [{ do: 'session.put', session }, ...said])
+  await tx.updateTable('sessions').set({ updated_at: at }).where('id', '=', id).execute()
+  const details = JSON.stringify({ session: id, key, messages: messages.length })
+  await tx.insertInto('audit').values({ at: now, who: 'operator', what: 'session.import', details }).execute()
   return true
 }

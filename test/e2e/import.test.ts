@@ -64,7 +64,16 @@ test("the seed's own case on an imported home: no pairing of any kind, no QR", a
   put(old, 'workspace/AGENTS.md', 'Be brief.')
   const device = pairedDevice(['operator.read', 'operator.write'])
   put(old, 'devices/paired.json', { [device.deviceId]: device.entry })
-  put(old, 'agents/main/sessions/sessions.json', {})
+  put(old, 'agents/main/sessions/sessions.json', {
+    'agent:main:main': { sessionId: 's1', updatedAt: 1_775_980_900_000 },
+  })
+  const said = {
+    type: 'message',
+    id: 'a',
+    parentId: null,
+    message: { role: 'user', content: 'long ago', timestamp: 1 },
+  }
+  put(old, 'agents/main/sessions/s1.jsonl', `{"type":"session","version":3,"id":"s1"}\n${JSON.stringify(said)}\n`)
   await linkFolder(service, owner, join(old, 'credentials/whatsapp/default'))
   const before = print(old)
 
@@ -75,7 +84,7 @@ test("the seed's own case on an imported home: no pairing of any kind, no QR", a
   expect({ code: came.code, err: came.err }).toEqual({ code: 0, err: '' })
   for (const what of ['configuration', 'workspace', 'WhatsApp login', 'people let in', 'device'])
     expect([what, came.of(what)]).toEqual([what, ['taken']])
-  expect(came.of('conversations of main')).toEqual(['left'])
+  expect(came.of('conversations of main')).toEqual(['taken'])
   expect(came.of('key session.typingMode')).toEqual(['left'])
   expect(came.out).not.toContain(device.token)
   expect(readFileSync(join(home, 'deputy.json'), 'utf8')).toBe(readFileSync(join(old, 'openclaw.json'), 'utf8'))

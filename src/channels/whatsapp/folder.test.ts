@@ -51,6 +51,8 @@ test('every kind of key comes with its id, once, and the copies go', async () =>
   takeFolder(keepPath(dir), lib, taking)
   const later = openKeep(keepPath(dir))
   expect(later.get('creds', 'me')).toBeUndefined()
+  // And what a killed process left lying goes.
+  expect(existsSync(join(dir, 'creds.json'))).toBe(false)
   await later.close()
 })
 

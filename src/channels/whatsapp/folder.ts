@@ -22,7 +22,12 @@ export interface Taking {
 /** `path` is the file of ours; the folder is the one it lies in. Never throws for what is in the folder. */
 export function takeFolder(path: string, lib: Library, { remove, log }: Taking): void {
   const folder = dirname(path)
-  if (existsSync(path) || !existsSync(join(folder, 'creds.json'))) return
+  if (existsSync(path)) {
+    // Killed before the copies were gone: keys that nobody needs any more.
+    if (remove) removeAll(folder)
+    return
+  }
+  if (!existsSync(join(folder, 'creds.json'))) return
   const read = (name: string): unknown => {
     try {
       return JSON.parse(readFileSync(join(folder, name), 'utf8'), lib.BufferJSON.reviver)
@@ -34,11 +39,9 @@ export function takeFolder(path: string, lib: Library, { remove, log }: Taking):
   const creds = read('creds.json') as { account?: unknown; noiseKey?: unknown } | null | undefined
   if (!creds?.account || !creds.noiseKey) return
   const changes: Record<string, Record<string, unknown>> = { creds: { me: creds } }
-  const names = ['creds.json']
   for (const name of readdirSync(folder)) {
     const found = nameOf(name)
     if (!found) continue
-    names.push(name)
     const value = read(name)
     if (value !== undefined && value !== null) changes[found.kind] = { ...changes[found.kind], [found.id]: value }
   }
@@ -51,7 +54,12 @@ export function takeFolder(path: string, lib: Library, { remove, log }: Taking):
   const entry = openSync(folder, 'r')
   fsyncSync(entry)
   closeSync(entry)
-  if (remove) for (const name of names) rmSync(join(folder, name), { force: true })
+  if (remove) removeAll(folder)
+}
+
+function removeAll(folder: string): void {
+  for (const name of readdirSync(folder))
+    if (name === 'creds.json' || nameOf(name)) rmSync(join(folder, name), { force: true })
 }
 
 /** baileys writes `__` for `/` and `-` for `:`; only some ids have these at all. */

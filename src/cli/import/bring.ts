@@ -10,8 +10,9 @@ import { prepareHome, reason } from '../../config/home.ts'
 import { DeputyError } from '../../protocol/errors.ts'
 import { bringConfig } from './config.ts'
 import { bringKeys, bringWhatsApp, bringWorkspaces } from './files.ts'
-import { type Importing, type Item, item, names } from './item.ts'
+import { type Importing, type Item, item, names, readRecord, record, text } from './item.ts'
 import { bringDevices, bringSenders } from './rows.ts'
+import { bringSessions } from './sessions.ts'
 
 const marks = ['openclaw.json', 'agents', 'credentials', 'devices']
 
@@ -53,6 +54,7 @@ async function all(about: Importing, store: Parameters<typeof bringDevices>[1]):
     ['WhatsApp logins', () => bringWhatsApp(about)],
     ['people let in', () => bringSenders(about, store)],
     ['devices', () => bringDevices(about, store)],
+    ['conversations', () => bringSessions(about, store)],
   ]
   const items: Item[] = []
   for (const [what, step] of steps) {
@@ -69,24 +71,32 @@ async function all(about: Importing, store: Parameters<typeof bringDevices>[1]):
 
 function leftIn(source: string): Item[] {
   const known: [string, string, string | null][] = [
-    ['cron/jobs.json', 'schedules', 'Make them anew once Deputy runs.'],
+    [
+      'cron/jobs.json',
+      schedulesIn(source),
+      'They do not run here: let another program call deputy agent at these times.',
+    ],
     ['devices/pending.json', 'requests of devices that wait', null],
     ['nodes/paired.json', 'what nodes may be asked to do', null],
     ['exec-approvals.json', 'commands that were allowed for good', 'Answer when Deputy asks: docs/approvals.md'],
     ['memory', 'the index of memories; the notes themselves are in the workspaces', null],
     [
       'state/openclaw.sqlite',
-      'what newer versions keep in SQLite, devices and people let in among it',
-      'Pair these again.',
+      'what newer versions keep in SQLite: conversations, schedules, devices, people let in',
+      'Pair people and devices again; conversations begin anew.',
     ],
   ]
-  const items = known
+  return known
     .filter(([path]) => existsSync(join(source, path)))
     .map(([path, what, todo]) => item('left', what, join(source, path), 'this version does not take it', todo))
-  for (const id of names(join(source, 'agents'))) {
-    const sessions = join(source, 'agents', id, 'sessions')
-    if (existsSync(sessions))
-      items.push(item('left', `conversations of ${id}`, sessions, 'this version takes no sessions or transcripts'))
-  }
-  return items
+}
+
+/** By their names, so that nobody has to look for what is to be made anew. */
+function schedulesIn(source: string): string {
+  const file = readRecord(join(source, 'cron', 'jobs.json'))
+  const jobs = typeof file === 'string' || file === null || !Array.isArray(file['jobs']) ? [] : file['jobs']
+  const named = jobs.map(job => text(record(job)?.['name']) ?? text(record(job)?.['id']) ?? '?')
+  const most = 10
+  const more = named.length > most ? `, and ${named.length - most} more` : ''
+  return named.length === 0 ? 'schedules' : `schedules: ${named.slice(0, most).join(', ')}${more}`
 }
