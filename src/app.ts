@@ -182,6 +182,7 @@ async function open(
       capabilities: place => accounts.capabilities(place),
     },
     clock,
+    pace,
     crash,
     tell,
     log,

@@ -20,7 +20,7 @@ import { type Claim, type Expected, type Made, makeEarly, type Named } from './e
 import { endIds, homeOf } from './ending.ts'
 import { fresh } from './fresh.ts'
 import { noFacts } from './looking.ts'
-import type { Answer } from './loop.ts'
+import type { Answer, RawCall } from './loop.ts'
 import { chargeLate, chargeOf } from './paying.ts'
 import type { Tx } from '../store/open.ts'
 import { clear, type Ground, planSpawn, prepareSpawn } from './spawning.ts'
@@ -237,18 +237,22 @@ function onlyChild(run: Run, step: Step, calls: readonly Prepared[]): Expected |
 async function prepare(work: Work, mine: WorkerState, step: Step, answer: Answer): Promise<Prepared[]> {
   const { options } = work
   const view = mine.script.view(mine.run)
-  return Promise.all(
-    answer.calls.map(async (raw, i) => {
-      const call = { ...parseCall(raw, mine.run, name => options.tools.get(name), view), spawn: null }
-      if (call.refused !== undefined || call.tool?.name !== 'sessions_spawn') return call
-      const asked = await call.tool.run(call.args, nowhere(mine))
-      if (!('intent' in asked)) return { ...call, refused: textOf(asked.reply.parts) }
-      if (asked.intent.do !== 'spawn') return { ...call, refused: 'sessions_spawn gave no request' }
-      const request = withDefaults(asked.intent.request, mine.run, options.policies)
-      const ready = await prepareSpawn(options, mine.run, step.n + 1 + i, request)
-      return ready.ok ? { ...call, spawn: { request, ground: ready.ground } } : { ...call, refused: ready.text }
-    }),
-  )
+  const one = async (raw: RawCall, i: number): Promise<Prepared> => {
+    const call = { ...parseCall(raw, mine.run, name => options.tools.get(name), view), spawn: null }
+    if (call.refused !== undefined || call.tool?.name !== 'sessions_spawn') return call
+    const asked = await call.tool.run(call.args, nowhere(mine))
+    if (!('intent' in asked)) return { ...call, refused: textOf(asked.reply.parts) }
+    if (asked.intent.do !== 'spawn') return { ...call, refused: 'sessions_spawn gave no request' }
+    const request = withDefaults(asked.intent.request, mine.run, options.policies)
+    const ready = await prepareSpawn(options, mine.run, step.n + 1 + i, request)
+    return ready.ok ? { ...call, spawn: { request, ground: ready.ground } } : { ...call, refused: ready.text }
+  }
+  const prepared: Prepared[] = []
+  for (const [i, raw] of answer.calls.entries()) {
+    if (options.pace.due()) await options.pace.turn()
+    prepared.push(await one(raw, i))
+  }
+  return prepared
 }
 
 /** A spawn asks for a child and touches nothing, so it needs nothing of a context. */

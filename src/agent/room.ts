@@ -6,6 +6,7 @@ import type { Caps } from '../config/budgets.ts'
 import type { AskPolicy } from '../core/approval.ts'
 import type { LoopRules, SpawnLimits } from '../core/breaker.ts'
 import type { Holder, SpawnPolicy } from '../core/grant.ts'
+import type { Pace } from '../core/pace.ts'
 import type { Chats, Clock, Models, Tell, Tool, ToolSpec, ToolView } from '../core/ports.ts'
 import type { Grant, Run } from '../core/types.ts'
 import type { Scope } from '../protocol/scopes.ts'
@@ -94,6 +95,7 @@ export interface AgentOptions {
   secrets: Secrets
   chats: Chats
   clock: Clock
+  pace: Pace
   crash: CrashPoints
   tell: Tell
   log: (line: string) => void

@@ -165,12 +165,14 @@ function holding() {
   const held: (() => void)[] = []
   return {
     held,
+    over: false,
     send: openLine({ ...unpaced, pass: pieces => void held.push(...pieces) }),
     async pass() {
       for (const piece of held.splice(0)) {
         piece()
         await new Promise(resolve => setImmediate(resolve))
       }
+      await new Promise(resolve => setImmediate(resolve))
     },
   }
 }
@@ -213,4 +215,19 @@ test('what waits for its turn when nobody listens any more is dropped', async ()
   const reader = (await answered).body!.getReader()
   await reader.cancel()
   expect(() => line.held.map(piece => piece())).not.toThrow()
+})
+
+test('a large piece of an answer is handed on in small ones, and comes out the same', async () => {
+  const whole = Array.from({ length: 20_000 }, (_, i) => `${i} ä`).join()
+  const { url } = await serve((_, response) => response.end(whole))
+  const line = holding()
+  const answered = line.send(url, {})
+  await until(() => line.held.length > whole.length / 8192)
+  const text = answered.then(answer => answer.text())
+  const passing = (async () => {
+    while (!line.over) await line.pass()
+  })()
+  expect(await text).toBe(whole)
+  line.over = true
+  await passing
 })

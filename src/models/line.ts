@@ -96,11 +96,13 @@ function responseOf(
       onFailing(error => end(() => controller.error(error)))
       answer.on('data', (bytes: Buffer) => {
         heard?.(bytes.length)
-        inTurn(() => {
-          if (over) return
-          controller.enqueue(bytes)
-          if (controller.desiredSize! <= 0) answer.pause()
-        })
+        pace.pass(
+          piecesOf(bytes).map(piece => () => {
+            if (over) return
+            controller.enqueue(piece)
+            if (controller.desiredSize! <= 0) answer.pause()
+          }),
+        )
       })
       answer.on('end', () => inTurn(() => end(() => controller.close())))
       answer.on('error', cause => inTurn(() => end(() => controller.error(new TypeError('terminated', { cause })))))
@@ -112,4 +114,13 @@ function responseOf(
     },
   })
   return new Response(body, { status, statusText, headers })
+}
+
+/** So much of an answer is understood at once: a reply with hundreds of calls comes in a few large chunks. */
+const pieceBytes = 8192
+
+function piecesOf(bytes: Buffer): Buffer[] {
+  const pieces: Buffer[] = []
+  for (let at = 0; at < bytes.length; at += pieceBytes) pieces.push(bytes.subarray(at, at + pieceBytes))
+  return pieces
 }

@@ -19,6 +19,7 @@ import type { Chats, HouseEvent, ModelEvent, ModelRequest, Models, ResolvedModel
 import type { Principal } from '../../src/core/principal.ts'
 import type { AskPolicy } from '../../src/core/approval.ts'
 import { type AgentPolicy, rootGrant } from '../../src/core/grant.ts'
+import { unpaced } from '../../src/core/pace.ts'
 import { type Engine, openEngine } from '../../src/engine/engine.ts'
 import type { Senders } from '../../src/sessions/commands/types.ts'
 import { openHouse } from '../../src/sessions/house.ts'
@@ -170,6 +171,7 @@ export async function openTestHouse(setup: HouseSetup): Promise<TestHouse> {
       secrets: { hide: value => value, reveal: value => value },
       chats: setup.chats ?? { any: () => false, capabilities: () => null },
       clock: { now: () => Date.now() },
+      pace: unpaced,
       crash: noCrash,
       tell(event) {
         if (dead) return
