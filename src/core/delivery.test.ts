@@ -228,6 +228,15 @@ describe('a first showing whose id was never learnt', () => {
     expect(go(lostShowing.row, attempt(late)).act).toMatchObject({ showing: 'final', maybeRepeat: true })
   })
 
+  test('that was asked for in vain by processes that died is asked for again, however many they were', () => {
+    let row = delivery({ attempt: 1, orphan: true })
+    for (let death = 0; death < 20; death++) {
+      const asked = go(row, attempt({ keyed: false, lookup: true }))
+      expect(asked.act).toMatchObject({ do: 'lookUp', showing: 'recall' })
+      row = go(asked.row, { on: 'recover', now: 3000 }).row
+    }
+  })
+
   test('is asked for three times, then the final words come beside it, marked', () => {
     let { row } = lostShowing
     for (let nth = 2; nth <= 4; nth++) row = go(row, attempt(lookup), found(nth, { is: 'unknown' })).row

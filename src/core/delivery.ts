@@ -287,8 +287,10 @@ function recover(row: Delivery, now: number): DeliveryStep {
     return to(row, now, { state: 'uncertain', doubtSince: row.doubtSince ?? now, notBefore: now })
   if (row.state === 'streaming' && inFlight(row)) return to(row, now, { orphan: true })
   // Whoever was asked where it stands will not answer any more.
-  if (row.state === 'uncertain' || (row.state === 'pending' && row.orphan))
-    return to(row, now, { notBefore: Math.min(row.notBefore, now + 1000) })
+  const notBefore = Math.min(row.notBefore, now + 1000)
+  if (row.state === 'uncertain') return to(row, now, { notBefore })
+  // A question that a death cut off is no answer: it is not counted as one of those that were asked in vain.
+  if (row.state === 'pending' && row.orphan) return to(row, now, { notBefore, attempt: Math.max(1, row.attempt - 1) })
   return { ok: true, row, act: null }
 }
 
