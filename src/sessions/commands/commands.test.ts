@@ -313,3 +313,19 @@ test('whatever is written, there is one answer or one run, and no command reache
   expect(house.requests).toEqual([])
   await expect(house.say(`/new ${'x'.repeat(1_000_001)}`)).rejects.toMatchObject({ code: 'MESSAGE_TOO_LARGE' })
 })
+
+test('what is said at once is taken in the order it was said, a command among it too', async () => {
+  const house = await open({ lanes: { main: 1, subagent: 1 } })
+  for (let round = 0; round < 10; round++) {
+    const sessionKey = `agent:main:order${round}`
+    const said = ['before', '/new', 'one', 'two', 'three'].map(text => house.say(text, { sessionKey }))
+    const taken = await Promise.all(said)
+    expect(taken.slice(3).map(({ seq }) => seq)).toEqual(
+      [...taken.slice(3).map(({ seq }) => seq)].sort((a, b) => a - b),
+    )
+    const session = await house.house.sessionByKey(sessionKey)
+    const { messages } = await house.house.history(session!.id, { limit: 20 })
+    const words = messages.filter(({ role }) => role === 'user').map(({ parts }) => (parts[0] as { text: string }).text)
+    expect(words).toEqual(['one', 'two', 'three'])
+  }
+})

@@ -43,19 +43,16 @@ interface Given {
 export function openCommands(deps: CommandDeps): Pick<House, 'accept'> {
   const { options, bells, house } = deps
   const hands: Hands = { ...house, post: input => acceptMessage(deps, input) }
-  /** The newest command of a conversation that is not answered yet, by session key. Never rejects. */
+  /** The newest message or command of a conversation that is being taken, by session key. Never rejects. */
   const atWork = new Map<string, Promise<unknown>>()
 
+  /** One after the other in a conversation: what is asked second is never taken first, however long either takes. */
   async function accept(input: AcceptInput): Promise<Accepted> {
     const at = meant(input, options.policies.defaultAgent())
     const before = atWork.get(at.key)
     const given = recognise(input)
-    if (!given) {
-      if (before) await before
-      await startAfresh(options, house, input, at)
-      return acceptMessage(deps, input)
-    }
-    const mine = (before ?? Promise.resolve()).then(() => carry(input, at, given))
+    const take = () => (given ? carry(input, at, given) : message(input, at))
+    const mine = before ? before.then(take) : take()
     const over = mine.then(
       () => undefined,
       () => undefined,
@@ -66,6 +63,11 @@ export function openCommands(deps: CommandDeps): Pick<House, 'accept'> {
     } finally {
       if (atWork.get(at.key) === over) atWork.delete(at.key)
     }
+  }
+
+  async function message(input: AcceptInput, at: Meant): Promise<Accepted> {
+    await startAfresh(options, house, input, at)
+    return acceptMessage(deps, input)
   }
 
   function recognise(input: AcceptInput): Given | null {
