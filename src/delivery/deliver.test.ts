@@ -259,7 +259,7 @@ test('an account that is told to slow down says one thing at a time until it may
   const { seen, outbound } = service(async () => {
     if (!slow) {
       slow = true
-      const retryAtMs = Date.now() + 300
+      const retryAtMs = Date.now() + 2000
       return { sent: false, certain: true, retryable: true, code: 'rate_limit', message: 'slow', retryAtMs }
     }
     most = Math.max(most, ++atWork)

@@ -171,7 +171,7 @@ describe.skipIf(!bubblewrap || !root || !readableByOthers())('as an ordinary use
       import { makeBench } from ${JSON.stringify(join(import.meta.dirname, '../../test/support/tools.ts'))}
       import { contextOf } from ${JSON.stringify(join(import.meta.dirname, '../../test/support/tools.ts'))}
       await using bench = await makeBench()
-      const call = async command => (await bench.call('exec', { command, timeoutSeconds: 5 }, { workspace: ${JSON.stringify(bench.workspace)} })).text
+      const call = async command => (await bench.call('exec', { command, timeoutSeconds: 30 }, { workspace: ${JSON.stringify(bench.workspace)} })).text
       const seen = await call('id -u; ls ${bench.home}; touch made; grep -c . /proc/self/environ; unshare -Ur true 2>&1')
       const bomb = await call('n=0; while [ $n -lt 3000 ]; do sleep 20 & n=$((n+1)); done; echo all')
       console.log(JSON.stringify({ seen, bomb }))`

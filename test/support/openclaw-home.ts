@@ -3,8 +3,9 @@
  * baileys in baileys' own folder of files.
  */
 import { createHash, randomBytes } from 'node:crypto'
-import { mkdirSync, writeFileSync } from 'node:fs'
+import { mkdirSync, readdirSync, statSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { library } from '../../src/channels/whatsapp/library.ts'
 import type { Person } from './whatsapp/people.ts'
 import type { FakeWhatsApp } from './whatsapp/server.ts'
@@ -68,4 +69,19 @@ export async function linkFolder(service: FakeWhatsApp, owner: Person, folder: s
   await saveCreds()
   await second.end(undefined)
   await service.until(() => !service.online(owner))
+  await quiet(folder)
+}
+
+/** The library tells nobody when its last file is written: what has not changed for a while is. */
+async function quiet(folder: string): Promise<void> {
+  const look = () =>
+    readdirSync(folder)
+      .sort()
+      .map(name => [name, statSync(join(folder, name)).mtimeMs, statSync(join(folder, name)).size])
+  for (let [seen, same] = ['', 0]; same < 5; ) {
+    const now = JSON.stringify(look())
+    same = now === seen && !now.includes(',0]') ? same + 1 : 0
+    seen = now
+    await sleep(100)
+  }
 }
