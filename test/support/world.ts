@@ -4,6 +4,7 @@
  * Owns an in-memory twin of store/apply.ts and store/facts.ts, small enough to be checked by eye; src/store/apply.test.ts
  * holds the two against each other. Used by the walks over the machine.
  */
+import { released } from '../../src/core/binding.ts'
 import { interimKey } from '../../src/core/ids.ts'
 import type { Effect, Mailbox } from '../../src/core/run/facts.ts'
 import type { Approval, Raise, Remembered } from '../../src/core/approval.ts'
@@ -40,7 +41,7 @@ export interface World {
   steps: Step[]
   usage: Usage[]
   /** Places and whose they are. */
-  bindings: { place: Route; sessionKey: string; run: string }[]
+  bindings: { place: Route; sessionKey: string; run: string; ended: boolean }[]
   /** By row number, from 1. */
   outbox: OutboxLine[]
   views: View[]
@@ -289,7 +290,7 @@ function one(world: World, effect: Effect): void {
       return
     }
     case 'binding.put':
-      world.bindings.push({ place: effect.place, sessionKey: effect.session.key, run: effect.run })
+      world.bindings.push({ place: effect.place, sessionKey: effect.session.key, run: effect.run, ended: false })
       return
     case 'approval.move': {
       const approval = world.approvals.get(effect.id)!
@@ -324,6 +325,16 @@ function one(world: World, effect: Effect): void {
   }
 }
 
+/** What was stopped speaks in its thread no more. */
+function unbind(world: World, id: string): void {
+  for (const bound of world.bindings) {
+    const session = world.sessions.get(id)!
+    if (bound.ended || bound.sessionKey !== session.key) continue
+    bound.ended = true
+    if (session.depth > 0) for (const effect of released(session, null, bound.place)) one(world, effect)
+  }
+}
+
 /** One run after the other, deepest first: the plain meaning of what the store does set-based. */
 function endTree(world: World, effect: Effect & { do: 'tree.end' }): void {
   for (const child of children(world, effect.root)) {
@@ -340,6 +351,7 @@ function endTree(world: World, effect: Effect & { do: 'tree.end' }): void {
       woken: false,
       endedAt: effect.at,
     })
+    unbind(world, child.session)
     one(world, { do: 'run.settle', run: child.id })
     if (child.terms?.cleanup === 'delete') one(world, { do: 'session.close', session: child.session, at: effect.at })
     world.inbox = world.inbox.map(row =>
