@@ -60,7 +60,7 @@ test(
     let died = 0
     let child: ChildProcess | null = null
     try {
-      const lives = long ? 300 : 26
+      const lives = long ? 300 : 16
       for (let life = 0; life < lives; life += 1) {
         const named = points[life % points.length]!
         const crash = next() < 0.8 ? `${named}:1` : ''
@@ -102,7 +102,7 @@ test(
       expect([seed, said.filter((text, at) => said.indexOf(text) !== at)]).toEqual([seed, []])
       expect([seed, said]).toEqual([seed, answers])
       for (const from of strangers) expect([seed, from, service.seen(from).length]).toEqual([seed, from, 1])
-      expect(died).toBe(long ? 300 : 26)
+      expect(died).toBe(long ? 300 : 16)
       console.log(`seed ${seed}: ${died} deaths, ${written.length} messages, ${strangers.length} strangers`)
     } finally {
       child?.kill('SIGKILL')

@@ -132,7 +132,7 @@ for (const seed of seeds)
       return { child, end: new Promise(ended => child.once('exit', (code, signal) => ended(signal ?? `exit ${code}`))) }
     }
     // The first lives end at a named point each, some at a moment; the last one ends by itself.
-    for (let i = 0; i < 14; i++) {
+    for (let i = 0; i < (long ? 14 : 9); i++) {
       const point = i % 4 === 3 ? null : `${points[Math.floor(next() * points.length)]}:${1 + Math.floor(next() * 4)}`
       const { child, end } = life(point ?? undefined)
       if (point === null) {
