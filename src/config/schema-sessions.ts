@@ -131,10 +131,9 @@ export const messages = object(
       {
         mode: queueMode,
         byChannel: map('By channel', queueMode),
-        cap: whole('Messages kept waiting', { default: 20, min: 1 }),
-        drop: choice('What goes when more come', ['old', 'new', 'summarize'], 'summarize'),
       },
-      ['debounceMs', 'debounceMsByChannel'],
+      // Every message that was accepted is kept: there is nothing to cap and nothing to drop.
+      ['cap', 'drop', 'debounceMs', 'debounceMsByChannel'],
     ),
     inbound: object('Messages that come soon after each other', {
       debounceMs: whole('A new turn waits so long for the next message', { default: 0, max: 60_000 }),
