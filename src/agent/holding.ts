@@ -6,7 +6,7 @@
  */
 import type { ModelFailure, Pause } from '../core/ports.ts'
 import { wasted } from '../core/run/compact.ts'
-import { afterwards, type Mailbox, nothing } from '../core/run/facts.ts'
+import { afterwards, type Effect, type Mailbox, nothing } from '../core/run/facts.ts'
 import { hold } from '../core/run/hold.ts'
 import { cooldown, fire } from '../core/run/steps.ts'
 import type { ModelIntent, Run, Step } from '../core/types.ts'
@@ -35,18 +35,23 @@ export async function holdRun(
   now: number,
 ): Promise<{ found: Found } | { code: ErrorCode; error: string }> {
   const decision = hold({ run, box }, { now, epoch: mine.epoch, ...pause, patienceMs })
-  const rests = { next: { do: 'rest' as const }, run, wireId: mine.wireId }
-  if (!decision.ok)
-    return decision.code === pause.code
-      ? { code: decision.code, error: decision.message }
-      : { found: { ...rests, afters: [] } }
-  const after = await carryOut(tx, decision.effects, {
-    sessions: [mine.session],
-    runs: [run],
-    wire: { [run.id]: mine.wireId },
-    at: now,
-  })
-  return { found: { ...rests, afters: [after] } }
+  if (decision.ok) return resting(tx, mine, run, decision.effects, now)
+  return decision.code === pause.code
+    ? { code: decision.code, error: decision.message }
+    : resting(tx, mine, run, [], now)
+}
+
+/** Nothing is next for the run: what was decided about its wait becomes rows. */
+export async function resting(
+  tx: Tx,
+  mine: WorkerState,
+  run: Run,
+  effects: readonly Effect[],
+  now: number,
+): Promise<{ found: Found }> {
+  const about = { sessions: [mine.session], runs: [run], wire: { [run.id]: mine.wireId }, at: now }
+  const afters = effects.length === 0 ? [] : [await carryOut(tx, effects, about)]
+  return { found: { next: { do: 'rest' }, afters, run, wireId: mine.wireId } }
 }
 
 /**

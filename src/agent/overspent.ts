@@ -14,8 +14,8 @@ import type { ErrorCode } from '../protocol/errors.ts'
 import { approvalsAbout, approvalsOfKeys } from '../store/approvals.ts'
 import type { Tx } from '../store/open.ts'
 import { routeOf } from './asking.ts'
-import { carryOut } from './commit.ts'
 import type { Found, WorkerState } from './desk.ts'
+import { resting } from './holding.ts'
 import type { AgentOptions } from './room.ts'
 
 /** The run waits for its owner (`found`), or ends with `error`. */
@@ -42,16 +42,9 @@ export async function overspent(
     },
     { now, epoch: mine.epoch, id: mine.script.ids.question },
   )
-  const rests = { next: { do: 'rest' as const }, run, wireId: mine.wireId }
-  if (!decision.ok) return { found: { ...rests, afters: [] } }
+  if (!decision.ok) return resting(tx, mine, run, [], now)
   if (decision.after === 'over') return { error: decision.error }
-  const after = await carryOut(tx, decision.effects, {
-    sessions: [mine.session],
-    runs: [run],
-    wire: { [run.id]: mine.wireId },
-    at: now,
-  })
-  return { found: { ...rests, afters: [after] } }
+  return resting(tx, mine, run, decision.effects, now)
 }
 
 /** What a run ends with that has just read that it may not go on past its budget; null when it reads no such thing. */

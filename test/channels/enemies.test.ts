@@ -16,6 +16,7 @@ import { until } from '../support/app.ts'
 import { stubConfig } from '../support/gateway.ts'
 import { type ProviderRequest, startProvider } from '../support/provider.ts'
 import { type FilePlace, places, type Sample } from '../support/chat-files.ts'
+import { zip } from '../support/zip.ts'
 
 const long = process.env['DEPUTY_LONG'] === '1'
 
@@ -171,15 +172,3 @@ describe.each(Object.keys(places))('on %s', service => {
     expect(readFileSync(join(it.inbox, zipped))).toEqual(bomb)
   })
 })
-
-/** A zip file of one entry that claims four gigabytes, as zip programs write them. */
-function zip(name: string, packed: Buffer): Buffer {
-  const head = Buffer.alloc(30)
-  head.writeUInt32LE(0x04034b50, 0)
-  head.writeUInt16LE(20, 4)
-  head.writeUInt16LE(8, 8)
-  head.writeUInt32LE(packed.length, 18)
-  head.writeUInt32LE(0xfffffff0, 22)
-  head.writeUInt16LE(name.length, 26)
-  return Buffer.concat([head, Buffer.from(name), packed])
-}

@@ -5,6 +5,7 @@ import { deflateRawSync } from 'node:zlib'
 import { afterEach, describe, expect, test } from 'vitest'
 import { until } from '../support/app.ts'
 import { type ChatWorld, openChatWorld } from './support.ts'
+import { zip } from '../support/zip.ts'
 
 let world: ChatWorld
 afterEach(() => world.close())
@@ -191,15 +192,3 @@ describe('bursts', () => {
     expect(texts()).toEqual(["The agent can't answer this now. Whoever runs it finds the reason in the log."])
   })
 })
-
-/** A zip file of one entry, as zip programs write them. */
-function zip(name: string, packed: Buffer): Buffer {
-  const head = Buffer.alloc(30)
-  head.writeUInt32LE(0x04034b50, 0)
-  head.writeUInt16LE(20, 4)
-  head.writeUInt16LE(8, 8)
-  head.writeUInt32LE(packed.length, 18)
-  head.writeUInt32LE(0xfffffff0, 22)
-  head.writeUInt16LE(name.length, 26)
-  return Buffer.concat([head, Buffer.from(name), packed])
-}

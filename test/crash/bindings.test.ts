@@ -3,33 +3,21 @@
  * was not acknowledged once more. Whatever moment it dies at, each is carried out, who is spoken to is who was meant, and the
  * rows tell one story.
  */
-import { type ChildProcess, spawn } from 'node:child_process'
+import type { ChildProcess } from 'node:child_process'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { join, resolve } from 'node:path'
+import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { expect, test } from 'vitest'
 import { startService } from '../support/fake-service.ts'
+import { start } from './gateway.ts'
 
-const root = resolve(import.meta.dirname, '../..')
 const long = process.env['DEPUTY_LONG'] === '1'
 const all = ['rpc', 'bind', 'accept', 'finish'].flatMap(name =>
   ['before', 'after', 'resolve'].flatMap(point => [1, 2, 3].map(n => `${name}:${point}:${n}`)),
 )
 const few = ['bind:after:1', 'accept:after:3']
-
-function start(home: string, crash: string): ChildProcess {
-  return spawn(join(root, 'node_modules/.bin/node'), [join(root, 'test/channels/gateway-child.ts'), home], {
-    env: {
-      PATH: process.env['PATH'],
-      HOME: home,
-      OLLAMA_HOST: 'http://127.0.0.1:9',
-      ...(crash && { DEPUTY_CRASH: crash }),
-    },
-    stdio: 'ignore',
-  })
-}
 
 /** A message each, and what stands in the chat once it is carried out. */
 const story: [string, RegExp][] = [

@@ -3,33 +3,21 @@
  * outside counts what it was told and what people saw. Nothing is lost, nothing is seen twice, the order of a chat is kept.
  * DEPUTY_SEED=<n> repeats a run that failed; DEPUTY_LONG=1 dies some hundred times.
  */
-import { type ChildProcess, spawn } from 'node:child_process'
+import type { ChildProcess } from 'node:child_process'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { join, resolve } from 'node:path'
+import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { expect, test } from 'vitest'
 import { type ChatService, startService } from '../support/fake-service.ts'
 import { random } from './kills.ts'
+import { start } from './gateway.ts'
 
 const long = process.env['DEPUTY_LONG'] === '1'
 const seed = Number(process.env['DEPUTY_SEED'] ?? Date.now() % 1_000_000)
-const root = resolve(import.meta.dirname, '../..')
 const points = ['accept', 'drop', 'pair', 'claim', 'reply', 'finish', 'sending', 'sent'].flatMap(name =>
   ['before', 'after', 'resolve'].map(point => `${name}:${point}`),
 )
-
-function start(home: string, crash: string): ChildProcess {
-  return spawn(join(root, 'node_modules/.bin/node'), [join(root, 'test/channels/gateway-child.ts'), home], {
-    env: {
-      PATH: process.env['PATH'],
-      HOME: home,
-      OLLAMA_HOST: 'http://127.0.0.1:9',
-      ...(crash && { DEPUTY_CRASH: crash }),
-    },
-    stdio: 'ignore',
-  })
-}
 
 const over = (child: ChildProcess) => new Promise<void>(done => child.once('exit', () => done()))
 

@@ -4,6 +4,7 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Account, AccountOptions, AccountStatus, Channel } from '../../src/channels/channel.ts'
+import { atRest } from '../../src/channels/standing.ts'
 import type { Content, InboundMedia } from '../../src/core/chat.ts'
 import type { Outbound, OutboundMessage, SendOutcome } from '../../src/core/ports.ts'
 import { DeputyError } from '../../src/protocol/errors.ts'
@@ -38,15 +39,7 @@ function placeOf(settings: AccountOptions['settings']): { url: string; token: st
 
 function openAccount(channel: string, options: AccountOptions, login: boolean): Account {
   const { url, token } = placeOf(options.settings)
-  const status: { -readonly [K in keyof AccountStatus]: AccountStatus[K] } = {
-    state: 'off',
-    self: null,
-    problem: null,
-    connectedAt: null,
-    lastInboundAt: null,
-    lastOutboundAt: null,
-    reconnects: 0,
-  }
+  const status: { -readonly [K in keyof AccountStatus]: AccountStatus[K] } = { ...atRest }
   let stop = new AbortController()
   let loop: Promise<void> = Promise.resolve()
   const taking = new Map<number, Promise<void>>()
