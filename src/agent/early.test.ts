@@ -23,10 +23,7 @@ async function opened(setup: HouseSetup): Promise<{ house: TestHouse; writes: st
 
 /** One that is opened and closed by the test: a door to wait behind. */
 function door(): { opens: Promise<void>; open(): void } {
-  let open = () => undefined as void
-  const opens = new Promise<void>(resolve => {
-    open = resolve
-  })
+  const { promise: opens, resolve: open } = Promise.withResolvers<void>()
   return { opens, open }
 }
 

@@ -29,10 +29,7 @@ function failOnce(house: TestHouse, name: string, error: Error): () => boolean {
 const full = new DeputyError('DISK_FULL', 'The disk is full.')
 
 test('a run that could not be claimed for want of room stays queued, and goes on', async () => {
-  let open = () => undefined as void
-  const opens = new Promise<void>(resolve => {
-    open = resolve
-  })
+  const { promise: opens, resolve: open } = Promise.withResolvers<void>()
   const house = await openTestHouse({
     lanes: { main: 1, subagent: 1 },
     script: request => (firstText(request) === 'wait' ? { text: 'waited', wait: opens } : { text: 'here' }),

@@ -192,7 +192,7 @@ export function openGrowing(options: DeliverOptions, flights: Flights): Growing 
 
   /** As far as it is to be shown now. */
   function due({ at, text }: Turn): string {
-    return at && at.blocks ? wholeBlocks(text) : text
+    return (at || null)?.blocks ? wholeBlocks(text) : text
   }
 
   return {
